@@ -1,0 +1,21 @@
+"""The one family of errors: each names the file, the row and the fix in plain words."""
+
+
+class MmlabError(Exception):
+    """Anything a user can mend. The command line prints its text alone, without a traceback."""
+
+
+class ConfigError(MmlabError):
+    """A parameter that is unknown, of the wrong type or out of range."""
+
+
+class CourseError(MmlabError):
+    """A course folder, or a prediction file for it, that cannot be used as it is."""
+
+
+class EncoderError(MmlabError):
+    """An encoder whose weights cannot be found or do not fit."""
+
+
+class RunError(MmlabError):
+    """A run or a notebook that did not reach its end, or a run folder that is incomplete."""

@@ -1,0 +1,247 @@
+"""Heads and fusions: features of a batch in, logits for every scenario out.
+
+The text head sees only the text and the image head only the image; the joint head sees what a fusion makes of both.
+One forward gives all three, so that no scenario can be mistaken for another. A missing side is masked out: no vector
+of it, not even zeros, reaches a fusion.
+
+Explained in notebooks 02 and 03 (heads, section 3) and notebook 04, section 2 (fusions).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmlab.config import LABELS, SCENARIOS, RunConfig
+from mmlab.features import Batch
+
+CLASSES = len(LABELS)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the vectors at True: (B, L, D) and bool (B, L) to (B, D); zeros where a row has no True."""
+    kept = mask.unsqueeze(-1).to(values.dtype)
+    return (values * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+
+
+class Projection(nn.Module):
+    """An encoder's vectors (B, L, width) to the head's width: (B, L, hidden).
+
+    Layer norm without parameters (so that no gradient has to reach the frozen features), then dropout of whole
+    feature dimensions, the same for all vectors of a pair: neighbouring tokens could fill in for each other.
+    """
+
+    def __init__(self, width: int, hidden: int, dropout: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, hidden)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        vectors = self.norm(vectors)
+        if self.training:
+            vectors = vectors * self.dropout(vectors.new_ones(len(vectors), 1, vectors.shape[2]))
+        return self.linear(vectors)
+
+
+class Head(nn.Module):
+    """One vector a pair (B, width) to logits (B, 3): projection, GELU, dropout, a linear layer."""
+
+    def __init__(self, width: int, hidden: int, dropout: float):
+        super().__init__()
+        self.projection = Projection(width, hidden, dropout)
+        self.classify = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, CLASSES))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.classify(self.projection(pooled.unsqueeze(1)).squeeze(1))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a fusion works on, already of the head's width.
+
+    summaries: (B, 2, hidden), the text's mean and the image's pooled vector, zeros where missing; present: bool
+    (B, 2, 1). Only for fusions over sequences: text (B, T, hidden), text_mask (B, T), image (B, P, hidden),
+    image_mask (B, P).
+    """
+
+    summaries: Tensor
+    present: Tensor
+    text: Tensor | None = None
+    text_mask: Tensor | None = None
+    image: Tensor | None = None
+    image_mask: Tensor | None = None
+
+
+class ConcatFusion(nn.Module):
+    """[text; image] side by side through one layer. A missing side is replaced by a learned vector."""
+
+    over_sequences = False
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__()
+        self.missing = nn.Parameter(torch.zeros(2, hidden))
+        self.mix = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.GELU())
+
+    def forward(self, sides: Sides) -> Tensor:
+        return self.mix(torch.where(sides.present, sides.summaries, self.missing).flatten(1))
+
+
+class GatedFusion(nn.Module):
+    """A gate decides, dimension by dimension, how much of each side to take (Arevalo et al. 2017, gated unit).
+
+    z = g · tanh(Wt t) + (1 − g) · tanh(Wi v), g = σ(Wg [t; v]). Where a side is missing the gate takes all of the other.
+    """
+
+    over_sequences = False
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__()
+        self.text, self.image = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
+        self.gate = nn.Linear(2 * hidden, hidden)
+
+    def forward(self, sides: Sides) -> Tensor:
+        gate = only_present(torch.sigmoid(self.gate(sides.summaries.flatten(1))), sides.present)
+        text, image = sides.summaries.unbind(dim=1)
+        return gate * torch.tanh(self.text(text)) + (1 - gate) * torch.tanh(self.image(image))
+
+
+class AttentionFusion(nn.Module):
+    """Multi-head attention over the tokens of the text and the patches of the image at once.
+
+    Each modality has its own key and its own value projection, so that words and patches are compared on equal terms.
+    The query is made from the summaries of the sides that are there. Scores are scaled by √(hidden / heads)
+    (Vaswani et al. 2017); padding and a missing side get weight 0. The result joins the summaries in one layer.
+    """
+
+    over_sequences = True
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(2 * hidden, hidden)
+        self.text_key, self.text_value = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
+        self.image_key, self.image_value = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
+        self.mix = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.GELU())
+
+    def weights(self, sides: Sides) -> Tensor:
+        """Attention weights (B, heads, T + P): tokens first, then patches; each row sums to 1 over what is there."""
+        query = self._split(self.query(sides.summaries.flatten(1)).unsqueeze(1))  # (B, heads, 1, d)
+        keys = self._split(torch.cat([self.text_key(sides.text), self.image_key(sides.image)], dim=1))
+        scores = (query @ keys.transpose(-1, -2)).squeeze(2) / keys.shape[-1] ** 0.5
+        mask = torch.cat([sides.text_mask, sides.image_mask], dim=1).unsqueeze(1)
+        return torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1) * mask
+
+    def forward(self, sides: Sides) -> Tensor:
+        values = self._split(torch.cat([self.text_value(sides.text), self.image_value(sides.image)], dim=1))
+        attended = (self.weights(sides).unsqueeze(2) @ values).transpose(1, 2).flatten(1)  # (B, hidden)
+        return self.mix(torch.cat([sides.summaries.flatten(1), attended], dim=1))
+
+    def _split(self, vectors: Tensor) -> Tensor:
+        """(B, L, hidden) to (B, heads, L, hidden / heads)."""
+        return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class TransformerFusion(nn.Module):
+    """A two-layer Transformer encoder over [summary token; text tokens; image patches].
+
+    Each vector carries an embedding that says which modality it is of; the summary token's last state is the result.
+    """
+
+    over_sequences = True
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__()
+        self.summary = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
+        self.modality = nn.Parameter(torch.randn(2, hidden) * 0.02)
+        layer = nn.TransformerEncoderLayer(hidden, heads, 2 * hidden, dropout, "gelu", batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers=2, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
+
+    def forward(self, sides: Sides) -> Tensor:
+        summary = self.summary.expand(len(sides.text), -1, -1)
+        sequence = torch.cat([summary, sides.text + self.modality[0], sides.image + self.modality[1]], dim=1)
+        always = torch.ones_like(sides.text_mask[:, :1])
+        mask = torch.cat([always, sides.text_mask, sides.image_mask], dim=1)
+        return self.encoder(sequence, src_key_padding_mask=~mask)[:, 0]
+
+
+class LateFusion(nn.Module):
+    """A learned mixture of what the two heads say: w · p(text) + (1 − w) · p(image), as log probabilities.
+
+    One weight for all pairs; where a side is missing the other speaks alone.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, text_logits: Tensor, image_logits: Tensor, present: Tensor) -> Tensor:
+        weight = only_present(torch.sigmoid(self.weight).expand(len(text_logits), 1), present)
+        mixed = weight * text_logits.softmax(dim=-1) + (1 - weight) * image_logits.softmax(dim=-1)
+        return mixed.clamp(min=1e-9).log()
+
+
+SUMMARY_AND_SEQUENCE_FUSIONS = {
+    "concat": ConcatFusion,
+    "gated": GatedFusion,
+    "attention": AttentionFusion,
+    "transformer": TransformerFusion,
+}
+
+
+class FusionModel(nn.Module):
+    """The three heads of the lab on top of encoded pairs.
+
+    `forward(batch)` gives a dict: scenario -> logits (B, 3), for each scenario of `config.trained_scenarios`.
+    """
+
+    def __init__(self, config: RunConfig, text_width: int, image_width: int):
+        super().__init__()
+        self.scenarios = config.trained_scenarios
+        if "text_only" in self.scenarios:
+            self.text_head = Head(text_width, config.hidden, config.dropout)
+        if "image_only" in self.scenarios:
+            self.image_head = Head(image_width, config.hidden, config.dropout)
+        if "text_and_image" in self.scenarios and config.fusion == "late":
+            self.fusion = LateFusion()
+        elif "text_and_image" in self.scenarios:
+            self.text_projection = Projection(text_width, config.hidden, config.dropout)
+            self.image_projection = Projection(image_width, config.hidden, config.dropout)
+            fusion = SUMMARY_AND_SEQUENCE_FUSIONS[config.fusion]
+            self.fusion = fusion(config.hidden, config.heads, config.dropout)
+            self.joint_head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, CLASSES))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        text, image = masked_mean(batch.text, batch.text_mask), batch.image[:, 0]
+        logits = {}
+        if "text_only" in self.scenarios:
+            logits["text_only"] = self.text_head(text)
+        if "image_only" in self.scenarios:
+            logits["image_only"] = self.image_head(image * batch.image_mask[:, :1])
+        if "text_and_image" in self.scenarios and isinstance(self.fusion, LateFusion):
+            logits["text_and_image"] = self.fusion(logits["text_only"], logits["image_only"], present_sides(batch))
+        elif "text_and_image" in self.scenarios:
+            logits["text_and_image"] = self.joint_head(self.fusion(self.sides(batch)))
+        return {scenario: logits[scenario] for scenario in SCENARIOS if scenario in logits}
+
+    def sides(self, batch: Batch) -> Sides:
+        """The batch as the fusion sees it: projected to the head's width, missing sides zeroed and marked."""
+        present = present_sides(batch)
+        if not self.fusion.over_sequences:
+            text = self.text_projection(masked_mean(batch.text, batch.text_mask).unsqueeze(1))
+            image = self.image_projection(batch.image[:, :1])
+            return Sides(torch.cat([text, image], dim=1) * present, present)
+        text, image = self.text_projection(batch.text), self.image_projection(batch.image)
+        summaries = torch.stack([masked_mean(text, batch.text_mask), image[:, 0]], dim=1) * present
+        return Sides(summaries, present, text, batch.text_mask, image, batch.image_mask)
+
+
+def present_sides(batch: Batch) -> Tensor:
+    """bool (B, 2, 1): is there a text, is there an image."""
+    return torch.stack([batch.text_mask.any(dim=1), batch.image_mask[:, 0]], dim=1).unsqueeze(-1)
+
+
+def only_present(text_share: Tensor, present: Tensor) -> Tensor:
+    """The text's share of a mixture (B, ...), set to 1 where there is no image and to 0 where there is only one."""
+    has_text, has_image = present.unbind(dim=1)
+    return torch.where(has_image, torch.where(has_text, text_share, 0.0), 1.0)

@@ -1,0 +1,56 @@
+"""Bytes to text without a guess, and the form of a text in which retweets are equal.
+
+Explained in notebook 01, section 3.
+"""
+
+import html
+import re
+
+from mmlab.errors import CourseError
+
+UTF8, GB18030 = "utf-8", "gb18030"
+# Below this many words a text is a mood or a tag ("so #happy"), and equal texts are chance, not a retweet.
+MIN_TWIN_WORDS = 3
+
+_RETWEET = re.compile(r"^(?:\W*\brt\s*@\w+\s*:?)+", re.ASCII)
+_URL = re.compile(r"\bhttps?\S*|\bpic\.twitter\.com/\S*")  # also the cut ones: "http…", "http:…", "http://t.co/…"
+_EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # scripts that put no space between words
+_WORD = re.compile(rf"[{_EAST_ASIAN}]|[^\W_{_EAST_ASIAN}]+")
+
+
+def decode_text(raw: bytes, path) -> tuple[str, str]:
+    """The text of a file and the encoding it is in: `"utf-8"` (a BOM is dropped) or `"gb18030"`.
+
+    Both are tried strictly and in this order; nothing is replaced or ignored, so no byte is lost. Raises
+    CourseError with the path, the offset of the first byte that fits neither, and the fix. Explained in notebook 01,
+    section 3.
+    """
+    try:
+        text, encoding = raw.decode("utf-8-sig"), UTF8
+    except UnicodeDecodeError as utf8_error:
+        try:
+            text, encoding = raw.decode(GB18030), GB18030
+        except UnicodeDecodeError as error:
+            found = "It starts like UTF-16. " if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+            raise CourseError(
+                f"{path}: not UTF-8 (byte {utf8_error.start}) and not GB18030 (byte {error.start}). "
+                f"{found}Save the file as UTF-8."
+            ) from None
+    if "\0" in text:  # UTF-16 without a BOM is legal UTF-8, full of zero bytes
+        raise CourseError(
+            f"{path}: a zero byte at offset {raw.index(0)}: this is UTF-16 or no text at all. Save the file as UTF-8."
+        )
+    return text, encoding
+
+
+def normalise_for_twins(text: str) -> str:
+    """The words of a text alone, lower case: two pairs whose results are equal (and not `""`) are twins in text.
+
+    What a retweet changes is dropped: `RT @user:` in front, links (each tweet gets its own short link, and long tweets
+    end in half of one), punctuation, `#`, emoji and the `??` they became, white space. A text of fewer than three
+    words gives `""`: such texts are equal by chance. Each Chinese, Japanese or Korean character counts as a word.
+    Explained in notebook 01, section 4.
+    """
+    plain = _RETWEET.sub("", html.unescape(text).lower())
+    words = _WORD.findall(_URL.sub(" ", plain))
+    return " ".join(words) if len(words) >= MIN_TWIN_WORDS else ""

@@ -1,0 +1,328 @@
+"""The strict runner: what may start, what counts as done, and what is left behind when it is not."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from mmlab import notebooks
+from mmlab.errors import MmlabError, RunError
+from mmlab.notebooks import check_parameters, finish_notebook, read_parameters, run_notebook, run_notebooks
+
+PARAMETERS = """\
+n = 3  # how many
+share = 0.5  # of all pairs
+shuffle = False  # the order
+results = "results"  # where to write
+note = None  # anything to add
+"""
+READS = "n, share, shuffle, note"
+
+
+def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, ending: str | None = None) -> Path:
+    """A notebook with an import cell, a parameters cell, the cells given, and the last cell that finishes it."""
+    ending = ending or f"finish_notebook(results, {path.stem!r}, {{'n': n}})"
+    sources = ["import os, sys, time\nfrom mmlab.notebooks import finish_notebook", parameters, READS, *cells, ending]
+    node = new_notebook(cells=[new_markdown_cell("# Tiny"), *(new_code_cell(source) for source in sources)])
+    node.cells[2].metadata["tags"] = ["parameters"]
+    for number, cell in enumerate(node.cells):
+        cell["id"] = f"cell-{number}"
+    node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(node, path)
+    return path
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    """Fails the test when anything is executed."""
+    monkeypatch.setattr(notebooks, "_execute", lambda *args: pytest.fail("a kernel was started"))
+
+
+def refused(notebook: Path, parameters: dict) -> str:
+    with pytest.raises(RunError) as caught:
+        run_notebook(notebook, notebook.with_name("out.ipynb"), parameters)
+    assert list(notebook.parent.glob("out*")) == []
+    assert notebook.name in str(caught.value)
+    return str(caught.value)
+
+
+# ---- parameters, before any kernel
+
+
+def test_reads_names_defaults_and_help(tmp_path):
+    text = "lr = 1e-3  # step size = learning rate\nlow = -1  # least\nurl = 'a=b#c'  # a second = and a #\n"
+    found = read_parameters(write_notebook(tmp_path / "a.ipynb", parameters=text))
+    assert [(p.name, p.default, p.help) for p in found] == [
+        ("lr", 1e-3, "step size = learning rate"),
+        ("low", -1, "least"),
+        ("url", "a=b#c", "a second = and a #"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed: int | None = 0",
+        "n: int = 3",
+        "epochs = n * 2",
+        "a = b = 1",
+        "a, b = 1, 2",
+        "sizes = (1, 2)",
+        "import os",
+        "name = f'{n}'",
+        "n = 1 + 2j",
+    ],
+)
+def test_lines_that_papermill_cannot_see_are_refused(tmp_path, no_kernel, line):
+    message = refused(write_notebook(tmp_path / "a.ipynb", parameters=f"n = 3\n{line}  # help\n"), {"n": 4})
+    assert "line 2" in message and "name = literal" in message
+
+
+def test_one_tagged_cell_and_no_name_twice(tmp_path, no_kernel):
+    path = write_notebook(tmp_path / "a.ipynb", parameters="n = 1  # one\nn = 2  # two\n")
+    assert "a second time" in refused(path, {})
+    node = nbformat.read(path, 4)
+    for tags in (["parameters"], []):
+        node.cells[2].metadata["tags"] = node.cells[3].metadata["tags"] = tags
+        nbformat.write(node, path)
+        assert "Tag exactly one" in refused(path, {})
+
+
+def test_unknown_parameter_is_refused_with_a_suggestion(tmp_path, no_kernel):
+    path = write_notebook(tmp_path / "a.ipynb")
+    assert "Did you mean 'shuffle'?" in refused(path, {"shufle": True})
+    assert "Known: n, share" in refused(path, {"zzz": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("n", "4", "without quotes"),
+        ("share", "1e-4", "without quotes"),
+        ("n", 4.0, "float"),
+        ("n", True, "bool"),
+        ("shuffle", 1, "int"),
+        ("shuffle", "true", "without quotes"),
+        ("results", 3, "in quotes"),
+        ("results", None, "NoneType"),
+        ("note", 3, "in quotes"),
+        ("n", [1], "list"),
+        ("n", np.array([1]), "ndarray"),
+    ],
+)
+def test_mistyped_parameter_is_refused(tmp_path, no_kernel, name, value, hint):
+    assert hint in refused(write_notebook(tmp_path / "a.ipynb"), {name: value})
+
+
+def test_fitting_values_become_plain(tmp_path):
+    path = write_notebook(tmp_path / "a.ipynb")
+    given = {"n": np.int64(4), "share": 1, "shuffle": np.bool_(True), "results": Path("r"), "note": "x"}
+    fitted = check_parameters(path, given)
+    assert fitted == {"n": 4, "share": 1.0, "shuffle": True, "results": "r", "note": "x"}
+    assert [type(value) for value in fitted.values()] == [int, float, bool, str, str]
+    assert check_parameters(path, {"note": None}) == {"note": None}
+
+
+def test_unread_parameter_is_refused(tmp_path, no_kernel):
+    text = PARAMETERS + "extra = 1  # used by nobody\n"
+    writes_only = "extra = 2\ndef f(extra):\n    return extra\n# extra\nprint('extra')"
+    path = write_notebook(tmp_path / "a.ipynb", writes_only, parameters=text)
+    assert "no later cell reads it" in refused(path, {"extra": 5})
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "print(extra)",
+        "%matplotlib inline\nif True:\n    %time 1\n    print(f'{extra}')",
+        "!ls\n[extra for _ in range(2)]",
+        "def f():\n    return extra",
+        "print('%s'\n      % extra)",
+        "%%time\nprint(extra)",
+    ],
+)
+def test_read_parameter_passes(tmp_path, reader):
+    text = PARAMETERS + "extra = 1  # used by one\n"
+    assert check_parameters(write_notebook(tmp_path / "a.ipynb", reader, parameters=text), {"extra": 5}) == {"extra": 5}
+
+
+def test_faults_of_the_file_are_refused(tmp_path, no_kernel):
+    with pytest.raises(RunError, match="no notebook"):
+        run_notebook(tmp_path / "none.ipynb", tmp_path / "out.ipynb")
+    (tmp_path / "text.ipynb").write_text("hello")
+    with pytest.raises(RunError, match="cannot be read as a notebook"):
+        run_notebook(tmp_path / "text.ipynb", tmp_path / "out.ipynb")
+    assert "code cell 4, line 1" in refused(write_notebook(tmp_path / "b.ipynb", "x = = 1"), {"n": 4})
+    assert "finish_notebook" in refused(write_notebook(tmp_path / "c.ipynb", ending="results"), {"n": 4})
+
+
+# ---- the record
+
+
+def test_record_is_written_whole_and_alike_twice(tmp_path, monkeypatch):
+    monkeypatch.delenv(notebooks.RECEIPT, raising=False)
+    record = {"accuracy": np.float64(0.5), "n": np.int64(3), "label": "中", "where": Path("a/b")}
+    finish_notebook(tmp_path, "04", record)
+    first = (tmp_path / "records" / "04.json").read_bytes()
+    finish_notebook(tmp_path, "04", record)
+    assert (tmp_path / "records" / "04.json").read_bytes() == first
+    assert json.loads(first) == {"accuracy": 0.5, "n": 3, "label": "中", "where": "a/b"}
+    assert os.listdir(tmp_path / "records") == ["04.json"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+def test_record_that_json_cannot_hold_is_refused(tmp_path, value):
+    with pytest.raises(RunError, match="The record of 04"):
+        finish_notebook(tmp_path, "04", {"value": value})
+    assert not (tmp_path / "records" / "04.json").exists()
+
+
+# ---- executing
+
+
+def test_good_run_in_an_awkward_folder(tmp_path):
+    folder = tmp_path / "a {b} ü 中 %s"
+    path = write_notebook(folder / "tiny.ipynb", "print('n is', n)\nprint(os.environ['EXTRA'], os.getcwd())")
+    output, results, seen = folder / "out {}" / "tiny.ipynb", folder / "re sults", []
+    options = {"env": {"EXTRA": "$x {y}"}, "progress": lambda *step: seen.append(step)}
+    first = run_notebook(path, output, {"n": 5, "results": results}, **options)
+    assert first.record == {"n": 5} and first.path == output and 0 < first.seconds < 60
+    assert seen == [(k, 6) for k in range(1, 7)]
+    node = nbformat.read(output, 4)
+    text = node.cells[5].outputs[0].text
+    assert text == f"n is 5\n$x {{y}} {os.getcwd()}\n"
+    assert node.metadata["papermill"] == {"parameters": {"n": 5, "results": str(results)}}
+    assert sorted(file.name for file in output.parent.iterdir()) == ["tiny.ipynb"]
+    assert sorted(file.name for file in (results / "records").iterdir()) == ["tiny.json"]
+    whole, record = output.read_bytes(), (results / "records" / "tiny.json").read_bytes()
+    run_notebook(path, output, {"n": 5, "results": results}, **options)
+    assert output.read_bytes() == whole and (results / "records" / "tiny.json").read_bytes() == record
+
+
+def fail(tmp_path: Path, *cells: str, **options) -> str:
+    """Run a notebook that fails beside a good output and a stale record: both must survive, neither must count."""
+    path = write_notebook(tmp_path / "tiny.ipynb", *cells)
+    output = tmp_path / "out" / "tiny.ipynb"
+    output.parent.mkdir()
+    output.write_text("an earlier good output")
+    finish_notebook(tmp_path, "tiny", {"n": "stale"})
+    with pytest.raises(RunError) as caught:
+        run_notebook(path, output, {"results": str(tmp_path)}, **options)
+    assert output.read_text() == "an earlier good output"
+    assert sorted(file.name for file in output.parent.iterdir()) == ["tiny.failed.ipynb", "tiny.ipynb"]
+    kept = nbformat.read(output.with_name("tiny.failed.ipynb"), 4)
+    assert any("before" in str(cell.get("outputs")) for cell in kept.cells)
+    message = str(caught.value)
+    assert "tiny.ipynb, code cell 6 of 7" in message and str(output.with_name("tiny.failed.ipynb")) in message
+    return message
+
+
+def test_error_in_a_cell(tmp_path):
+    message = fail(tmp_path, "print('before')", "# The faulty line\nresult = 1 / 0")
+    assert "`# The faulty line`" in message and "ZeroDivisionError: division by zero" in message
+    assert "\x1b" not in message
+    # Once mended, the kept failure goes away.
+    path = write_notebook(tmp_path / "tiny.ipynb")
+    run_notebook(path, tmp_path / "out" / "tiny.ipynb", {"results": str(tmp_path), "n": 7})
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["tiny.ipynb"]
+
+
+def test_own_error_has_no_traceback(tmp_path):
+    cell = "from mmlab.errors import CourseError\nraise CourseError('train.txt, row 3: no such label. Use neutral.')"
+    message = fail(tmp_path, "print('before')", cell)
+    assert "train.txt, row 3: no such label. Use neutral.\n" in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize("death", ["os._exit(1)", "import signal; os.kill(os.getpid(), signal.SIGKILL)"])
+def test_dead_kernel_is_not_done(tmp_path, death):
+    assert "the kernel died" in fail(tmp_path, "print('before')", death)
+
+
+def test_exit_in_the_middle_is_not_done(tmp_path):
+    assert "stopped here, before its last cell had run" in fail(tmp_path, "print('before')", "sys.exit(0)")
+
+
+def test_timed_out_cell_is_not_done(tmp_path):
+    assert "longer than 2 s" in fail(tmp_path, "print('before')", "time.sleep(60)", timeout_s=2)
+
+
+def test_finishing_early_is_not_done(tmp_path):
+    early = "finish_notebook(results, 'tiny', {'n': 'early'})\nsys.exit(0)"
+    assert "stopped here" in fail(tmp_path, "print('before')", early)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 3.0])  # while the kernel starts, while a cell runs
+def test_interrupt_leaves_nothing_that_looks_done(tmp_path, seconds):
+    cell = f"with open({str(tmp_path / 'pid')!r}, 'w') as file:\n    file.write(str(os.getpid()))\ntime.sleep(60)"
+    path = write_notebook(tmp_path / "tiny.ipynb", cell)
+    timer = threading.Timer(seconds, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    started = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path)})
+    assert time.perf_counter() - started < 20
+    assert not (tmp_path / "out.ipynb").exists() and not (tmp_path / "records").exists()
+    if (tmp_path / "pid").exists():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_foreign_python3_kernel_is_not_used(tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({"argv": ["/no/such/python"], "display_name": "x", "language": "x"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    path = write_notebook(tmp_path / "tiny.ipynb", ending="finish_notebook(results, 'tiny', {'exe': sys.executable})")
+    result = run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path)})
+    assert os.path.samefile(result.record["exe"], os.sys.executable)
+
+
+def test_notebook_that_runs_notebooks(tmp_path):
+    """Inside a kernel an event loop is running already; the inner receipt is not taken for the outer one."""
+    inner = write_notebook(tmp_path / "inner.ipynb")
+    good = tmp_path / "good.ipynb"
+    call = f"run_notebook({str(inner)!r}, {str(good)!r}, {{'results': results, 'n': 9}})"
+    cell = f"from mmlab.notebooks import run_notebook\nfound = {call}.record"
+    outer = write_notebook(tmp_path / "outer.ipynb", cell, ending="finish_notebook(results, 'outer', {'found': found})")
+    result = run_notebook(outer, tmp_path / "out.ipynb", {"results": str(tmp_path)})
+    assert result.record == {"found": {"n": 9}} and good.exists()
+    assert [out for c in nbformat.read(result.path, 4).cells[5:] for out in c.get("outputs", [])] == []
+    stopped = write_notebook(tmp_path / "stopped.ipynb", cell, "sys.exit(0)")
+    with pytest.raises(RunError, match="stopped here"):
+        run_notebook(stopped, tmp_path / "out2.ipynb", {"results": str(tmp_path)})
+
+
+def test_several_notebooks_share_parameters(tmp_path, monkeypatch):
+    one = write_notebook(tmp_path / "01_one.ipynb")
+    two = write_notebook(tmp_path / "02_two.ipynb", "size", parameters=PARAMETERS + "size = 1  # of the batch\n")
+    ran, done = [], []
+
+    def fake(source, output, parameters, timeout_s):
+        ran.append((Path(source).name, output, parameters))
+        return notebooks.NotebookResult(output, 1.5, {})
+
+    monkeypatch.setattr(notebooks, "run_notebook", fake)
+    with pytest.raises(RunError, match="No notebook has a parameter 'sise'. Did you mean 'size'"):
+        run_notebooks([one, two], tmp_path / "r", {"sise": 2})
+    with pytest.raises(RunError, match="02_two.ipynb: size"):
+        run_notebooks([one, two], tmp_path / "r", {"size": "2"})
+    assert ran == []
+    results = run_notebooks([one, two], tmp_path / "r", {"size": 2, "n": 4}, on_done=lambda *step: done.append(step))
+    where = tmp_path / "r" / "notebooks"
+    assert ran == [
+        ("01_one.ipynb", where / "01_one.ipynb", {"n": 4, "results": str(tmp_path / "r")}),
+        ("02_two.ipynb", where / "02_two.ipynb", {"size": 2, "n": 4, "results": str(tmp_path / "r")}),
+    ]
+    assert done == [("01_one", 1.5, 1, 2), ("02_two", 1.5, 2, 2)] and len(results) == 2
+
+
+def test_every_error_of_the_package_is_known_by_name():
+    assert {"MmlabError", "ConfigError", "CourseError", "RunError"} <= notebooks._family(MmlabError)

@@ -1,0 +1,414 @@
+"""Figures are tested on their axes: labels with unit and n, marks where they belong, text one can read."""
+
+import io
+import subprocess
+import sys
+import types
+import warnings
+import xml.etree.ElementTree as ET
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from mmlab import plots
+from mmlab.config import LABELS, SCENARIOS
+from mmlab.errors import MmlabError
+from mmlab.evaluation import compare_predictions, score_predictions
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # a missing letter or a squeezed layout is a fault
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def pairs(tmp_path) -> pd.DataFrame:
+    picture = tmp_path / "one.jpg"
+    Image.new("RGB", (80, 40), (200, 30, 30)).save(picture)
+    frame = pd.DataFrame({"guid": [str(i) for i in range(40)], "label": (["positive"] * 6 + ["negative"] * 4) * 4})
+    frame["text"] = [f"costs $5 and ${i} today, 今天 \U0001f9cc" for i in range(40)]
+    frame["encoding"] = ["utf-8"] * 30 + ["gb18030"] * 10
+    frame["width"], frame["height"] = [80, 60] * 20, 40
+    frame["image"], frame["twin"] = str(picture), range(40)
+    frame["split"] = ["train"] * 30 + ["dev"] * 5 + ["test"] * 5
+    frame.loc[frame["split"] == "test", "label"] = None
+    return frame
+
+
+@pytest.fixture
+def scores():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    return {
+        name: score_predictions(labels, np.where(rng.random(200) < right, labels, 0), range(200), draws=200)
+        for name, right in zip((*SCENARIOS, "TF-IDF"), (0.5, 0.3, 0.8, 0.4), strict=True)
+    }
+
+
+def make_history(epochs=8, fold=None) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1)
+    frame = pd.DataFrame({"epoch": epoch, "train_loss": 1 / epoch, "dev_loss": 0.5 + (epoch - 5) ** 2 / 100})
+    frame["dev_accuracy"] = 0.7 - frame["dev_loss"] / 10
+    return frame if fold is None else frame.assign(fold=fold, seed=0)
+
+
+def make_table() -> pd.DataFrame:
+    rows = [(lr, dropout) for lr in (1e-3, 3e-4) for dropout in (0.0, 0.3, 0.5)]
+    table = pd.DataFrame(rows, columns=["lr", "dropout"])
+    table["accuracy"] = [0.60, 0.62, 0.64, 0.66, 0.68, 0.70]
+    return table.assign(low=table["accuracy"] - 0.02, high=table["accuracy"] + 0.02)
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def draw(ax) -> None:
+    np.ravel(ax)[0].figure.canvas.draw()
+
+
+def test_every_figure_has_labels_with_n_and_draws_without_a_warning(pairs, scores):
+    labels = np.arange(60) % 3
+    comparison = compare_predictions(labels, labels, np.roll(labels, 1), range(60), draws=100)
+    uniform = np.full((60, 3), 1 / 3)
+    figures = {
+        "balance": plots.plot_balance(pairs),
+        "lengths": plots.plot_lengths(pairs),
+        "encodings": plots.plot_encodings(pairs),
+        "sizes": plots.plot_image_sizes(pairs),
+        "confusion": plots.plot_confusion(scores["text_only"], "Text alone"),
+        "scores": plots.plot_scores(scores, references={"majority": 0.4, "ceiling": 0.9}),
+        "comparisons": plots.plot_comparisons({"joint − text": comparison}),
+        "history": plots.plot_history(make_history(), 5),
+        "grid": plots.plot_history_grid([("a", make_history(), 5), ("b", make_history(6), 5)]),
+        "heatmap": plots.plot_heatmap(make_table(), n=200),
+        "probe": plots.plot_probe({"images swapped": 0.3, "nothing swapped": 0.0}, n=200, baseline=0.1),
+        "reliability": plots.plot_reliability(labels, {"text_only": uniform}),
+    }
+    for name, drawn in figures.items():
+        draw(drawn)
+        for ax in np.ravel(drawn):
+            assert isinstance(ax, Axes), name
+            assert ax.get_xlabel() and ax.get_ylabel() or name in ("scores", "comparisons"), name
+        everywhere = " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in np.ravel(drawn)[0].figure.axes)
+        assert "n = " in everywhere, name
+    assert "in px" in figures["sizes"].get_xlabel() and "in px" in figures["sizes"].get_ylabel()
+    assert "in characters" in figures["lengths"].get_xlabel()
+    assert "percentage points" in figures["comparisons"].get_xlabel()
+    assert "nats" in figures["history"][0].get_ylabel()
+
+
+def test_nothing_is_clipped(pairs, scores):
+    long = {"a rather long name of a model that a student might choose": scores["text_only"], **scores}
+    for drawn in (plots.plot_scores(long), plots.plot_heatmap(make_table(), n=9), plots.plot_balance(pairs)):
+        figure = drawn.figure
+        figure.canvas.draw()
+        for ax in figure.axes:
+            box = ax.get_tightbbox()
+            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
+def test_a_given_ax_is_used_and_returned(pairs, scores):
+    _, ax = plt.subplots()
+    before = len(plt.get_fignums())
+    assert plots.plot_scores(scores, ax=ax) is ax
+    assert plots.plot_confusion(scores["TF-IDF"], ax=plt.subplots()[1]).get_title(loc="left") == ""
+    assert len(plt.get_fignums()) == before + 1
+
+
+def luminance(colour: str) -> float:
+    return float(np.dot([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)],
+                        [0.2126, 0.7152, 0.0722]))  # fmt: skip
+
+
+@pytest.mark.parametrize("family", [LABELS, SCENARIOS, ("train", "dev")])
+def test_colour_is_never_the_only_code(family):
+    assert len({plots.COLOURS[name] for name in family}) == len(family)
+    assert len({plots.MARKERS[name] for name in family}) == len(family)
+    assert len({plots.LINES[name] for name in family}) == len(family)
+
+
+@pytest.mark.parametrize("family", [LABELS, SCENARIOS])
+def test_palette_is_distinct_in_grey(family):
+    greys = sorted(luminance(plots.COLOURS[name]) for name in family)
+    ratios = [(lighter + 0.05) / (darker + 0.05) for darker, lighter in zip(greys, greys[1:], strict=False)]
+    assert min(ratios) > 1.2
+
+
+def test_labels_and_scenarios_share_no_colour():
+    assert len(set(plots.COLOURS.values())) == len(plots.COLOURS)
+
+
+def test_balance_shows_shares_and_counts(pairs):
+    ax = plots.plot_balance(pairs)
+    assert texts(ax) == ["train\n12", "train\n0", "train\n18", "dev\n0", "dev\n0", "dev\n5"]  # no label, no test bar
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.4, 0, 0.6, 0, 0, 1])
+    assert "train n = 30, dev n = 5" in ax.get_ylabel()
+    with pytest.raises(MmlabError, match="No pair has a label"):
+        plots.plot_balance(pairs[pairs["split"] == "test"])
+
+
+def test_lengths_mark_the_medians(pairs):
+    pairs["text"] = ["x" * (10 if label == "positive" else 50) for label in pairs["label"]]
+    ax = plots.plot_lengths(pairs)
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["negative (n = 12, median 50)", "positive (n = 23, median 10)"]
+    medians = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
+    assert medians == [50, 10]
+
+
+def test_encodings_are_counted(pairs):
+    ax = plots.plot_encodings(pairs)
+    assert texts(ax) == ["10 (25.0%)", "30 (75.0%)"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["gb18030", "utf-8"]
+
+
+def test_image_sizes_leave_out_missing_images(pairs):
+    pairs.loc[:4, ["width", "height"]] = 0
+    assert "n = 35 images" in plots.plot_image_sizes(pairs).get_xlabel()
+
+
+def test_gallery_shows_guid_label_and_text(pairs):
+    pairs.loc[1, "image"] = ""
+    axes = plots.plot_gallery(pairs, n=4, columns=3)
+    draw(axes)  # dollars, Chinese and an emoji no font has: a warning would fail here
+    assert len(axes) == 4
+    assert axes[0].get_title(loc="left") == "0 · positive"
+    assert "costs $5 and $0 today" in axes[0].get_xlabel()
+    assert texts(axes[1]) == ["no image"]
+    assert axes[0].images[0].get_array().shape[:2] == (256, 256)
+
+
+def test_gallery_marks_wrong_predictions(pairs):
+    axes = plots.plot_gallery(pairs.assign(said="positive").iloc[[0, 6]], predicted="said")
+    assert axes[0].get_title(loc="left") == "0 · positive\n✓ predicted positive"
+    assert axes[1].get_title(loc="left") == "6 · negative\n✗ predicted positive"
+    assert axes[1].spines["left"].get_linewidth() > axes[0].spines["left"].get_linewidth()
+
+
+def test_wrap_text():
+    assert plots.wrap_text("one two three", 7, lines=3) == "one two\nthree"
+    assert plots.wrap_text("abcdefghij k", 4, lines=5) == "abcd\nefgh\nij k"
+    assert plots.wrap_text("one two three four", 5, lines=2) == "one\ntwo…"
+    assert plots.wrap_text("a\n\t b", 10, lines=1) == "a b"
+    assert plots.wrap_text("\U0010fffd\U0010fffd\U0010fffd", 4, lines=2) == "□□\n□"  # two columns each
+    assert plots.wrap_text("", 10, lines=2) == ""
+
+
+def test_confusion_cells_show_share_and_count():
+    scores = score_predictions([0, 0, 0, 0, 2], [0, 0, 0, 2, 2], range(5), draws=10)
+    ax = plots.plot_confusion(scores, "A title")
+    assert texts(ax) == [
+        "75%\n3", "0%\n0", "25%\n1",
+        "no pairs\n0", "no pairs\n0", "no pairs\n0",
+        "0%\n0", "0%\n0", "100%\n1",
+    ]  # fmt: skip
+    assert ax.get_title(loc="left") == "A title"
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
+        "negative\nn = 4",
+        "neutral\nn = 0",
+        "positive\nn = 1",
+    ]
+
+
+def contrast(one, other) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_text_is_readable_on_every_cell(scores):
+    tables = [make_table(), make_table().head(1), make_table().assign(accuracy=0.7)]
+    for ax in (plots.plot_confusion(scores["text_and_image"]), *map(plots.plot_heatmap, tables)):
+        draw(ax)
+        picture = ax.images[0]
+        for text in ax.texts:
+            column, row = (round(place) for place in text.get_position())
+            cell = picture.cmap(picture.norm(picture.get_array()[row, column]))
+            assert contrast(cell, text.get_color()) > 4.5
+
+
+def test_scores_stand_at_their_values(scores):
+    ax = plots.plot_scores(scores, metric="macro_f1", references={"majority": 0.4, "ceiling": 0.99})
+    dots = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
+    assert dots == [one.macro_f1.value for one in scores.values()]
+    bars = [list(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) == 2][: 2 * len(scores)]
+    assert [scores["TF-IDF"].macro_f1.low, scores["TF-IDF"].macro_f1.high] in bars
+    assert texts(ax) == [str(one.macro_f1) for one in scores.values()]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == list(scores)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["majority 0.400", "ceiling 0.990"]
+    assert ax.get_xlim()[1] > 0.99  # a reference line is never outside the figure
+    low, high = ax.get_ylim()
+    assert low > high  # the first name stands on top
+    assert "recall of neutral" in plots.plot_scores(scores, metric="neutral").get_xlabel()
+    with pytest.raises(MmlabError, match="metric='f1'"):
+        plots.plot_scores(scores, metric="f1")
+
+
+def test_a_score_without_pairs_or_interval_is_written_out():
+    scores = score_predictions([0, 0], [0, 1], [5, 5])
+    assert texts(plots.plot_scores({"a": scores}, "neutral")) == ["no pairs"]
+    assert texts(plots.plot_scores({"a": scores})) == ["0.500 [no interval]"]
+
+
+def test_comparisons_show_points_and_hollow_dots():
+    labels = np.zeros(100, dtype=int)
+    better, same = np.zeros(100, dtype=int), np.zeros(100, dtype=int)
+    worse = np.where(np.arange(100) < 30, 1, 0)
+    ax = plots.plot_comparisons(
+        {
+            "real": compare_predictions(labels, better, worse, range(100)),
+            "none": compare_predictions(labels, better, same, range(100)),
+        }
+    )
+    dots = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert [dot.get_xdata()[0] for dot in dots] == [30, 0]
+    assert [dot.get_markerfacecolor() for dot in dots] == [plots.OTHER, "white"]
+    assert texts(ax)[0].startswith("+30.0 [+")
+
+
+@pytest.mark.parametrize("best", [1, 5, 8])
+def test_the_best_epoch_is_marked_where_it_is(best):
+    history = make_history()
+    for ax, column in zip(plots.plot_history(history, best), ("dev_loss", "dev_accuracy"), strict=True):
+        star = next(line for line in ax.lines if line.get_marker() == "*")
+        assert list(star.get_xdata()) == [best]
+        assert list(star.get_ydata()) == [history.set_index("epoch").loc[best, column]]
+        assert f"best epoch: {best}" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_each_model_of_a_cross_fit_has_its_own_best_epoch():
+    history = pd.concat([make_history(6, fold=0), make_history(9, fold=1)])
+    best = pd.DataFrame({"fold": [1, 0], "seed": [0, 0], "best_epoch": [7, 4]})  # in another order than the history
+    ax = plots.plot_history(history, best)[0]
+    star = next(line for line in ax.lines if line.get_marker() == "*")
+    assert list(star.get_xdata()) == [4, 7]
+    mean = next(line for line in ax.lines if line.get_label() == "dev, mean")
+    assert list(mean.get_xdata()) == [1, 2, 3, 4, 5, 6]  # only while both train
+    assert list(plots.plot_history(history, [4, 7])[0].lines[-1].get_xdata()) == [4, 7]
+
+
+def test_history_refuses_epochs_that_do_not_exist():
+    with pytest.raises(MmlabError, match="Epoch 99 is not in the history"):
+        plots.plot_history(make_history(), 99)
+    with pytest.raises(MmlabError, match="1 best epochs do not fit the history of 2 models"):
+        plots.plot_history(pd.concat([make_history(fold=0), make_history(fold=1)]), [3])
+
+
+def test_history_on_one_ax_draws_the_loss_alone():
+    _, ax = plt.subplots()
+    assert plots.plot_history(make_history(), 5, ax=ax) is ax
+    assert "loss" in ax.get_ylabel()
+
+
+def test_history_grid_shares_its_axes():
+    runs = [(f"lr {k}", make_history(6 + k).assign(dev_loss=k), 5) for k in range(1, 5)]
+    axes = plots.plot_history_grid(runs, columns=3)
+    draw(axes)
+    assert len(axes) == 4 and len({ax.get_ylim() for ax in axes}) == len({ax.get_xlim() for ax in axes}) == 1
+    assert [ax.get_title(loc="left") for ax in axes] == ["lr 1", "lr 2", "lr 3", "lr 4"]
+    assert [ax.xaxis.label.get_visible() for ax in axes] == [False, True, True, True]
+    with pytest.raises(MmlabError, match="no runs"):
+        plots.plot_history_grid([])
+
+
+def test_heatmap_cells_hold_their_values():
+    table = make_table()
+    ax = plots.plot_heatmap(table.sample(frac=1, random_state=0))
+    picture = ax.images[0].get_array()
+    across = [float(tick.get_text()) for tick in ax.get_xticklabels()]
+    down = [float(tick.get_text()) for tick in ax.get_yticklabels()]
+    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    for row in table.itertuples():
+        place = (across.index(row.dropout), down.index(row.lr))
+        assert picture[place[1], place[0]] == row.accuracy
+        assert shown[place] == f"{row.accuracy:.3f}\n[{row.low:.3f}, {row.high:.3f}]"
+    best = ax.patches[0]
+    assert (round(best.get_x() + 0.47), round(best.get_y() + 0.47)) == (across.index(0.5), down.index(3e-4))
+
+
+def test_heatmap_leaves_missing_cells_empty_and_refuses_double_ones():
+    table = make_table()
+    assert len(plots.plot_heatmap(table.drop(index=2)).texts) == 5
+    with pytest.raises(MmlabError, match="Two runs have the same lr and dropout"):
+        plots.plot_heatmap(pd.concat([table, table.head(1)]))
+
+
+def test_probe_shows_shares():
+    ax = plots.plot_probe({"images swapped": 0.25, "nothing": 0.0}, n=80)
+    assert texts(ax) == ["0.0%", "25.0%"]
+    assert "n = 80 pairs" in ax.get_xlabel()
+
+
+def test_save_figure_writes_the_same_bytes_for_the_same_data(tmp_path, scores):
+    first, second = [
+        plots.save_figure(plots.plot_scores(scores, references={"a": 0.4}), tmp_path / name, "s") for name in "ab"
+    ]
+    assert [path.name for path in first] == ["s.png", "s.svg"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    changed = plots.save_figure(plots.plot_scores(scores, references={"a": 0.5}), tmp_path / "c", "s")
+    assert all(one.read_bytes() != other.read_bytes() for one, other in zip(first, changed, strict=True))
+    ET.fromstring(first[1].read_bytes())
+    with Image.open(first[0]) as picture:
+        assert picture.width > 600
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["s.png", "s.svg"]
+
+
+def test_save_figure_takes_a_figure_or_an_array_and_refuses_a_path(tmp_path):
+    axes = plots.plot_history(make_history(), 5)
+    from_axes = plots.save_figure(axes, tmp_path / "a", "h")
+    from_figure = plots.save_figure(plots.plot_history(make_history(), 5)[0].figure, tmp_path / "b", "h")
+    assert from_axes[0].read_bytes() == from_figure[0].read_bytes()
+    with pytest.raises(MmlabError, match="not a file name"):
+        plots.save_figure(axes, tmp_path, "../h")
+
+
+def test_live_curve_is_silent_outside_a_notebook(capsys):
+    with plots.live_curve() as curve:
+        curve.update(make_history())
+    assert capsys.readouterr().out == "" and plt.get_fignums() == []
+
+
+class Display:
+    """Stands for IPython's display: remembers what was shown, and what replaced it."""
+
+    def __init__(self):
+        self.shown, self.replaced = [], []
+
+    def __call__(self, picture, display_id):
+        self.shown.append(picture)
+        return types.SimpleNamespace(update=self.replaced.append)
+
+
+def test_live_curve_redraws_in_one_place(monkeypatch):
+    import IPython.display
+
+    display = Display()
+    monkeypatch.setattr(plots, "_in_notebook", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", display)
+    with plots.live_curve(every=3600) as curve:
+        for epochs in range(1, 6):
+            curve.update(make_history(epochs), 1)
+        assert (len(display.shown), len(display.replaced)) == (1, 0)  # the others were too soon
+    assert (len(display.shown), len(display.replaced)) == (1, 1)  # the last state is never lost
+    assert Image.open(io.BytesIO(display.replaced[0].data)).width > 600
+    assert plt.get_fignums() == []
+
+
+def test_importing_the_package_leaves_matplotlib_alone():
+    code = "import sys, mmlab, mmlab.evaluation; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    code = "import sys, mmlab.plots; print([m for m in ('torch', 'sklearn', 'matplotlib.pyplot') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
