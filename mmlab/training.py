@@ -7,6 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from mmlab.config import FOLD, GUID, LABEL, LABELS, SCENARIOS, TWIN, RunConfig, 
 from mmlab.course import Course, split_folds
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features
-from mmlab.models import FusionModel
+from mmlab.models import FusionModel, uses_sequences
 
 INNER_FOLDS = 8  # an eighth of a fold's training pairs decides when to stop
 PREDICT_BATCH = 512
@@ -63,7 +64,7 @@ def fit(
     with torch.random.fork_rng(devices=[]):  # a seed of our own, without touching the caller's
         torch.manual_seed(seed)
         model = FusionModel(config, features.text.width, features.image.width)
-        optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr)
+        optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr, fused=True)
         steps = config.epochs * math.ceil(len(train_rows) / config.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps, config.warmup))
         weights = class_weights(targets[train_rows]) if config.class_weights else None
@@ -129,6 +130,8 @@ def cross_fit(
     on_model: called with (models done, models in all). Honours `config.control`.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
+    if not uses_sequences(config):
+        features = features.summarised()
     n_labelled = len(labels)
     test_rows = np.arange(n_labelled, len(features))
     groups = frame[TWIN].to_numpy()
@@ -248,3 +251,25 @@ def _parameter_groups(model: FusionModel, weight_decay: float) -> list[dict]:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+@contextmanager
+def model_bar(label: str):
+    """A progress bar for `cross_fit` and `train_run`: gives the function to pass as their `on_model`.
+
+    The bar appears with the first model, so that a run that is only read back shows none.
+    """
+    from tqdm import tqdm  # not tqdm.auto: the widget bar is blank in a saved notebook
+
+    bars = []
+
+    def tick(done: int, total: int) -> None:
+        if not bars:
+            bars.append(tqdm(total=total, desc=label, unit="model"))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield tick
+    finally:
+        for bar in bars:
+            bar.close()

@@ -1,0 +1,191 @@
+"""The command line: the package's functions under names to type, and nothing of its own.
+
+`mmlab --help` lists the commands, `mmlab COMMAND --help` explains one with examples.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mmlab.config import FUSIONS, SCENARIOS
+from mmlab.errors import MmlabError
+
+app = typer.Typer(
+    name="mmlab",
+    help="A course lab for the sentiment of paired tweet text and image.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.")]
+Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.")]
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends with one plain message and exit status 1."""
+    try:
+        app()
+    except MmlabError as error:
+        Console(stderr=True, highlight=False).print(f"mmlab: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("mmlab: interrupted. What is complete is kept; the same command goes on from there.")
+        sys.exit(130)
+
+
+@app.command()
+def doctor() -> None:
+    """Check Python, packages, torch, encoder weights, kernel and disk: OK, or FAIL and the fix.
+
+    Example: mmlab doctor
+    """
+    from mmlab.doctor import run_checks
+
+    checks = run_checks()
+    for check in checks:
+        print(f"{'OK  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
+        if not check.ok:
+            print(f"      fix: {check.fix}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="A course folder.")],
+    strict: Annotated[bool, typer.Option(help="Take every single fault in a pair for an error.")] = False,
+) -> None:
+    """Judge a course folder: labels, charsets, twins, unreadable images, empty texts, orphans.
+
+    Example: mmlab check data/demo
+    """
+    from mmlab.course import random_split_leak, read_course
+
+    course = read_course(data, strict=strict)
+    table = Table("check", "count", "detail", title=f"{data}", title_justify="left")
+    for row in course.health.to_frame().itertuples(index=False):
+        table.add_row(str(row.check), str(row.count), str(row.detail))
+    Console().print(table)
+    for issue in course.health.issues:
+        print(f"- {issue}")
+    print(
+        f"A random split would give {random_split_leak(course):.1%} of its dev rows a twin in train; this lab's gives 0."
+    )
+
+
+@app.command()
+def run(
+    data: Data,
+    results: Results,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of the main run.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Dropout of the main run.")] = None,
+    fusion: Annotated[str | None, typer.Option(help=f"One of {', '.join(FUSIONS)}.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-fitting folds.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Models averaged in each fold.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split, the folds and the training.")] = None,
+) -> None:
+    """Run the seven notebooks on a course folder and write scores, figures, report and prediction files.
+
+    What is already complete under RESULTS is not done again.
+
+    Examples: mmlab run --data data/demo --results results/run
+
+    mmlab run --data ../course --results results/course --fusion gated --seeds 5
+    """
+    from mmlab.report import run_workbook
+
+    knobs = {"lr": lr, "dropout": dropout, "fusion": fusion, "folds": folds, "seeds": seeds, "seed": seed}
+    knobs = {name: value for name, value in knobs.items() if value is not None}
+    print(f"mmlab: seven notebooks on {data}")
+
+    def on_done(name: str, seconds: float, number: int, total: int) -> None:
+        print(f"[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
+
+    _print_outcome(run_workbook(data, results, knobs, on_done), results)
+
+
+@app.command()
+def report(results: Results) -> None:
+    """Build the report again from the runs in a results folder, without any training.
+
+    Example: mmlab report --results results/run
+    """
+    from mmlab.report import rebuild_report
+
+    _print_outcome(rebuild_report(results), results)
+
+
+@app.command()
+def predict(
+    data: Data,
+    results: Annotated[Path, typer.Option(help="A results folder that holds a complete main run.")],
+    out: Annotated[Path, typer.Option(help="The prediction file to write.")] = Path("test_result.txt"),
+    scenario: Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")] = "text_and_image",
+) -> None:
+    """Answer the test pairs of a course folder with the models of a finished run.
+
+    Example: mmlab predict --data data/demo --results results/run --out my_result.txt
+    """
+    from mmlab.report import predict_test
+
+    path, rows = predict_test(data, results, out, scenario)
+    print(f"{rows} rows written to {path}")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A prediction file (header guid,tag).")],
+    data: Data,
+) -> None:
+    """Judge a prediction file: guids and their order, labels, class shares, another scenario's file handed in twice.
+
+    Example: mmlab verify results/run/test_result.txt --data data/demo
+    """
+    from mmlab.course import read_course, verify_predictions
+    from mmlab.report import find_siblings
+
+    verdict = verify_predictions(file, read_course(data), find_siblings(file))
+    for problem in verdict.problems:
+        print(f"FAIL  {problem}")
+    for warning in verdict.warnings:
+        print(f"NOTE  {warning}")
+    if len(verdict.shares):
+        table = Table("label", "share in train", "share in file")
+        for row in verdict.shares.itertuples(index=False):
+            table.add_row(row.label, f"{row.train_share:.1%}", f"{row.file_share:.1%}")
+        Console().print(table)
+    if verdict.ok:
+        print(f"OK    {file} can be handed in")
+    raise typer.Exit(0 if verdict.ok else 1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="A new folder, or an older demo to be replaced.")],
+    seed: Annotated[int, typer.Option(help="Another seed draws other pairs from the same recipe.")] = 0,
+) -> None:
+    """Make a demo course with known ceilings.
+
+    Example: mmlab demo my_demo --seed 7
+    """
+    from mmlab.demo import make_demo
+
+    print(f"A demo course is in {make_demo(folder, seed=seed)}")
+
+
+def _print_outcome(outcome, results: Path) -> None:
+    table = Table("scenario", "accuracy [95 % interval]", "macro-F1", "n")
+    for name, scores in outcome.scores.items():
+        table.add_row(name, str(scores.accuracy), str(scores.macro_f1), str(scores.n))
+    Console().print(table)
+    for what, where in outcome.places.items():
+        print(f"{what:<22} {where}")
+
+
+if __name__ == "__main__":
+    main()

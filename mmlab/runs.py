@@ -1,0 +1,334 @@
+"""A run on disk: one training, one folder, complete or not there.
+
+`<results>/runs/<run id>/` holds config.json (every knob and where it came from), predictions.csv, test_predictions.csv,
+history.csv, the models' weights, the prediction files for the test pairs, and metrics.json, which is written last: a
+folder without it is unfinished. The run id is derived from the knobs, the data, the split, the encoders and the code
+that trains, so the same training is found again and never done twice.
+
+Explained in notebook 04, section 4.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmlab.cache import write_atomic
+from mmlab.config import FOLD, GUID, LABEL, LABELS, RunConfig, probability_columns
+from mmlab.course import Course, write_predictions
+from mmlab.errors import MmlabError, RunError
+from mmlab.evaluation import Scores, score_frame
+from mmlab.features import Features
+
+RUNS = "runs"
+CONFIG, METRICS = "config.json", "metrics.json"
+PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
+HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
+
+# What decides a run's numbers besides knobs and data: a change in one of these files makes a new run.
+_TRAINING_CODE = ("course.py", "text.py", "features.py", "models.py", "training.py", "evaluation.py")
+_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete run, read from its folder. Frames are read when they are asked for."""
+
+    folder: Path
+    config: RunConfig | None  # None for a baseline, which has no knobs
+    name: str  # `majority`, `tfidf`, or the config's scenario
+    provenance: dict[str, Any]
+    scores: dict[str, Scores]  # one for each scenario it predicts
+    seconds: float
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """guid, fold, label, twin and three probabilities a scenario, a row for each scored pair."""
+        return _read_frame(self.folder / PREDICTIONS)
+
+    @cached_property
+    def test_predictions(self) -> pd.DataFrame:
+        """guid and three probabilities a scenario, a row for each test pair in the order to answer in."""
+        return _read_frame(self.folder / TEST_PREDICTIONS)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """fold, seed, epoch, train_loss, dev_loss, dev_accuracy, lr, seconds: a row for each epoch of each model."""
+        return _read_frame(self.folder / HISTORY)
+
+    @cached_property
+    def best_epochs(self) -> pd.DataFrame:
+        """fold, seed, best_epoch: a row for each model."""
+        return _read_frame(self.folder / BEST_EPOCHS)
+
+    def load_models(self, features: Features) -> dict[int, list]:
+        """The trained models of each fold, fold -> FusionModels in eval mode, in the order of their seeds."""
+        from safetensors.torch import load_file
+
+        from mmlab.models import FusionModel
+
+        models: dict[int, list] = {}
+        for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
+            model = FusionModel(self.config, features.text.width, features.image.width)
+            model.load_state_dict(load_file(self.folder / _model_file(fold, seed)))
+            models.setdefault(int(fold), []).append(model.eval())
+        return models
+
+
+def train_run(
+    config: RunConfig,
+    course: Course,
+    features: Features,
+    results: Path | str,
+    on_model: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Cross-fit this config and keep everything about it, or return the complete run that already holds it.
+
+    on_model: called with (models done, models in all) while it trains. Raises RunError when the prediction files of
+    two scenarios are the same to the last row, which no sound fusion produces.
+    """
+    folder = run_folder(config, course, features, results)
+    if is_complete(folder):
+        return load_run(folder)
+    from safetensors.torch import save
+
+    from mmlab.training import cross_fit
+
+    started = time.perf_counter()
+    fitted = cross_fit(config, course, features, on_model)
+    seconds = time.perf_counter() - started
+    _begin(folder)
+    _write_json(folder / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
+    _write_frame(folder / HISTORY, fitted.history)
+    _write_frame(folder / BEST_EPOCHS, fitted.best_epochs)
+    _write_frame(folder / PREDICTIONS, fitted.predictions)
+    _write_frame(folder / TEST_PREDICTIONS, fitted.test_predictions)
+    for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
+        write_atomic(folder / _model_file(row.fold, row.seed), save(model.state_dict()))
+    if len(fitted.test_predictions):
+        write_test_results(folder, config, fitted.test_predictions)
+    scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
+    _write_metrics(folder, config.scenario, scores, seconds)
+    return load_run(folder)
+
+
+def predict_out_of_fold(run: Run, features: Features) -> pd.DataFrame:
+    """A frame like `run.predictions` from the run's own models and other features of the same pairs.
+
+    With `features.without("image")` it shows what the model says when the image is taken away; with
+    `features.pair_up(...)` what it says when images are exchanged. A pair is answered by the models that did not
+    see it. Explained in notebook 04, section 5 and notebook 06, section 2.
+    """
+    from mmlab.training import predict
+
+    frame = run.predictions.copy()
+    row_of = {guid: row for row, guid in enumerate(features.guids)}
+    rows = frame[GUID].map(row_of).to_numpy()
+    for fold, models in run.load_models(features).items():
+        held_out = np.flatnonzero(frame[FOLD].to_numpy() == fold)
+        answers = [predict(model, features, rows[held_out]) for model in models]
+        for scenario in run.config.trained_scenarios:
+            mean = np.mean([answer[scenario] for answer in answers], axis=0)
+            frame.loc[frame.index[held_out], probability_columns(scenario)] = mean
+    return frame
+
+
+def save_baseline(name: str, predictions: pd.DataFrame, course: Course, results: Path | str, seconds: float) -> Run:
+    """Keep a baseline's out-of-fold predictions in a folder of the same shape as a trained run's."""
+    digest = _digest({"baseline": name, "folds": predictions["fold"].tolist()}, course.fingerprint)
+    folder = Path(results) / RUNS / f"{name}-{digest}"
+    _begin(folder)
+    _write_json(folder / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
+    _write_frame(folder / PREDICTIONS, predictions)
+    _write_metrics(folder, name, {name: score_frame(predictions, name)}, seconds)
+    return load_run(folder)
+
+
+def run_folder(config: RunConfig, course: Course, features: Features | str, results: Path | str) -> Path:
+    """Where this training belongs, whether or not it was done: a readable name and a digest of all that decides it.
+
+    features: the encoded pairs, or just their digest.
+    """
+    encoders = features if isinstance(features, str) else features.digest
+    digest = _digest(config.to_dict(), course.fingerprint, course.split_hash, encoders, _code_digest())
+    control = "" if config.control == "none" else f"-{config.control}"
+    fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
+    name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
+    return Path(results) / RUNS / name
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a run reached its end: metrics.json is written last."""
+    return (Path(folder) / METRICS).is_file()
+
+
+def predict_course(run: Run, features: Features) -> pd.DataFrame:
+    """Predictions of all a run's models, averaged, for every pair of any encoded course: guid and probabilities."""
+    from mmlab.training import predict
+
+    models = [model for fold in run.load_models(features).values() for model in fold]
+    answers = [predict(model, features) for model in models]
+    frame = pd.DataFrame({GUID: features.guids})
+    for scenario in run.config.trained_scenarios:
+        frame[probability_columns(scenario)] = np.mean([answer[scenario] for answer in answers], axis=0)
+    return frame
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read a complete run. Raises RunError naming the file that is missing or damaged and how to mend it."""
+    folder = Path(folder)
+    if not is_complete(folder):
+        raise RunError(f"{folder}: no complete run here ({METRICS} is missing). Run the notebook that makes it again.")
+    record, metrics = _read_json(folder / CONFIG), _read_json(folder / METRICS)
+    try:
+        config = RunConfig.from_params(record["config"]) if "config" in record else None
+        scores = {name: Scores.from_dict(data) for name, data in metrics["scores"].items()}
+        return Run(folder, config, metrics["name"], record["provenance"], scores, metrics["seconds"])
+    except (KeyError, TypeError, AttributeError, MmlabError) as error:
+        raise RunError(
+            f"{folder}: {CONFIG} or {METRICS} is not as this version writes it ({error}). "
+            "Delete the folder and run again."
+        ) from error
+
+
+def list_runs(results: Path | str) -> list[Run]:
+    """All complete runs below a results folder, by name."""
+    return [load_run(path.parent) for path in sorted((Path(results) / RUNS).glob(f"*/{METRICS}"))]
+
+
+def result_name(config: RunConfig, scenario: str) -> str:
+    """The name of a prediction file: `test_result_<lr>_<dropout>_<scenario>.txt`."""
+    return f"test_result_{config.lr:g}_{config.dropout:g}_{scenario}.txt"
+
+
+def write_test_results(folder: Path | str, config: RunConfig, test_predictions: pd.DataFrame) -> list[Path]:
+    """One prediction file for each scenario, each in the order of the test pairs.
+
+    Raises RunError when two scenarios answer alike to the last of at least 50 rows.
+    """
+    answers = {}
+    for scenario in config.trained_scenarios:
+        best = test_predictions[probability_columns(scenario)].to_numpy().argmax(axis=1)
+        answers[scenario] = [LABELS[number] for number in best]
+    for first in answers:
+        for second in answers:
+            if first < second and answers[first] == answers[second] and len(test_predictions) >= 50:
+                raise RunError(
+                    f"{first} and {second} answer alike in all {len(test_predictions)} rows: one head seems to return "
+                    f"the other's output, or the training did not move (lr={config.lr:g}). Nothing was written."
+                )
+    guids = test_predictions[GUID]
+    return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
+
+
+def provenance(course: Course, features: Features | None) -> dict[str, Any]:
+    """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
+    return {
+        "data_fingerprint": course.fingerprint,
+        "split_hash": course.split_hash,
+        "n_labelled": int(len(course.labels)),
+        "n_test": int(len(course.test)),
+        "encoders": features.digest if features is not None else None,
+        "code": _code_digest(),
+        "commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": _package_versions(),
+        "device": "cpu",
+    }
+
+
+def _model_file(fold: int, seed: int) -> str:
+    return f"model_fold{fold}_seed{seed}.safetensors"
+
+
+def _begin(folder: Path) -> None:
+    """Half a run is worth nothing: start from an empty folder."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}). Choose another results folder.") from error
+
+
+def _write_metrics(folder: Path, name: str, scores: dict[str, Scores], seconds: float) -> None:
+    data = {
+        "name": name,
+        "scores": {key: value.to_dict() for key, value in scores.items()},
+        "seconds": round(seconds, 2),
+    }
+    _write_json(folder / METRICS, data)
+
+
+def _write_json(path: Path, data: dict) -> None:
+    write_atomic(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}). Delete the run's folder and run again.") from error
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    write_atomic(path, frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    try:
+        no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
+        return pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}). Delete the run's folder and run again.") from error
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+@cache
+def _code_digest() -> str:
+    here = Path(__file__).parent
+    return hashlib.sha256(b"\n".join((here / name).read_bytes() for name in _TRAINING_CODE)).hexdigest()[:12]
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@cache
+def _git_commit() -> str | None:
+    """The commit of the checkout the package lies in, with + when files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parents[1]
+    if not (here / ".git").exists():
+        return None
+    try:
+        call = {"cwd": here, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **call).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "mmlab"], **call).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "")

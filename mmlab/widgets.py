@@ -1,0 +1,131 @@
+"""Views of a course to click through in JupyterLab. Each is a plain function of the data, wrapped in controls.
+
+The plain function draws the same picture without a kernel's help, for readers of a saved notebook and for tests.
+Explained in notebook 01, section 6.
+"""
+
+import io
+
+import numpy as np
+import pandas as pd
+
+from mmlab import plots
+from mmlab.config import ENCODING, GUID, LABEL, LABELS, SPLIT, TEXT, TWIN
+from mmlab.errors import MmlabError
+
+ALL, NO_LABEL = "all", "no label"
+TWINS_SHOWN = 4
+_SIZE, _DPI = (8.6, 3.3), 110  # inches, dots per inch: together the width of a notebook on a laptop
+
+
+def find_pairs(pairs: pd.DataFrame, label: str = ALL, split: str = ALL) -> np.ndarray:
+    """Positions (n,) int64 of the pairs with this label (or "no label") and in this split, in their order.
+
+    pairs: columns label and split. "all" keeps every pair.
+    """
+    fits = np.ones(len(pairs), dtype=bool)
+    if label != ALL:
+        fits &= (pairs[LABEL].isna() if label == NO_LABEL else pairs[LABEL] == label).to_numpy()
+    if split != ALL:
+        fits &= (pairs[SPLIT] == split).to_numpy()
+    return np.flatnonzero(fits)
+
+
+def show_pair(pairs: pd.DataFrame, position: int) -> np.ndarray:
+    """One pair: its picture, its whole text, what is known of both files, and its twins among `pairs`.
+
+    pairs: `Course.pairs` or a part of it; position: a row of it, from 0. Returns two Axes, of the picture and of the
+    words. Raises MmlabError when there is no such row. Explained in notebook 01, section 6.
+    """
+    import matplotlib.pyplot as plt
+
+    if not 0 <= position < len(pairs):
+        raise MmlabError(f"There is no pair {position}: positions go from 0 to {len(pairs) - 1}.")
+    row = pairs.iloc[position]
+    plots.use_style()
+    picture, words = plt.figure(figsize=_SIZE).subplots(1, 2, width_ratios=(1, 1.75))
+    plots.plot_gallery(pairs.iloc[[position]], ax=[picture])
+    picture.set_xlabel(f"{row.width} × {row.height} px" if row.has_image else "no image")
+    words.set_axis_off()
+    # Long texts must not squeeze the picture: they are left out when the layout is made.
+    text = plots.wrap_text(row[TEXT], 54, lines=8) if row.has_text else "(no text)"
+    words.text(0, 1, text, va="top", fontsize=12, linespacing=1.4, parse_math=False, in_layout=False)
+    words.text(0, 0, _describe(pairs, position), va="bottom", fontsize=9, color=plots.OTHER, linespacing=1.5,
+               parse_math=False, in_layout=False)  # fmt: skip
+    return np.array([picture, words], dtype=object)
+
+
+def browse_pairs(pairs: pd.DataFrame):
+    """The pairs one by one, with filters for label and split and a slider for the place among those that fit.
+
+    Tab moves between the controls, the arrow keys change them. Returns an ipywidgets VBox; the last expression of a
+    cell shows it. Raises MmlabError when there are no pairs. Explained in notebook 01, section 6.
+    """
+    import ipywidgets
+    from IPython.display import Image, display
+
+    if pairs.empty:
+        raise MmlabError("There are no pairs to browse.")
+    label = ipywidgets.Dropdown(options=_choices(pairs[LABEL].fillna(NO_LABEL), (*LABELS, NO_LABEL)))
+    split = ipywidgets.Dropdown(options=_choices(pairs[SPLIT], ("train", "dev", "test")))
+    place = ipywidgets.IntSlider(value=1, min=1, max=len(pairs), continuous_update=False)
+    count = ipywidgets.Label(f"of {len(pairs)}")
+    for control, name in ((label, "label"), (split, "split"), (place, "pair")):
+        control.description = name
+    place.layout.width = "60%"
+
+    def start_again(_) -> None:
+        found = len(find_pairs(pairs, label.value, split.value))
+        place.value = 1
+        place.max, place.disabled = max(found, 1), found < 2
+        count.value = f"of {found}"
+
+    def draw(label: str, split: str, place: int) -> None:
+        found = find_pairs(pairs, label, split)
+        if not len(found):
+            print("No pair has this label in this split.")
+            return
+        position = int(found[min(place, len(found)) - 1])
+        row = pairs.iloc[position]
+        display(Image(_draw_png(pairs, position), alt=f"Pair {row[GUID]}, {_label(row)}: {row[TEXT]}"))
+
+    for control in (label, split):
+        control.observe(start_again, "value")
+    view = ipywidgets.interactive_output(draw, {"label": label, "split": split, "place": place})
+    # A fixed height: the page must not jump while one picture makes way for the next.
+    view.layout = ipywidgets.Layout(height=f"{_SIZE[1] * _DPI + 20:.0f}px", overflow="auto")
+    return ipywidgets.VBox([ipywidgets.HBox([label, split]), ipywidgets.HBox([place, count]), view])
+
+
+def _choices(values: pd.Series, order: tuple[str, ...]) -> list[str]:
+    present = set(values)
+    return [ALL, *[name for name in order if name in present]]
+
+
+def _label(row: pd.Series) -> str:
+    return row[LABEL] if isinstance(row[LABEL], str) else NO_LABEL
+
+
+def _describe(pairs: pd.DataFrame, position: int) -> str:
+    row = pairs.iloc[position]
+    others = np.flatnonzero((pairs[TWIN] == row[TWIN]).to_numpy())
+    others = pairs.iloc[others[others != position]]
+    twins = [f"{twin[GUID]} ({_label(twin)}, {twin[SPLIT]})" for _, twin in others.head(TWINS_SHOWN).iterrows()]
+    more = f" and {len(others) - TWINS_SHOWN} more" if len(others) > TWINS_SHOWN else ""
+    lines = [
+        f"split: {row[SPLIT]}",
+        f"text: {len(row[TEXT])} characters, {row[ENCODING]}" if row.has_text else "text: none",
+        f"twins: {', '.join(twins) or 'none'}{more}",
+    ]
+    return "\n".join(plots.wrap_text(line, 78, lines=3) for line in lines)
+
+
+def _draw_png(pairs: pd.DataFrame, position: int) -> bytes:
+    """The picture as bytes, shown the same in every frontend; the figure is closed, or pyplot would keep them all."""
+    import matplotlib.pyplot as plt
+
+    figure = show_pair(pairs, position)[0].figure
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,172 @@
+"""One strict set of knobs: what is refused, what is equal, what a preset changes."""
+
+import dataclasses
+import re
+
+import pytest
+
+from mmlab.config import LABELS, PRESETS, SCENARIOS, RunConfig, probability_columns, suggest
+from mmlab.errors import ConfigError
+
+
+def refusal(**params) -> str:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.from_params(params)
+    return str(caught.value)
+
+
+def test_the_defaults_are_the_laptop_preset():
+    assert RunConfig() == RunConfig.from_params({}) == RunConfig.from_params({}, "laptop")
+    assert RunConfig.from_params(RunConfig().to_dict()) == RunConfig()
+
+
+def test_a_preset_is_a_starting_point_that_any_knob_overrides():
+    smoke = RunConfig.from_params({}, "smoke")
+    assert {name: getattr(smoke, name) for name in PRESETS["smoke"]} == PRESETS["smoke"]
+    assert smoke != RunConfig()
+    assert RunConfig.from_params({"epochs": 3}, "smoke") == smoke.replace(epochs=3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid(preset):
+    assert RunConfig.from_params({}, preset).hidden > 0
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigError, match="Did you mean 'smoke'"):
+        RunConfig.from_params({}, "smok")
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("drop_out", "dropout"), ("fusoin", "fusion"), ("seedd", "seed")])
+def test_an_unknown_name_is_refused_with_a_suggestion(wrong, right):
+    assert f"Unknown parameter {wrong!r}. Did you mean {right!r}?" in refusal(**{wrong: 1})
+
+
+def test_an_unknown_name_like_no_other_is_refused_with_all_there_are():
+    assert "Known: text_encoder, image_encoder" in refusal(zzz=1)
+
+
+def test_suggest_names_all_when_nothing_is_near():
+    assert suggest("zzzz", ["alpha", "beta"]) == " Known: alpha, beta."
+    assert suggest("alhpa", ["alpha", "beta"]) == " Did you mean 'alpha'?"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", "1e-4"),  # what YAML and a shell make of 1e-4
+        ("lr", None),
+        ("lr", True),
+        ("epochs", True),  # bool is an int in Python
+        ("epochs", 2.0),
+        ("epochs", "2"),
+        ("class_weights", 1),
+        ("class_weights", "true"),
+        ("fusion", 3),
+        ("text_encoder", None),
+        ("hidden", [64]),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_and_nothing_is_converted(name, value):
+    message = refusal(**{name: value})
+    assert f"{name}={value!r}" in message
+    assert type(value).__name__ in message
+    assert ("without quotes" in message) == isinstance(value, str)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("lr", 0.0, "above 0"),
+        ("lr", -1e-3, "above 0"),
+        ("lr", float("nan"), "above 0|at most"),
+        ("lr", float("inf"), "at most"),
+        ("clip_norm", 0, "above 0"),
+        ("weight_decay", -0.1, "at least 0"),
+        ("dropout", 1.0, "below 1"),
+        ("dropout", -0.1, "at least 0"),
+        ("dropout", float("nan"), "at least 0"),
+        ("modality_dropout", 1, "below 1"),
+        ("warmup", 1.0, "below 1"),
+        ("label_smoothing", 1.0, "below 1"),
+        ("hidden", 0, "at least 1"),
+        ("heads", 0, "at least 1"),
+        ("epochs", 0, "at least 1"),
+        ("patience", 0, "at least 1"),
+        ("batch_size", 0, "at least 1"),
+        ("seeds", 0, "at least 1"),
+        ("seed", -1, "at least 0"),
+        ("seed", 2**31, "at most"),
+        ("folds", -1, "at least 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_its_bound(name, value, bound):
+    assert re.search(f"{name}=.*({bound})", refusal(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 1e-8), ("dropout", 0), ("dropout", 0.999), ("weight_decay", 0), ("folds", 0), ("folds", 2), ("warmup", 0),
+     ("seed", 2**31 - 1), ("seed", 0), ("modality_dropout", 0.0)],
+)  # fmt: skip
+def test_the_edges_of_a_range_are_inside(name, value):  # twin: a check that refuses everything passes the test above
+    assert getattr(RunConfig.from_params({name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "near"),
+    [("fusion", "attenton", "attention"), ("scenario", "text-only", "text_only"),
+     ("control", "shuffle_image", "shuffle_images")],
+)  # fmt: skip
+def test_a_value_that_is_no_choice_is_refused_with_the_nearest_one(name, value, near):
+    assert f"Did you mean {near!r}" in refusal(**{name: value})
+
+
+def test_one_fold_is_refused():
+    assert "folds=1" in refusal(folds=1)
+
+
+def test_heads_must_divide_hidden():
+    message = refusal(hidden=100, heads=8)
+    assert "hidden=100" in message and "heads=8" in message
+    assert RunConfig(hidden=96, heads=8).hidden == 96
+
+
+def test_one_setting_has_one_digest_however_its_numbers_are_written():
+    assert RunConfig(weight_decay=1).digest() == RunConfig(weight_decay=1.0).digest()
+    assert type(RunConfig(clip_norm=1).clip_norm) is float
+    assert RunConfig(dropout=0) == RunConfig(dropout=0.0)
+    assert re.fullmatch(r"[0-9a-f]{12}", RunConfig().digest())
+
+
+def test_every_knob_changes_the_digest():
+    other = {
+        "text_encoder": "a", "image_encoder": "b", "scenario": "text_only", "fusion": "late", "hidden": 64, "heads": 2,
+        "dropout": 0.1, "modality_dropout": 0.1, "lr": 1e-4, "weight_decay": 0.1, "epochs": 2, "patience": 2,
+        "batch_size": 8, "warmup": 0.2, "label_smoothing": 0.0, "class_weights": True, "clip_norm": 2.0, "folds": 3,
+        "seeds": 2, "seed": 1, "control": "shuffle_texts",
+    }  # fmt: skip
+    assert set(other) == {field.name for field in dataclasses.fields(RunConfig)}  # a new knob belongs here too
+    digests = {RunConfig(**{name: value}).digest() for name, value in other.items()}
+    assert len(digests | {RunConfig().digest()}) == len(other) + 1
+
+
+def test_replace_is_as_strict_as_a_new_config():
+    assert RunConfig().replace(lr=1).lr == 1.0
+    with pytest.raises(ConfigError, match="Did you mean 'dropout'"):
+        RunConfig().replace(dropuot=0.1)
+    with pytest.raises(ConfigError, match="without quotes"):
+        RunConfig().replace(lr="0.1")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().lr = 0.1
+
+
+def test_one_scenario_is_trained_alone_and_the_joint_one_with_all():
+    assert RunConfig(scenario="text_only").trained_scenarios == ("text_only",)
+    assert RunConfig(scenario="image_only").trained_scenarios == ("image_only",)
+    assert RunConfig().trained_scenarios == SCENARIOS
+
+
+def test_probability_columns_follow_the_order_of_the_labels():
+    assert LABELS == ("negative", "neutral", "positive")
+    assert probability_columns("text_only") == ["text_only_negative", "text_only_neutral", "text_only_positive"]

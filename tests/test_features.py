@@ -1,0 +1,433 @@
+"""Ragged sequences by hand, and a cache that encodes each content once and believes no damaged file."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmlab import features as features_module
+from mmlab.cache import cache_folder, write_atomic
+from mmlab.config import LABELS
+from mmlab.course import read_course
+from mmlab.errors import EncoderError
+from mmlab.features import Features, Sequences, encode_course
+
+N_TRAIN, N_TEST = 15, 3
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch) -> Path:
+    """Each test has a cache of its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MMLAB_CACHE", str(folder))
+    return folder
+
+
+# ------------------------------------------------------------------------------------------------- by hand
+
+
+def ragged() -> Sequences:
+    """Three sequences: [[1, 2], [3, 4]], nothing, [[5, 6]]."""
+    return Sequences(np.array([[1, 2], [3, 4], [5, 6]], np.float16), np.array([0, 2, 2, 3]))
+
+
+def test_ragged_sequences_know_their_lengths():
+    assert len(ragged()) == 3 and ragged().width == 2
+    assert ragged().lengths.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "starts"),
+    [
+        ([2, 0], [[5, 6], [1, 2], [3, 4]], [0, 1, 3]),
+        ([1], [], [0, 0]),
+        ([0, 1, 0], [[1, 2], [3, 4], [1, 2], [3, 4]], [0, 2, 2, 4]),
+        ([], [], [0]),
+    ],
+)
+def test_take_by_hand(rows, values, starts):
+    taken = ragged().take(np.array(rows, int))
+    assert taken.values.tolist() == values and taken.width == 2
+    assert taken.starts.tolist() == starts
+
+
+def test_mean_by_hand():
+    assert ragged().mean().tolist() == [[2, 3], [0, 0], [5, 6]]
+    assert ragged().mean().dtype == np.float32
+    last_empty = ragged().take(np.array([2, 1, 1]))
+    assert last_empty.mean().tolist() == [[5, 6], [0, 0], [0, 0]]
+    assert ragged().take(np.array([1])).mean().tolist() == [[0, 0]]
+
+
+def test_padded_by_hand():
+    values, mask = ragged().padded
+    assert values.tolist() == [[[1, 2], [3, 4]], [[0, 0], [0, 0]], [[5, 6], [0, 0]]]
+    assert mask.tolist() == [[True, True], [False, False], [True, False]]
+    assert values.dtype == torch.float32 and mask.dtype == torch.bool
+
+
+def test_a_batch_is_padded_to_its_own_longest():
+    values, mask = ragged().batch(np.array([2, 1]))
+    assert values.tolist() == [[[5, 6]], [[0, 0]]]
+    assert mask.tolist() == [[True], [False]]
+    values, mask = ragged().batch(np.array([1]))  # even a batch of nothing has one place, masked
+    assert values.shape == (1, 1, 2) and mask.tolist() == [[False]]
+
+
+def some_features() -> Features:
+    image = Sequences(np.array([[10, 0], [20, 0], [30, 0], [40, 0]], np.float16), np.array([0, 2, 4, 4]))
+    return Features(["a", "b", "c"], ragged(), image, "digest")
+
+
+def test_an_absent_side_is_masked_in_a_batch():
+    batch = some_features().batch([0, 1, 2])
+    assert batch.text_mask.any(dim=1).tolist() == [True, False, True]
+    assert batch.image_mask.any(dim=1).tolist() == [True, True, False]
+    assert len(batch) == 3
+
+
+def test_pooled_is_the_mean_of_the_tokens_and_the_first_image_vector():
+    assert some_features().pooled("text").tolist() == [[2, 3], [0, 0], [5, 6]]
+    assert some_features().pooled("image").tolist() == [[10, 0], [30, 0], [0, 0]]
+
+
+def test_without_hides_only_the_marked_pairs():
+    batch = some_features().batch([0, 1, 2])
+    hidden = batch.without(text=torch.tensor([True, False, False]), image=torch.tensor([False, True, True]))
+    assert hidden.text_mask.any(dim=1).tolist() == [False, False, True]
+    assert hidden.image_mask.any(dim=1).tolist() == [True, False, False]
+    assert batch.text_mask.any(dim=1).tolist() == [True, False, True]  # the batch itself is as it was
+
+
+def test_features_without_a_modality_have_it_nowhere():
+    batch = some_features().without("text").batch([0, 1, 2])
+    assert not batch.text_mask.any() and batch.text.shape[2] == 2
+    assert batch.image_mask.any(dim=1).tolist() == [True, True, False]
+    assert not some_features().without("image").batch([0, 1]).image_mask.any()
+
+
+def test_summarised_features_are_the_pooled_ones():
+    short, whole = some_features().summarised(), some_features()
+    assert short.text.lengths.tolist() == [1, 0, 1] and short.image.lengths.tolist() == [1, 1, 0]
+    for modality in ("text", "image"):
+        np.testing.assert_array_equal(short.pooled(modality), whole.pooled(modality))
+
+
+def test_pair_up_breaks_the_tie_between_text_and_image():
+    paired = some_features().pair_up(np.array([0, 1, 2]), np.array([1, 2, 0]))
+    assert paired.pooled("text").tolist() == some_features().pooled("text").tolist()
+    assert paired.pooled("image").tolist() == [[30, 0], [0, 0], [10, 0]]
+    assert paired.guids == ["a", "b", "c"]
+
+
+# -------------------------------------------------------------------------------------------- writing whole
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = write_atomic(tmp_path / "new" / "file.txt", "first")
+    assert path.read_text() == "first"
+
+    def no_space(*_):
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="no space"):
+        write_atomic(path, "second")
+    assert path.read_text() == "first"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]  # no temporary file stays
+
+
+# ------------------------------------------------------------------------------------- what is encoded when
+
+
+def make_course(root: Path) -> Path:
+    """Small pairs without twins; labels in turn."""
+    (root / "data").mkdir(parents=True)
+    for number in range(N_TRAIN + N_TEST):
+        add_pair(root, number)
+    write_tables(root, N_TRAIN)
+    return root
+
+
+def add_pair(root: Path, number: int) -> None:
+    words = np.random.default_rng([1, number]).integers(0, 26, (6, 5)) + ord("a")
+    (root / "data" / f"{number}.txt").write_text(" ".join(bytes(word.tolist()).decode() for word in words))
+    noise = np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((40, 40), Image.Resampling.BICUBIC).save(root / "data" / f"{number}.jpg")
+
+
+def write_tables(root: Path, n_train: int, extra=()) -> None:
+    rows = [*range(n_train), *extra]
+    (root / "train.txt").write_text("guid,tag\n" + "".join(f"{n},{LABELS[n % 3]}\n" for n in rows))
+    test = range(N_TRAIN, N_TRAIN + N_TEST)
+    (root / "test_without_label.txt").write_text("guid,tag\n" + "".join(f"{n},null\n" for n in test))
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory) -> Path:
+    return make_course(tmp_path_factory.mktemp("features") / "course")
+
+
+@pytest.fixture
+def folder(pristine, tmp_path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "course"))
+
+
+@dataclass
+class CountingEncoder:
+    """An encoder that needs no weights, whose vectors tell what they were made of, and that remembers its calls."""
+
+    name: str
+    width: int
+    read: callable
+    version: str = "1"
+    seen: list = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.name}{self.version}"
+
+    def encode(self, inputs, progress=lambda n: None):
+        self.seen.extend(inputs)
+        progress(len(inputs))
+        return [self.vectors(one) for one in inputs]
+
+    def vectors(self, one) -> np.ndarray:
+        raw = self.read(one)
+        return np.full((1 + len(raw) % 3, self.width), sum(raw) % 997, np.float16)
+
+
+@pytest.fixture
+def encoders(monkeypatch):
+    """Takes the place of the two real encoders."""
+    text = CountingEncoder("text", 2, lambda text: text.encode())
+    image = CountingEncoder("image", 3, lambda path: Path(path).read_bytes())
+    monkeypatch.setattr(features_module, "find_text_encoder", lambda name: text)
+    monkeypatch.setattr(features_module, "find_image_encoder", lambda name: image)
+    return text, image
+
+
+def encode(folder: Path, encoders) -> tuple[Features, list[int]]:
+    """The features, and how many texts and images the encoders were given for them."""
+    before = [len(encoder.seen) for encoder in encoders]
+    found = encode_course(read_course(folder), progress=False)
+    new = [len(encoder.seen) - n for encoder, n in zip(encoders, before)]
+    assert found.encoded == {"text": new[0], "image": new[1]}
+    return found, new
+
+
+def assert_right(found: Features, folder: Path, encoders) -> None:
+    """Each row has the vectors of its own text and image."""
+    pairs = read_course(folder).pairs
+    assert found.guids == pairs.guid.tolist()
+    for side, encoder, inputs in ((found.text, encoders[0], pairs.text), (found.image, encoders[1], pairs.image)):
+        for row, one in enumerate(inputs):
+            np.testing.assert_array_equal(side.values[side.starts[row] : side.starts[row + 1]], encoder.vectors(one))
+
+
+def cache_files(cache: Path) -> list[Path]:
+    return sorted(cache.glob("features/*/*.safetensors"))
+
+
+def test_a_course_is_encoded_once(folder, encoders, cache):
+    first, new = encode(folder, encoders)
+    assert new == [18, 18]
+    assert_right(first, folder, encoders)
+    second, new = encode(folder, encoders)
+    assert new == [0, 0]
+    assert_right(second, folder, encoders)
+    assert first.digest == second.digest
+    assert len(cache_files(cache)) == 2
+    assert not list(cache.glob("features/*/.*"))  # no half-written file stays
+
+
+def test_added_pairs_alone_are_encoded(folder, encoders):
+    encode(folder, encoders)
+    for number in (30, 31):
+        add_pair(folder, number)
+    write_tables(folder, N_TRAIN, extra=[30, 31])
+    found, new = encode(folder, encoders)
+    assert new == [2, 2]
+    assert_right(found, folder, encoders)
+
+
+def test_a_touched_file_is_not_encoded_and_a_changed_one_is(folder, encoders):
+    encode(folder, encoders)
+    for path in (folder / "data").iterdir():
+        os.utime(path, (10**9, 10**9))
+    assert encode(folder, encoders)[1] == [0, 0]
+    (folder / "data" / "3.txt").write_text("other words altogether")
+    found, new = encode(folder, encoders)
+    assert new == [1, 0]
+    assert_right(found, folder, encoders)
+
+
+def test_a_renamed_or_moved_course_is_found_by_content(folder, encoders, tmp_path):
+    encode(folder, encoders)
+    moved = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    for suffix in (".txt", ".jpg"):
+        a, b, spare = (moved / "data" / f"{name}{suffix}" for name in ("0", "1", "spare"))
+        a.rename(spare), b.rename(a), spare.rename(b)
+    found, new = encode(moved, encoders)
+    assert new == [0, 0]
+    assert_right(found, moved, encoders)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_another_version_of_an_encoder_encodes_all_of_its_side(folder, encoders, side):
+    first, _ = encode(folder, encoders)
+    encoders[side].version = "2"
+    second, new = encode(folder, encoders)
+    assert new == [18 * (side == 0), 18 * (side == 1)]
+    assert first.digest != second.digest
+
+
+def test_pairs_with_the_same_bytes_are_encoded_once(folder, encoders):
+    shutil.copy(folder / "data" / "0.txt", folder / "data" / "3.txt")
+    shutil.copy(folder / "data" / "1.jpg", folder / "data" / "16.jpg")
+    found, new = encode(folder, encoders)
+    assert new == [17, 17]
+    assert_right(found, folder, encoders)
+
+
+def test_a_test_pair_without_a_side_has_length_0_there(folder, encoders):
+    (folder / "data" / "15.txt").unlink()
+    (folder / "data" / "16.jpg").write_bytes(b"no image")
+    found, new = encode(folder, encoders)
+    assert new == [17, 17]
+    assert found.text.lengths[15] == 0 and found.image.lengths[16] == 0
+    assert (np.delete(found.text.lengths, 15) > 0).all() and (np.delete(found.image.lengths, 16) > 0).all()
+    batch = found.batch([15, 16])
+    assert batch.text_mask.any(dim=1).tolist() == [False, True]
+    assert batch.image_mask.any(dim=1).tolist() == [True, False]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def truncate_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def alter(key: str):
+    """Change one tensor, or the names of what is inside, in a file that stays well formed."""
+
+    def change(path: Path) -> None:
+        from safetensors import safe_open
+        from safetensors.numpy import save_file
+
+        with safe_open(path, framework="numpy") as content:
+            tensors, metadata = {name: content.get_tensor(name) for name in content.keys()}, content.metadata()
+        if key == "digests":
+            digests = metadata["digests"].split(" ")
+            metadata["digests"] = " ".join(digests[1:] + digests[:1])
+        else:
+            tensors[key] = tensors[key].copy()
+            tensors[key].flat[1] += 1
+        save_file(tensors, path, metadata)
+
+    return change
+
+
+DAMAGES = {
+    "truncated": truncate, "header": truncate_header, "empty": empty,
+    "values": alter("values"), "starts": alter("starts"), "digests": alter("digests"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_file_is_noticed_and_redone(folder, encoders, cache, damage):
+    encode(folder, encoders)
+    file = next(path for path in cache_files(cache) if "image" in path.parent.name)
+    DAMAGES[damage](file)
+    found, new = encode(folder, encoders)
+    assert new == [0, 18]
+    assert_right(found, folder, encoders)
+    assert encode(folder, encoders)[1] == [0, 0]  # and it is sound again
+
+
+def test_a_sound_cache_file_written_again_is_believed(folder, encoders, cache):
+    """The twin: the same detour through load and save without a change is no damage."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    encode(folder, encoders)
+    for path in cache_files(cache):
+        with safe_open(path, framework="numpy") as content:
+            tensors, metadata = {name: content.get_tensor(name) for name in ("values", "starts")}, content.metadata()
+        save_file(tensors, path, metadata)
+    assert encode(folder, encoders)[1] == [0, 0]
+
+
+def test_an_interrupted_encoding_keeps_the_files_it_finished(folder, encoders, monkeypatch):
+    monkeypatch.setattr(features_module, "PAIRS_PER_FILE", 5)
+    text = encoders[0]
+    whole = text.encode
+
+    def stop_at_the_third(inputs, progress):
+        if len(text.seen) >= 10:
+            raise KeyboardInterrupt
+        return whole(inputs, progress)
+
+    monkeypatch.setattr(text, "encode", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        encode_course(read_course(folder), progress=False)
+    monkeypatch.setattr(text, "encode", whole)
+    found, new = encode(folder, encoders)
+    assert new == [8, 18]
+    assert_right(found, folder, encoders)
+
+
+def test_the_progress_bar_counts_what_is_new(folder, encoders, capsys):
+    course = read_course(folder)
+    encode_course(course)
+    assert "18/18" in capsys.readouterr().err
+    encode_course(course)
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------------------------- with the real encoders
+
+LOADS = """
+import sys
+from mmlab.course import read_course
+from mmlab.features import encode_course
+
+features = encode_course(read_course(sys.argv[1]), progress=False)
+features.batch([0, 1])
+print(features.encoded, features.text.width, features.image.width)
+print(sorted({"transformers", "timm", "torchvision"} & set(sys.modules)))
+"""
+
+
+def run_python(code: str, *arguments: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_cached_features_need_neither_transformers_nor_timm(folder):
+    """The first run, in this process, loads them; a fresh interpreter then finds everything in the cache."""
+    found = encode_course(read_course(folder), progress=False)
+    assert found.encoded == {"text": 18, "image": 18}
+    assert {"transformers", "timm"} <= set(sys.modules)  # the twin: encoding does need them
+    assert (found.image.lengths == 10).all() and found.text.values.dtype == np.float16
+    assert run_python(LOADS, str(folder)) == ["{'text': 0, 'image': 0} 384 1280", "[]"]
+
+
+def test_an_encoder_that_is_not_there_is_an_error_before_anything_is_encoded(folder):
+    with pytest.raises(EncoderError, match=r"config.json is missing"):
+        encode_course(read_course(folder), image_encoder="./nothing", progress=False)
+    assert not list(cache_folder("features").iterdir())
