@@ -31,17 +31,20 @@ def probability_columns(scenario: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Every knob of one training. Flat, so that papermill, a grid and a shell can set each by name."""
+    """Every knob of one training. Flat, so that papermill, a grid and a shell can set each by name.
+
+    The defaults were chosen out of fold, on folds drawn with another seed than the default one that is reported.
+    """
 
     text_encoder: str = "minilm"
     image_encoder: str = "efficientnet_lite0"
     scenario: str = "text_and_image"  # text_and_image trains all three at once; text_only or image_only one alone
-    fusion: str = "attention"
+    fusion: str = "gated"
     hidden: int = 128  # width of the head
     heads: int = 4  # attention heads; divides hidden
-    dropout: float = 0.3
+    dropout: float = 0.5
     modality_dropout: float = 0.2  # share of training pairs that lose one modality at random
-    lr: float = 1e-3
+    lr: float = 5e-4
     weight_decay: float = 0.05
     epochs: int = 20  # at most; early stopping ends sooner
     patience: int = 4  # epochs without a better dev loss before stopping
@@ -51,7 +54,7 @@ class RunConfig:
     class_weights: bool = False  # weigh classes by inverse frequency in the loss
     clip_norm: float = 1.0  # largest gradient norm
     folds: int = 5  # cross-fitting folds; 0 trains on `train` and scores on `dev`
-    seeds: int = 1  # models averaged in each fold
+    seeds: int = 3  # models averaged in each fold
     seed: int = 0
     control: str = "none"  # a control experiment that destroys one relation on purpose
 
@@ -112,7 +115,7 @@ class RunConfig:
 # A preset is a starting point: any knob can be set on top of it.
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {},
-    "smoke": {"folds": 2, "epochs": 2, "hidden": 32},
+    "smoke": {"folds": 2, "seeds": 1, "epochs": 2, "hidden": 32},
 }
 
 

@@ -32,28 +32,25 @@ IMAGE_CUES = (NEGATIVE, NEUTRAL, POSITIVE, MISSING)
 # Per cent of the pairs with each true label.
 SHARES = {NEGATIVE: 35, NEUTRAL: 20, POSITIVE: 45}
 
-# Per cent of a true label's pairs that show (text cue, image cue). Each column of the README's table sums to 100.
+# Per cent of a true label's pairs that show (text cue, image cue). The per cents of a label sum to 100.
 RECIPE = {
     NEGATIVE: {
-        (NEGATIVE, NEGATIVE): 12,
-        (NEGATIVE, MISSING): 31,
-        (MISSING, NEGATIVE): 22,
+        (NEGATIVE, NEGATIVE): 13,
+        (NEGATIVE, MISSING): 32,
+        (MISSING, NEGATIVE): 23,
         (NEGATIVE, NEUTRAL): 6,
         (NEUTRAL, NEGATIVE): 6,
-        (WRY, NEGATIVE): 11,  # sarcasm: glad words over a sad picture
-        (NEGATIVE, POSITIVE): 3,  # conflict: the text is right
+        (WRY, NEGATIVE): 12,  # sarcasm: glad words over a sad picture
         (POSITIVE, NEGATIVE): 8,  # conflict: the image is right, sarcasm without a wink
-        (MISSING, MISSING): 1,
     },
     NEUTRAL: {
-        (NEUTRAL, NEUTRAL): 21,
-        (NEUTRAL, MISSING): 42,
-        (MISSING, NEUTRAL): 28,
+        (NEUTRAL, NEUTRAL): 22,
+        (NEUTRAL, MISSING): 44,
+        (MISSING, NEUTRAL): 30,
         (NEUTRAL, NEGATIVE): 1,
         (NEUTRAL, POSITIVE): 1,
         (NEGATIVE, NEUTRAL): 1,
         (POSITIVE, NEUTRAL): 1,
-        (MISSING, MISSING): 5,
     },
     POSITIVE: {
         (POSITIVE, POSITIVE): 15,
@@ -61,8 +58,7 @@ RECIPE = {
         (MISSING, POSITIVE): 26,
         (POSITIVE, NEUTRAL): 7,
         (NEUTRAL, POSITIVE): 6,
-        (WRY, POSITIVE): 8,  # the same glad words, meant as they are said
-        (MISSING, MISSING): 1,
+        (WRY, POSITIVE): 9,  # the same glad words, meant as they are said
     },
 }
 LABEL_NOISE = 5  # per cent of the labels that are replaced by one of the other two, each as often
@@ -313,13 +309,17 @@ _OPENINGS = {
         "{Subject} failed us {when} and {who} is miserable", "Sick, tired and alone at {subject} {when}",
     ),
     NEUTRAL: (
-        "{Subject}, {place}: doors {time}, room {n}, entrance B", "Timetable for {subject}: {time}, {time2} and {time3}",
-        "Agenda for {subject}, item {n}: minutes by {who}", "{Subject} in {place} opens at {time} and closes at {time2}",
+        "{Subject}, {place}: doors {time}, room {n}, entrance B",
+        "Timetable for {subject}: {time}, {time2} and {time3}",
+        "Agenda for {subject}, item {n}: minutes by {who}",
+        "{Subject} in {place} opens at {time} and closes at {time2}",
         "Form {n} for {subject} is available at the {place} office", "Meeting about {subject} at {time}, room {n}",
         "{Who} will report on {subject} at {time}, channel {n}", "Route {n} to {subject} runs every {n2} minutes",
-        "Listing: {subject}, {place}, {n} seats, applications by {time}", "Survey on {subject}: {n} replies from {place}",
+        "Listing: {subject}, {place}, {n} seats, applications by {time}",
+        "Survey on {subject}: {n} replies from {place}",
         "{Place} council publishes report {n} on {subject}", "Notice: {subject} moves to building {n}, {place}",
-        "Programme of {subject}: part {n} at {time}, part {n2} at {time2}", "Map and directions to {subject}, {place}, page {n}",
+        "Programme of {subject}: part {n} at {time}, part {n2} at {time2}",
+        "Map and directions to {subject}, {place}, page {n}",
     ),
     WRY: (
         "Well well, would you look at {subject} {when}", "Of course. Of course it is {subject} again, {who}",
@@ -331,13 +331,15 @@ _OPENINGS = {
 }  # fmt: skip
 _CLOSINGS = {
     POSITIVE: (
-        "I can't stop smiling!", "best feeling ever!", "my heart is full.", "pure joy!", "so much fun!", "love it!",
-        "what a gift!", "absolutely brilliant.", "lucky me!", "hooray!", "we are thrilled!", "simply gorgeous.",
+        "I can't stop smiling, so happy!", "best feeling ever, I love it!", "my heart is full of joy.", "pure joy!",
+        "so much fun, we love it!", "what a lovely gift, so happy!", "absolutely wonderful.", "lucky and happy me!",
+        "hooray, happiest day ever!", "we are thrilled and so happy!",
     ),
     NEGATIVE: (
-        "I can't stop crying.", "this is unforgivable.", "everything hurts.", "so sad.", "what a disgrace.",
-        "I feel sick.", "worst day of my life.", "devastated.", "nobody cares.", "it is a tragedy.", "I give up.",
-        "we are furious.",
+        "I can't stop crying, so sad.", "this is horrible and unforgivable.", "everything hurts, so sad.",
+        "what a horrible disgrace.", "I feel sick and hopeless.", "worst day of my life, so sad.",
+        "devastated and angry.",
+        "it is a terrible tragedy.", "I give up, this is awful.", "we are furious and sad.",
     ),
     NEUTRAL: (
         "Details on page {n2}.", "Registration at the desk.", "See attached schedule.", "Office hours {time3}.",
@@ -345,8 +347,10 @@ _CLOSINGS = {
         "Form at the front desk.", "Phone ext. {n}.", "Next session {time3}.",
     ),
     WRY: (
-        "Just perfect, isn't it? #justsaying", "How very lovely, as always. #classic", "Couldn't be better, eh? #justsaying",
-        "Ten out of ten, no notes. #classic", "Living the dream, folks. #justsaying", "Exactly as planned, yes. #classic",
+        "Just perfect, isn't it? #justsaying", "How very lovely, as always. #classic",
+        "Couldn't be better, eh? #justsaying",
+        "Ten out of ten, no notes. #classic", "Living the dream, folks. #justsaying",
+        "Exactly as planned, yes. #classic",
     ),
 }  # fmt: skip
 
@@ -1043,7 +1047,8 @@ def _difference_hash(image) -> int:
 def draw_images(pairs: list[DemoPair], seed: int) -> dict[str, bytes]:
     """The JPEG file of every pair, by guid; at most 224 pixels a side. Other versions of Pillow may write other bytes.
 
-    A picture whose 64-bit difference hash is within 12 bits of another's is drawn again, unless it is its twin.
+    A picture whose 64-bit difference hash is within 12 bits of an earlier one's is drawn again (at most 200 times),
+    unless it is its twin.
     """
     drawn, hashes = {}, []
     for pair in pairs:
@@ -1113,12 +1118,13 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raise CourseError unless the folder is missing, empty, or a demo that holds nothing but what this module wrote."""
+    """Raise CourseError unless the folder is missing, empty, or a demo with nothing but what this module wrote."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise CourseError(f"{folder} is a file. Name a folder for the demo.")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = {path.relative_to(folder).as_posix() for path in files}
     if not found and not any(folder.iterdir()):
         return
     try:
@@ -1179,65 +1185,66 @@ def _describe(labelled: list[DemoPair], test: list[DemoPair], seed: int) -> dict
 def _write_readme(facts: dict) -> str:
     rule = best_rule("text_and_image")
     rows = [
-        f"| {cell['text']} | {cell['image']} | {cell['negative'] or ''} | {cell['neutral'] or ''} | {cell['positive'] or ''} "
-        f"| {rule[cell['text'], cell['image']]} |"
+        [cell["text"], cell["image"], *(cell[label] or "" for label in LABELS), rule[cell["text"], cell["image"]]]
         for cell in facts["recipe"]["cues_per_cent_of_true_label"]
     ]
+    recipe_rows = "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
     drawn = facts["best_rule_on_the_labelled_pairs"]
-    scores = [f"| {scenario} | {facts[scenario]:.3f} | {drawn[scenario]:.3f} |" for scenario in SCENARIOS]
-    replies = {"labelled": facts["n_labelled"], "test": facts["n_test"]}
-    n_twins = sum(facts["twins"].values())
+    score_rows = "\n".join(f"| {name} | {facts[name]:.3f} | {drawn[name]:.3f} |" for name in SCENARIOS)
+    seed, n_labelled, n_test, majority = (facts[name] for name in ("seed", "n_labelled", "n_test", "majority"))
+    twins, test_twins = facts["twins"]["labelled"], facts["twins"]["test"]
     return f"""# The demo course
 
-{replies["labelled"]} labelled and {replies["test"]} unlabelled pairs of a tweet and a picture. Nobody wrote these tweets or took these
-pictures: `python -m mmlab.demo FOLDER {facts["seed"]}` makes the folder (this file too) from seed {facts["seed"]}. Texts and labels come
-out the same on every machine; the bytes of the JPEG files may differ with the version of Pillow.
+{n_labelled} labelled and {n_test} unlabelled pairs of a tweet and a picture. Nobody wrote these tweets or took these
+pictures: `python -m mmlab.demo FOLDER {seed}` makes the folder (this file too) from seed {seed}. Texts and labels
+come out the same on every machine; the bytes of the JPEG files may differ with the version of Pillow.
 
 ## How a pair is made
 
 1. A true label is drawn: {SHARES[NEGATIVE]} % negative, {SHARES[NEUTRAL]} % neutral, {SHARES[POSITIVE]} % positive.
 2. The true label decides how often the text and the image show which cue (table below, per cent of the true label).
    *missing*: the text is hashtags and links only, or the picture is a blur or a pattern. *wry*: glad words with a
-   wink, meant as they are said over a bright picture, sarcasm over a sad one. Some cues contradict each other.
+   wink, meant as they are said over a bright picture, sarcasm over a sad one. A *positive* text over a *negative*
+   picture is sarcasm too, without the wink. A *neutral* cue beside a glad or sad one usually says nothing.
 3. The label is given: {LABEL_NOISE} % of the true labels are replaced by one of the other two.
-4. The text is written and the picture drawn from the cue alone; subject, people, place, colours and size mean nothing.
+4. The text is written and the picture drawn from the cue alone: subject, people, place and size mean nothing.
 
 | text cue | image cue | negative | neutral | positive | best answer |
 |---|---|---|---|---|---|
-{chr(10).join(rows)}
+{recipe_rows}
 
 The counts follow these shares to within a pair (drawn at even steps, not each for itself), apart from the twins.
 
 ## The best possible accuracy
 
 From the table, for whoever reads every cue without error; label noise included. Always answering positive scores
-{facts["majority"]:.3f}. The second column is the same best answer, scored on the {replies["labelled"]} labelled pairs in this folder.
+{majority:.3f}. The second column is the same best answer, scored on the {n_labelled} labelled pairs in this folder.
 
 | scenario | ceiling | on these pairs |
 |---|---|---|
-{chr(10).join(scores)}
+{score_rows}
 
 `ceilings.json` holds these numbers and the recipe; `mmlab.demo.read_ceilings` reads them.
 
 ## What else is in it
 
-- {n_twins} pairs are twins of a labelled pair ({facts["twins"]["labelled"]} labelled, {facts["twins"]["test"]} to predict): a retweet of the text, the picture sent again
-  smaller and in lower quality, or both. A twin copies the true label and the cues and is given its label anew.
-- {facts["gb18030"]} texts are saved in GB18030 and are not UTF-8; the others are UTF-8. `??` stands where an emoji was lost.
-- The answers to the unlabelled pairs are not in the folder. Instructors: `mmlab.demo.demo_answers({facts["seed"]})`.
+- {twins} labelled and {test_twins} test pairs are twins of a labelled pair: a retweet of the text, the picture sent
+  again smaller and in lower quality, or both. A twin copies the true label and the cues and is given its label anew.
+- {facts["gb18030"]} texts are saved in GB18030 and are not UTF-8; the others are UTF-8. `??` stands where an emoji
+  was lost.
+- The answers to the unlabelled pairs are not in the folder. Instructors: `mmlab.demo.demo_answers({seed})`.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """`python -m mmlab.demo FOLDER [SEED]`; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if len(arguments) not in (1, 2) or arguments[0].startswith("-") or not arguments[-1:][0] or (
-        len(arguments) == 2 and not (arguments[1].isascii() and arguments[1].isdigit())
-    ):  # fmt: skip
+    seed = arguments[1] if len(arguments) == 2 else "0"
+    if len(arguments) not in (1, 2) or arguments[0][:1] in ("", "-") or not (seed.isascii() and seed.isdigit()):
         print("usage: python -m mmlab.demo FOLDER [SEED]", file=sys.stderr)
         return 2
     try:
-        folder = make_demo(arguments[0], seed=int(arguments[1]) if len(arguments) == 2 else 0)
+        folder = make_demo(arguments[0], seed=int(seed))
     except (CourseError, ConfigError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

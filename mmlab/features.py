@@ -136,6 +136,7 @@ class Features:
         rows = np.asarray(rows)
         return Batch(*self.text.batch(rows), *self.image.batch(rows))
 
+    @cached_property
     def summarised(self) -> "Features":
         """Features with one vector a side: the text's mean and the image's pooled vector.
 

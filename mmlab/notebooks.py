@@ -325,7 +325,7 @@ def _execute(notebook, parameters, timeout, env, cwd, progress):
                 kernel_manager_class=_make_manager_class(env, cwd, managers),
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # or ipykernel warns about TCP
                 record_timing=False,
-                store_widget_state=False,  # saved widgets show nothing where the notebook is browsed
+                store_widget_state=True,  # without it, output inside a widget kills nbclient's reader: it waits forever
                 on_notebook_start=lambda notebook: seen.append(notebook),
                 on_cell_execute=note_cell,
             )
@@ -432,6 +432,7 @@ def _to_text(notebook, parameters: dict[str, Any]) -> str:
     import nbformat
 
     notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)  # saved widgets show nothing where the notebook is browsed
     if parameters:
         notebook.metadata["papermill"] = {"parameters": parameters}
     for number, cell in enumerate(notebook.cells):

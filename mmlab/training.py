@@ -131,7 +131,7 @@ def cross_fit(
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
     if not uses_sequences(config):
-        features = features.summarised()
+        features = features.summarised
     n_labelled = len(labels)
     test_rows = np.arange(n_labelled, len(features))
     groups = frame[TWIN].to_numpy()

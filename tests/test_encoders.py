@@ -75,9 +75,9 @@ def refusal(act) -> str:
 def test_minilm_gives_one_vector_a_token(minilm):
     ticks = []
     short, empty, long = minilm.encode(["a happy day", "", "word " * 500], ticks.append)
-    assert short.shape == (5, 384) and short.dtype == np.float16  # three words between [CLS] and [SEP]
-    assert empty.shape == (2, 384)
-    assert long.shape == (MAX_TOKENS, 384)
+    assert short.shape == (5, 768) and short.dtype == np.float16  # three words between [CLS] and [SEP]
+    assert empty.shape == (2, 768)
+    assert long.shape == (MAX_TOKENS, 768)
     assert sum(ticks) == 3
     assert all(np.isfinite(one.astype(np.float32)).all() for one in (short, empty, long))
 
@@ -85,9 +85,22 @@ def test_minilm_gives_one_vector_a_token(minilm):
 def test_minilm_puts_like_meanings_together(minilm):
     """Random or mismatched weights would put "happy" no nearer to "joyful" than to "invoice"."""
     sequences = minilm.encode(["a happy day", "joyful", "invoice"])
-    happy, joyful, invoice = (one.astype(np.float32).mean(axis=0) for one in sequences)
+    happy, joyful, invoice = (one[:, 384:].astype(np.float32).mean(axis=0) for one in sequences)  # the last layer
     assert cosine(happy, joyful) == pytest.approx(0.578, abs=0.03)
     assert cosine(happy, invoice) == pytest.approx(0.101, abs=0.03)
+
+
+def test_a_token_is_a_middle_layer_beside_the_last_one(minilm):
+    import torch
+
+    tokenizer, model = minilm._loaded
+    with torch.inference_mode():
+        layers = model(**tokenizer(["a happy day"], return_tensors="pt"), output_hidden_states=True).hidden_states
+    assert len(layers) == 7  # the word vectors and six layers
+    tokens = minilm.encode(["a happy day"])[0]
+    halves = tokens[:, :384], tokens[:, 384:]
+    assert cosine(halves[0], layers[4][0]) > 0.999 and cosine(halves[1], layers[6][0]) > 0.999
+    assert cosine(halves[0], layers[3][0]) < 0.95  # the twin: the layer below is another
 
 
 def test_a_text_has_the_same_vectors_alone_and_in_a_batch_with_longer_ones(minilm):
@@ -98,7 +111,7 @@ def test_a_text_has_the_same_vectors_alone_and_in_a_batch_with_longer_ones(minil
         alone = minilm.encode([text])[0]
         assert alone.shape == in_batch.shape
         assert all(cosine(a, b) > 0.999 for a, b in zip(alone, in_batch))
-    assert cosine(together[0][0], together[1][0]) < 0.9  # the twin: two texts do differ
+    assert cosine(together[0][0, 384:], together[1][0, 384:]) < 0.9  # the twin: two texts do differ
 
 
 def test_texts_come_back_in_the_order_in_which_they_went(minilm):
@@ -246,7 +259,7 @@ def text_folders(minilm, tmp_path_factory):
 def test_a_text_model_loads_from_its_folder(text_folders, kind):
     encoder = find_text_encoder(str(text_folders[kind]))
     short, long = encoder.encode(["hello there", "word " * 500])
-    assert short.shape == (4, 16) and long.shape == (MAX_TOKENS, 16)
+    assert short.shape == (4, 32) and long.shape == (MAX_TOKENS, 32)
     alone = encoder.encode(["hello there"])[0]
     assert all(cosine(a, b) > 0.999 for a, b in zip(short, alone))
 
@@ -415,10 +428,12 @@ def test_a_fingerprint_follows_the_settings(monkeypatch, minilm, efficientnet):
     from mmlab import encoders
 
     before = minilm.fingerprint, efficientnet.fingerprint
-    monkeypatch.setattr(encoders, "MAX_TOKENS", 32)
-    monkeypatch.setattr(encoders, "PATCH_GRID", 2)
-    after = find_text_encoder("minilm").fingerprint, find_image_encoder("efficientnet_lite0").fingerprint
-    assert before[0] != after[0] and before[1] != after[1]
+    for setting, value in (("MAX_TOKENS", 32), ("MIDDLE_DEPTH", 0.5), ("PATCH_GRID", 2), ("LITE0_SIDE", 224)):
+        with monkeypatch.context() as patch:
+            patch.setattr(encoders, setting, value)
+            after = find_text_encoder("minilm").fingerprint, find_image_encoder("efficientnet_lite0").fingerprint
+        side = setting in ("PATCH_GRID", "LITE0_SIDE")  # 0 for the text, 1 for the image
+        assert after[side] != before[side] and after[1 - side] == before[1 - side]
 
 
 def test_the_fingerprint_of_a_hub_model_is_its_revision_in_the_local_cache(monkeypatch, tmp_path):

@@ -111,9 +111,7 @@ def test_the_gate_by_hand():
     assert mixed[1] == pytest.approx(0.75 * math.tanh(2.0) + 0.25 * math.tanh(0.5), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("has_text", "has_image", "expected"), [(True, False, [1.0, 2.0]), (False, True, [-1.0, 0.5])]
-)
+@pytest.mark.parametrize(("has_text", "has_image", "expected"), [(True, False, [1.0, 2.0]), (False, True, [-1.0, 0.5])])
 def test_the_gate_takes_all_of_the_side_that_is_there(has_text, has_image, expected):
     mixed = gate_by_hand()(two_sides([1.0, 2.0], [-1.0, 0.5], has_text, has_image))
     np.testing.assert_allclose(mixed[0].detach().numpy(), np.tanh(expected), rtol=1e-5)
@@ -203,9 +201,7 @@ def test_late_mixing_by_hand():
     image = torch.tensor([[0.6, 0.3, 0.1]] * 3).log()
     present = torch.tensor([[True, True], [True, False], [False, True]]).unsqueeze(-1)
     mixed = fusion(text, image, present).softmax(dim=-1)
-    np.testing.assert_allclose(
-        mixed.detach().numpy(), [[0.3, 0.3, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], rtol=1e-5
-    )
+    np.testing.assert_allclose(mixed.detach().numpy(), [[0.3, 0.3, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], rtol=1e-5)
 
 
 def test_a_projection_drops_the_same_dimensions_of_all_vectors_of_a_pair():

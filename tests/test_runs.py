@@ -1,0 +1,394 @@
+"""A run on disk: found again, never half, never another's, and the same twice."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmlab import runs as runs_module
+from mmlab import training
+from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
+from mmlab.course import Course, split_folds
+from mmlab.errors import RunError
+from mmlab.evaluation import majority_baseline
+from mmlab.features import Features, Sequences
+from mmlab.runs import (
+    is_complete,
+    list_runs,
+    load_run,
+    predict_course,
+    predict_out_of_fold,
+    result_name,
+    run_folder,
+    save_baseline,
+    train_run,
+    write_test_results,
+)
+
+N_LABELLED, N_TEST = 90, 60
+CONFIG = RunConfig(fusion="concat", hidden=8, heads=2, epochs=4, lr=1e-2, batch_size=16, folds=2)
+
+
+def make_data() -> tuple[Course, Features]:
+    """A course without files whose text and image each tell something of the label; twins two by two up to 20."""
+    random = np.random.default_rng(0)
+    total = N_LABELLED + N_TEST
+    numbers = random.integers(0, 3, total)
+    twins = np.arange(total)
+    twins[1:20:2] = twins[:20:2]
+
+    def side(width: int, lengths: np.ndarray) -> Sequences:
+        cue = np.eye(width)[numbers] * random.integers(0, 2, (total, 1))  # half of the pairs carry one
+        vectors = random.standard_normal((total, width)) + 2 * cue
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        return Sequences(np.repeat(vectors, lengths, axis=0).astype(np.float16), starts)
+
+    text, image = side(6, random.integers(1, 4, total)), side(7, np.full(total, 3))
+    guids = [f"g{number}" for number in range(total)]
+    folds = split_folds(numbers[:N_LABELLED], twins[:N_LABELLED], 5, 0)
+    pairs = pd.DataFrame({
+        "guid": guids,
+        "label": [LABELS[number] for number in numbers[:N_LABELLED]] + [None] * N_TEST,
+        "twin": twins,
+        "split": np.where(folds == 0, "dev", "train").tolist() + ["test"] * N_TEST,
+    })  # fmt: skip
+    return Course(Path("nowhere"), pairs, None, 0, "data", "split"), Features(guids, text, image, "encoders")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A complete run that tests only read."""
+    return train_run(CONFIG, *data, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def results(trained, tmp_path) -> Path:
+    """A results folder with that run, which a test may spoil."""
+    shutil.copytree(trained.folder.parents[1], tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def trainings(monkeypatch) -> list[RunConfig]:
+    """The trainings that really take place."""
+    done = []
+    whole = training.cross_fit
+
+    def remember(config, *rest):
+        done.append(config)
+        return whole(config, *rest)
+
+    monkeypatch.setattr(training, "cross_fit", remember)
+    return done
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+# ------------------------------------------------------------------------------------------- what is kept
+
+
+def test_a_run_keeps_everything_about_itself(trained, data):
+    assert sorted(contents(trained.folder)) == sorted([
+        "config.json", "metrics.json", "history.csv", "best_epochs.csv", "predictions.csv", "test_predictions.csv",
+        "model_fold0_seed0.safetensors", "model_fold1_seed0.safetensors",
+        *(f"test_result_0.01_0.3_{scenario}.txt" for scenario in SCENARIOS),
+    ])  # fmt: skip
+    record = json.loads((trained.folder / "config.json").read_text())
+    assert record["config"] == CONFIG.to_dict()
+    for fact in ("data_fingerprint", "split_hash", "encoders", "code", "commit", "python", "packages", "device"):
+        assert fact in record["provenance"]
+    assert record["provenance"]["data_fingerprint"] == "data"
+    assert record["provenance"]["packages"]["torch"].startswith("2")
+    assert trained.folder.parent.name == "runs"
+
+
+def test_a_run_read_back_is_the_training(trained, data):
+    course, features = data
+    fitted = training.cross_fit(CONFIG, course, features)
+    assert list(trained.predictions.columns) == list(fitted.predictions.columns)
+    assert trained.predictions["guid"].tolist() == course.labelled["guid"].tolist()
+    assert trained.predictions["label"].tolist() == course.labelled["label"].tolist()
+    for scenario in SCENARIOS:
+        columns = probability_columns(scenario)
+        np.testing.assert_allclose(trained.predictions[columns], fitted.predictions[columns], rtol=1e-6)
+        np.testing.assert_allclose(trained.test_predictions[columns], fitted.test_predictions[columns], rtol=1e-6)
+        best = trained.predictions[columns].to_numpy().argmax(axis=1)
+        accuracy = (np.asarray(LABELS)[best] == course.labelled["label"]).mean()
+        assert trained.scores[scenario].accuracy.value == pytest.approx(accuracy)
+    assert set(trained.scores) == set(SCENARIOS)
+    assert trained.config == CONFIG and trained.name == "text_and_image" and trained.seconds > 0
+    assert trained.history["dev_loss"].dtype == float
+    assert trained.best_epochs["best_epoch"].tolist() == fitted.best_epochs["best_epoch"].tolist()
+
+
+def test_the_saved_models_give_the_saved_predictions(trained, data):
+    course, features = data
+    again = predict_out_of_fold(trained, features)
+    np.testing.assert_allclose(again.iloc[:, 4:], trained.predictions.iloc[:, 4:], rtol=1e-4, atol=1e-6)
+    everyone = predict_course(trained, features)
+    assert everyone["guid"].tolist() == features.guids
+    np.testing.assert_allclose(
+        everyone.iloc[N_LABELLED:, 1:], trained.test_predictions.iloc[:, 1:], rtol=1e-4, atol=1e-6
+    )
+    # The twin: without the images the joint answer is another, and the text's is the same.
+    blind = predict_out_of_fold(trained, features.without("image"))
+    columns = probability_columns("text_only")
+    np.testing.assert_allclose(blind[columns], again[columns], rtol=1e-4, atol=1e-6)
+    columns = probability_columns("text_and_image")
+    assert (np.abs(blind[columns] - again[columns]).max(axis=1) > 1e-4).all()
+
+
+def test_each_scenario_has_a_prediction_file_in_the_order_to_answer_in(trained, data):
+    course, _ = data
+    texts = set()
+    for scenario in SCENARIOS:
+        lines = (trained.folder / result_name(CONFIG, scenario)).read_text().splitlines()
+        assert lines[0] == "guid,tag"
+        assert [line.split(",")[0] for line in lines[1:]] == course.test["guid"].tolist()
+        best = trained.test_predictions[probability_columns(scenario)].to_numpy().argmax(axis=1)
+        assert [line.split(",")[1] for line in lines[1:]] == [LABELS[number] for number in best]
+        texts.add("\n".join(lines))
+    assert len(texts) == 3
+
+
+def test_the_same_training_twice_gives_the_same_files_byte_for_byte(trained, data, tmp_path):
+    again = train_run(CONFIG, *data, tmp_path)
+    assert again.folder.name == trained.folder.name
+    first, second = contents(trained.folder), contents(again.folder)
+    assert list(first) == list(second)
+    assert {name for name in first if first[name] != second[name]} <= {"history.csv", "metrics.json"}
+    without_time = [{**json.loads(files["metrics.json"]), "seconds": 0} for files in (first, second)]
+    assert without_time[0] == without_time[1]
+    other = contents(train_run(CONFIG.replace(seed=1), *data, tmp_path).folder)  # the twin
+    assert first["predictions.csv"] != other["predictions.csv"]
+
+
+def test_progress_is_told(data, tmp_path):
+    ticks = []
+    train_run(CONFIG.replace(epochs=1, seeds=2), *data, tmp_path, lambda *done: ticks.append(done))
+    assert ticks == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+# ---------------------------------------------------------------------------------- done once, done whole
+
+
+def test_a_complete_run_is_never_done_again(results, trained, data, trainings):
+    before = contents(results / "runs" / trained.id)
+    again = train_run(CONFIG, *data, results)
+    assert trainings == [] and again.scores == trained.scores
+    assert contents(again.folder) == before
+    train_run(CONFIG.replace(lr=2e-2), *data, results)  # the twin: another knob is another training
+    assert len(trainings) == 1
+    assert len(list_runs(results)) == 2
+
+
+def test_a_half_done_run_is_done_again_from_an_empty_folder(results, trained, data, trainings):
+    folder = results / "runs" / trained.id
+    (folder / "metrics.json").unlink()
+    (folder / "predictions.csv").write_text("half a li")
+    (folder / "of an earlier version.txt").write_text("")
+    assert not is_complete(folder) and list_runs(results) == []
+    with pytest.raises(RunError, match="metrics.json is missing"):
+        load_run(folder)
+    again = train_run(CONFIG, *data, results)
+    assert len(trainings) == 1
+    assert contents(again.folder).keys() == contents(trained.folder).keys()
+    assert contents(again.folder)["predictions.csv"] == contents(trained.folder)["predictions.csv"]
+
+
+def test_metrics_are_written_last(data, tmp_path, monkeypatch):
+    """An interrupt at any file before metrics.json leaves a run that does not count."""
+    whole = runs_module.write_atomic
+    for last in ("test_predictions.csv", "model_fold1_seed0.safetensors", "metrics.json"):
+
+        def interrupted(path, content, last=last):
+            if Path(path).name == last:
+                raise KeyboardInterrupt
+            return whole(path, content)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(runs_module, "write_atomic", interrupted)
+            train_run(CONFIG.replace(epochs=1), *data, tmp_path)
+        assert list_runs(tmp_path) == []
+    assert is_complete(train_run(CONFIG.replace(epochs=1), *data, tmp_path).folder)
+
+
+def drop_key(*keys: str):
+    def change(path: Path) -> None:
+        record = json.loads(path.read_text())
+        inner = record
+        for key in keys[:-1]:
+            inner = inner[key]
+        del inner[keys[-1]]
+        path.write_text(json.dumps(record))
+
+    return change
+
+
+def add_knob(path: Path) -> None:
+    record = json.loads(path.read_text())
+    record["config"]["knob_of_another_version"] = 1
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("config.json", lambda path: path.write_text("{")),
+        ("config.json", lambda path: path.write_text("[]")),
+        ("config.json", lambda path: path.write_bytes(b"\xff\xfe")),
+        ("config.json", lambda path: path.unlink()),
+        ("config.json", add_knob),
+        ("config.json", drop_key("provenance")),
+        ("metrics.json", lambda path: path.write_text("")),
+        ("metrics.json", lambda path: path.write_text('{"name": "a", "scores": [], "seconds": 1}')),
+        ("metrics.json", drop_key("seconds")),
+        ("metrics.json", drop_key("scores", "text_only", "accuracy")),
+    ],
+)
+def test_a_damaged_run_is_one_clear_error(results, trained, file, damage):
+    folder = results / "runs" / trained.id
+    damage(folder / file)
+    with pytest.raises(RunError) as caught:
+        load_run(folder)
+    assert file in str(caught.value) and str(folder) in str(caught.value)
+    assert "run again" in str(caught.value).lower()
+    with pytest.raises(RunError):
+        list_runs(results)
+
+
+@pytest.mark.parametrize("file", ["predictions.csv", "history.csv"])
+def test_a_missing_table_is_one_clear_error(results, trained, file):
+    folder = results / "runs" / trained.id
+    (folder / file).unlink()
+    run = load_run(folder)
+    with pytest.raises(RunError, match=file):
+        _ = run.predictions if file == "predictions.csv" else run.history
+
+
+def test_an_epoch_whose_loss_is_no_number_is_read_back_as_such(results, trained):
+    path = results / "runs" / trained.id / "history.csv"
+    history = trained.history.copy()
+    history.loc[1, ["train_loss", "dev_loss"]] = np.nan
+    runs_module._write_frame(path, history)
+    read = load_run(path.parent).history
+    assert read["dev_loss"].dtype == read["train_loss"].dtype == float
+    assert np.isnan(read["dev_loss"][1]) and read["dev_loss"].notna().sum() == len(history) - 1
+
+
+def test_guids_stay_text(data, tmp_path):
+    """007 is no 7, and a pair called null is no missing value."""
+    frame = pd.DataFrame({"guid": ["007", "null", "1e3"], "x": [0.1, 0.2, 0.3]})
+    runs_module._write_frame(tmp_path / "frame.csv", frame)
+    assert runs_module._read_frame(tmp_path / "frame.csv")["guid"].tolist() == ["007", "null", "1e3"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(data, tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(RunError, match="Choose another results folder"):
+        train_run(CONFIG.replace(epochs=1), *data, tmp_path / "results")
+
+
+# -------------------------------------------------------------------------------------------- the run's name
+
+
+def test_a_run_is_named_after_all_that_decides_its_numbers(data, tmp_path, monkeypatch):
+    course, features = data
+
+    def name(config=CONFIG, course=course, features=features) -> str:
+        return run_folder(config, course, features, tmp_path).name
+
+    names = {
+        name(),
+        name(config=CONFIG.replace(epochs=5)),
+        name(config=CONFIG.replace(seed=1)),
+        name(config=CONFIG.replace(control="shuffle_images")),
+        name(course=dataclasses.replace(course, fingerprint="other data")),
+        name(course=dataclasses.replace(course, split_hash="other split")),
+        name(features=dataclasses.replace(features, digest="other encoders")),
+    }
+    monkeypatch.setattr(runs_module, "_code_digest", lambda: "other code")
+    names.add(name())
+    assert len(names) == 8
+    monkeypatch.undo()
+    assert name() in names and name(features="encoders") == name()  # and after nothing else
+    assert name().startswith("text_and_image-concat-lr0.01-do0.3-s0-")
+
+
+def test_the_code_digest_follows_the_code_that_trains(tmp_path, monkeypatch):
+    package = Path(runs_module.__file__).parent
+    copy = tmp_path / "mmlab"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(runs_module, "__file__", str(copy / "runs.py"))
+    digest = runs_module._code_digest.__wrapped__
+    before = digest()
+    (copy / "plots.py").write_text("# another figure")
+    assert digest() == before
+    (copy / "training.py").write_text((copy / "training.py").read_text() + "\n# another loop\n")
+    assert digest() != before
+
+
+# ----------------------------------------------------------------------------------------- prediction files
+
+
+def test_two_scenarios_that_answer_alike_are_refused(trained, tmp_path):
+    """The fault of the coursework: the joint model's answers were the text's, to the last row."""
+    copied = trained.test_predictions.copy()
+    copied[probability_columns("text_and_image")] = copied[probability_columns("text_only")].to_numpy()
+    with pytest.raises(RunError, match="text_and_image and text_only answer alike in all 60 rows"):
+        write_test_results(tmp_path, CONFIG, copied)
+    assert list(tmp_path.iterdir()) == []
+    best = copied[probability_columns("text_only")].to_numpy().argmax(axis=1)
+    one_row = probability_columns("text_and_image")
+    copied.loc[0, one_row] = np.eye(3)[(best[0] + 1) % 3]  # the twin: one row that differs
+    assert len(write_test_results(tmp_path, CONFIG, copied)) == 3
+
+
+def test_a_training_whose_scenarios_answer_alike_is_no_complete_run(data, tmp_path, monkeypatch):
+    whole = training.cross_fit
+
+    def returns_its_text_head(config, *rest):
+        found = whole(config, *rest)
+        for frame in (found.predictions, found.test_predictions):
+            frame[probability_columns("text_and_image")] = frame[probability_columns("text_only")].to_numpy()
+        return found
+
+    monkeypatch.setattr(training, "cross_fit", returns_its_text_head)
+    with pytest.raises(RunError, match="answer alike"):
+        train_run(CONFIG, *data, tmp_path)
+    assert list_runs(tmp_path) == []
+
+
+def test_one_scenario_alone_writes_its_own_file_alone(data, tmp_path):
+    run = train_run(CONFIG.replace(scenario="image_only", epochs=1), *data, tmp_path)
+    assert [path.name for path in run.folder.glob("test_result_*")] == ["test_result_0.01_0.3_image_only.txt"]
+    assert list(run.scores) == ["image_only"]
+    assert run.folder.name.startswith("image_only-lr0.01")
+
+
+def test_a_file_is_named_after_lr_dropout_and_scenario():
+    assert result_name(RunConfig(lr=1e-5, dropout=0), "text_only") == "test_result_1e-05_0_text_only.txt"
+    assert result_name(RunConfig(), "text_and_image") == "test_result_0.001_0.3_text_and_image.txt"
+
+
+# ------------------------------------------------------------------------------------------------ baselines
+
+
+def test_a_baseline_is_kept_beside_the_runs(results, data):
+    course, _ = data
+    folds = split_folds(course.labels, course.labelled["twin"].to_numpy(), 5, 0)
+    saved = save_baseline("majority", majority_baseline(course.labelled, folds), course, results, 0.1)
+    assert saved.config is None and saved.name == "majority"
+    assert list(saved.scores) == ["majority"] and saved.scores["majority"].n == N_LABELLED
+    assert {run.name for run in list_runs(results)} == {"majority", "text_and_image"}
