@@ -43,8 +43,9 @@ class TextEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of all that decides the features: weights, tokenizer, length limit, arithmetic."""
-        return _digest(self.name if self.name == "minilm" else self.source, _weights_id(self.source),
-                       f"max_tokens={MAX_TOKENS} middle={MIDDLE_DEPTH:.3f}", _arithmetic())  # fmt: skip
+        name = self.name if self.name == "minilm" else self.source
+        weights = _weights_id(self.source, lambda: self._loaded)
+        return _digest(name, weights, f"max_tokens={MAX_TOKENS} middle={MIDDLE_DEPTH:.3f}", _text_arithmetic())
 
     @cached_property
     def _loaded(self):
@@ -73,7 +74,7 @@ class TextEncoder:
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = by_length[start : start + TEXT_BATCH]
             batch = tokenizer.pad({"input_ids": [token_ids[i] for i in chosen]}, return_tensors="pt").to(_device())
-            with torch.inference_mode(), _autocast():
+            with torch.inference_mode(), _autocast(_text_arithmetic()):
                 layers = model(**batch, output_hidden_states=True).hidden_states
             hidden = torch.cat([layers[round(MIDDLE_DEPTH * (len(layers) - 1))], layers[-1]], dim=-1)
             hidden = hidden.to(torch.float16).cpu().numpy()
@@ -93,8 +94,10 @@ class ImageEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of all that decides the features: weights, preprocessing, patch grid, arithmetic."""
-        return _digest(self.name if self.name == "efficientnet_lite0" else self.source, _weights_id(self.source),
-                       f"grid={PATCH_GRID} squash side={LITE0_SIDE}", _arithmetic())  # fmt: skip
+        own = self.name == "efficientnet_lite0"
+        weights = _weights_id(self.source, lambda: self._loaded)
+        side = f" side={LITE0_SIDE}" if own else ""
+        return _digest(self.name if own else self.source, weights, f"grid={PATCH_GRID} squash{side}", _arithmetic())
 
     @cached_property
     def _loaded(self):
@@ -127,7 +130,7 @@ class ImageEncoder:
         sequences = []
         for images in _read_ahead(batches, transform):
             images = torch.stack(images).to(_device(), memory_format=torch.channels_last)
-            with torch.inference_mode(), _autocast():
+            with torch.inference_mode(), _autocast(_arithmetic()):
                 sequences.extend(pool_patches(model, images).to(torch.float16).cpu().numpy())
             progress(len(images))
         return sequences
@@ -254,18 +257,29 @@ class _loading:
         ) from error
 
 
-def _weights_id(source: str) -> str:
-    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache."""
+def _weights_id(source: str, load: Callable[[], object]) -> str:
+    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache.
+
+    A hub model that was never loaded here has no revision yet: it is loaded first, so that its name stays the same.
+    """
     path = Path(source.removeprefix("local-dir:"))
     if path.exists():
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         return _digest(*(_file_digest(file) for file in files))
+    revision = _hub_revision(source)
+    if revision is None:
+        load()
+        revision = _hub_revision(source)
+    return revision or "unknown"
+
+
+def _hub_revision(source: str) -> str | None:
     root = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
-    for repo in (source, f"timm/{source}"):
-        revision = root.expanduser() / f"models--{repo.replace('/', '--')}" / "refs" / "main"
-        if revision.is_file():
-            return revision.read_text().strip()
-    return "latest"
+    for repository in (source, f"timm/{source}"):
+        note = root.expanduser() / f"models--{repository.replace('/', '--')}" / "refs" / "main"
+        if note.is_file():
+            return note.read_text().strip()
+    return None
 
 
 def _file_digest(path: Path) -> str:
@@ -287,8 +301,13 @@ def _digest(*parts: str) -> str:
 
 
 def _arithmetic() -> str:
-    """`bf16` where the processor computes with it (four times as quick on two cores), else `fp32`."""
+    """`bf16` where the device computes with it, which makes a convolutional network several times as quick."""
     return "bf16" if _cpu_has_bf16() or _has_gpu_device_file() else "fp32"
+
+
+def _text_arithmetic() -> str:
+    """`bf16` on a GPU alone: a small Transformer on two cores is quicker in `fp32` (benchmarks/speed.py)."""
+    return "bf16" if _has_gpu_device_file() else "fp32"
 
 
 def _cpu_has_bf16() -> bool:
@@ -309,10 +328,10 @@ def _device():
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def _autocast():
+def _autocast(arithmetic: str):
     import torch
 
-    return torch.autocast(_device().type, dtype=torch.bfloat16, enabled=_arithmetic() == "bf16")
+    return torch.autocast(_device().type, dtype=torch.bfloat16, enabled=arithmetic == "bf16")
 
 
 def _read_ahead(batches: list[list[str]], transform):

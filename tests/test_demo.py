@@ -1,5 +1,6 @@
 """The committed demo is what its recipe says, and the ceilings follow from the recipe."""
 
+import io
 import json
 import math
 import random
@@ -58,10 +59,8 @@ def test_another_seed_gives_another_demo(pairs):
 def test_first_images_regenerate(pairs):
     first = [pair for pair in pairs[:12] if not pair.same_image]
     for guid, raw in demo.draw_images(first, seed=0).items():
-        (fresh := DEMO / "data" / f"{guid}.jpg").stat()
-        import io
-
-        new, old = (np.asarray(Image.open(source), dtype=float) for source in (io.BytesIO(raw), fresh))
+        committed = DEMO / "data" / f"{guid}.jpg"
+        new, old = (np.asarray(Image.open(source), dtype=float) for source in (io.BytesIO(raw), committed))
         assert new.shape == old.shape
         assert (
             np.abs(new - old).mean() < 4
@@ -213,11 +212,9 @@ def test_drawn_shares_are_the_recipe(pairs, labelled):
 
 
 def test_a_recipe_with_other_shares_is_noticed(pairs):
-    swapped = {
-        **demo.RECIPE,
-        "negative": dict(zip(demo.RECIPE["negative"], reversed(demo.RECIPE["negative"].values()))),
-    }
-    assert surprises(pairs, swapped)
+    cells = demo.RECIPE["negative"]
+    turned = dict(zip(cells, reversed(cells.values()), strict=True))
+    assert surprises(pairs, {**demo.RECIPE, "negative": turned})
 
 
 def read_cues(pairs: list[demo.DemoPair], cues: list[str]) -> float:

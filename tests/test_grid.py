@@ -14,7 +14,7 @@ from mmlab.features import Features, Sequences
 from mmlab.grid import grid_table, list_cells, run_grid
 from mmlab.runs import is_complete, train_run
 
-BASE = {"fusion": "concat", "hidden": 8, "heads": 2, "epochs": 1, "folds": 2}
+BASE = {"fusion": "concat", "hidden": 8, "heads": 2, "epochs": 1, "folds": 2, "seeds": 1}
 VALUES = {"lr": [1e-2, 1e-3], "dropout": [0.1, 0.3]}
 
 

@@ -30,7 +30,9 @@ from mmlab.runs import (
 )
 
 N_LABELLED, N_TEST = 90, 60
-CONFIG = RunConfig(fusion="concat", hidden=8, heads=2, epochs=4, lr=1e-2, batch_size=16, folds=2)
+CONFIG = RunConfig(
+    fusion="concat", hidden=8, heads=2, dropout=0.3, lr=1e-2, epochs=4, batch_size=16, folds=2, seeds=1
+)  # fmt: skip
 
 
 def make_data() -> tuple[Course, Features]:
@@ -379,7 +381,7 @@ def test_one_scenario_alone_writes_its_own_file_alone(data, tmp_path):
 
 def test_a_file_is_named_after_lr_dropout_and_scenario():
     assert result_name(RunConfig(lr=1e-5, dropout=0), "text_only") == "test_result_1e-05_0_text_only.txt"
-    assert result_name(RunConfig(), "text_and_image") == "test_result_0.001_0.3_text_and_image.txt"
+    assert result_name(RunConfig(lr=1e-3, dropout=0.3), "text_and_image") == "test_result_0.001_0.3_text_and_image.txt"
 
 
 # ------------------------------------------------------------------------------------------------ baselines

@@ -27,7 +27,7 @@ from mmlab.training import (
 
 QUICK = RunConfig(
     fusion="concat", hidden=16, heads=2, dropout=0.1, modality_dropout=0.1, lr=1e-2, epochs=12, patience=12,
-    batch_size=32, folds=3,
+    batch_size=32, folds=3, seeds=1, weight_decay=0.05, warmup=0.1, label_smoothing=0.1,
 )  # fmt: skip
 N_TEST = 24
 SHARES = (0.25, 0.15, 0.6)  # of negative, neutral and positive
