@@ -55,21 +55,16 @@ def main(folder: Path, n: int) -> None:
         text, image = encoders.find_text_encoder("minilm"), encoders.find_image_encoder("efficientnet_lite0")
         _ = text._loaded, image._loaded  # weights are read once: not what is compared
         text.encode(texts[:64]), image.encode(images[:32])
-        print(f"\nencode {n} pairs (text {encoders._text_arithmetic()}, image {encoders._arithmetic()})")
-        print(
-            f"as the lab does it        {seconds(lambda: text.encode(texts)):8.2f} {seconds(lambda: image.encode(images)):8.2f} s"
-        )
+        here = f"text {encoders._text_arithmetic()}, image {encoders._arithmetic()}"
+        print(f"\nencode {n} pairs ({here})")
+        print_pair("as the lab does it", text, texts, image, images)
         usual = encoders._arithmetic, encoders._text_arithmetic
         encoders._arithmetic, encoders._text_arithmetic = lambda: "fp32", lambda: "bf16"
         image._loaded[1].to(memory_format=torch.contiguous_format)
-        print(
-            f"plain fp32                {seconds(lambda: text.encode(texts)):8.2f} {seconds(lambda: image.encode(images)):8.2f} s"
-        )
+        print_pair("text bf16, image fp32", text, texts, image, images)
         encoders._arithmetic, encoders._text_arithmetic = usual
-        print(
-            f"\nfeatures of all pairs, nothing cached {seconds(lambda: encode_course(course, progress=False)):6.1f} s"
-        )
-        print(f"features of all pairs, cached         {seconds(lambda: encode_course(course, progress=False)):6.1f} s")
+        cold, warm = (seconds(lambda: encode_course(course, progress=False)) for _ in range(2))
+        print(f"\nencode all pairs: nothing cached {cold:.1f} s, cached {warm:.1f} s")
         features = encode_course(course, progress=False)
         print("\ncross-fit 5 folds, 1 seed     seconds   epochs")
         for fusion in ("gated", "attention"):

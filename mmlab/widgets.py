@@ -4,6 +4,8 @@ The plain function draws the same picture without a kernel's help, for readers o
 Explained in notebook 01, section 6.
 """
 
+import base64
+import html
 import io
 
 import numpy as np
@@ -14,6 +16,7 @@ from mmlab.config import ENCODING, GUID, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.errors import MmlabError
 
 ALL, NO_LABEL = "all", "no label"
+NO_PAIR = "<p>No pair has this label in this split.</p>"
 TWINS_SHOWN = 4
 _SIZE, _DPI = (8.6, 3.3), 110  # inches, dots per inch: together the width of a notebook on a laptop
 
@@ -62,7 +65,6 @@ def browse_pairs(pairs: pd.DataFrame):
     cell shows it. Raises MmlabError when there are no pairs. Explained in notebook 01, section 6.
     """
     import ipywidgets
-    from IPython.display import Image, display
 
     if pairs.empty:
         raise MmlabError("There are no pairs to browse.")
@@ -74,26 +76,27 @@ def browse_pairs(pairs: pd.DataFrame):
         control.description = name
     place.layout.width = "60%"
 
+    # A fixed height, so that the page does not jump. HTML and not an Output: it takes an alternative text, does not
+    # flicker, and is safe headless, where an Output may stall nbclient until the cell's time is up.
+    view = ipywidgets.HTML(layout=ipywidgets.Layout(height=f"{_SIZE[1] * _DPI + 20:.0f}px", overflow="auto"))
+
+    def draw(_=None) -> None:
+        found = find_pairs(pairs, label.value, split.value)
+        view.value = _draw_html(pairs, found[place.value - 1]) if len(found) else NO_PAIR
+
     def start_again(_) -> None:
         found = len(find_pairs(pairs, label.value, split.value))
+        place.unobserve(draw, "value")  # or it would be drawn twice
         place.value = 1
         place.max, place.disabled = max(found, 1), found < 2
+        place.observe(draw, "value")
         count.value = f"of {found}"
+        draw()
 
-    def draw(label: str, split: str, place: int) -> None:
-        found = find_pairs(pairs, label, split)
-        if not len(found):
-            print("No pair has this label in this split.")
-            return
-        position = int(found[min(place, len(found)) - 1])
-        row = pairs.iloc[position]
-        display(Image(_draw_png(pairs, position), alt=f"Pair {row[GUID]}, {_label(row)}: {row[TEXT]}"))
-
-    for control in (label, split):
-        control.observe(start_again, "value")
-    view = ipywidgets.interactive_output(draw, {"label": label, "split": split, "place": place})
-    # A fixed height: the page must not jump while one picture makes way for the next.
-    view.layout = ipywidgets.Layout(height=f"{_SIZE[1] * _DPI + 20:.0f}px", overflow="auto")
+    label.observe(start_again, "value")
+    split.observe(start_again, "value")
+    place.observe(draw, "value")
+    draw()
     return ipywidgets.VBox([ipywidgets.HBox([label, split]), ipywidgets.HBox([place, count]), view])
 
 
@@ -120,12 +123,14 @@ def _describe(pairs: pd.DataFrame, position: int) -> str:
     return "\n".join(plots.wrap_text(line, 78, lines=3) for line in lines)
 
 
-def _draw_png(pairs: pd.DataFrame, position: int) -> bytes:
-    """The picture as bytes, shown the same in every frontend; the figure is closed, or pyplot would keep them all."""
+def _draw_html(pairs: pd.DataFrame, position: int) -> str:
     import matplotlib.pyplot as plt
 
+    row = pairs.iloc[position]
     figure = show_pair(pairs, position)[0].figure
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
-    plt.close(figure)
-    return buffer.getvalue()
+    plt.close(figure)  # or pyplot would keep them all, and show them below the cell
+    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
+    words = html.escape(f"Pair {row[GUID]}, {_label(row)}: {row[TEXT]}")
+    return f'<img alt="{words}" src="data:image/png;base64,{picture}">'
