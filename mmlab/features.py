@@ -62,7 +62,7 @@ class Sequences:
             sums[filled] = np.add.reduceat(self.values.astype(np.float32), self.starts[:-1][filled], axis=0)
         return sums / np.maximum(self.lengths, 1)[:, None].astype(np.float32)
 
-    @cached_property
+    @property
     def padded(self):
         """Torch tensors: values float32 (n, longest, width) with zeros as padding, and mask bool (n, longest)."""
         import torch
@@ -75,9 +75,7 @@ class Sequences:
 
     def batch(self, rows: np.ndarray):
         """Values and mask of these rows, padded only to the longest among them (at least 1)."""
-        values, mask = self.padded
-        longest = max(1, int(self.lengths[rows].max(initial=0)))
-        return values[rows, :longest], mask[rows, :longest]
+        return self.take(rows).padded
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,18 @@ INNER_FOLDS = 8  # an eighth of a fold's training pairs decides when to stop
 PREDICT_BATCH = 512
 
 
+@contextmanager
+def one_thread():
+    """Torch on one thread while it lasts: matrices as small as a head's gain nothing from more, wait for each other
+    when the machine has other work, and would round differently on a machine with more cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @dataclass
 class Fit:
     """A trained model, what happened on the way, and the epoch whose weights it carries (from 1)."""
@@ -45,6 +57,7 @@ class CrossFit:
     models: list[FusionModel]
 
 
+@one_thread()
 def fit(
     config: RunConfig,
     features: Features,
@@ -104,6 +117,7 @@ def fit(
     return Fit(model.eval(), pd.DataFrame(history), best_epoch)
 
 
+@one_thread()
 def predict(model: FusionModel, features: Features, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Probabilities of each scenario, float64 (n, 3), for the given rows (default: all)."""
     rows = np.arange(len(features)) if rows is None else np.asarray(rows)
