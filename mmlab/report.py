@@ -5,8 +5,10 @@ those run folders. Explained in notebook 07.
 """
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns, sugg
 from mmlab.course import read_course, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.notebooks import run_notebook, run_notebooks
+from mmlab.notebooks import read_parameters, run_notebook
 from mmlab.runs import RUNS, Run, load_run, predict_course, result_name
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -31,6 +33,9 @@ NAMES = (
     "06_ablation",
     "07_report",
 )
+# Notebooks of one stage need nothing of each other: two run side by side, since the heads train on one thread each.
+# 02 encodes the course, so 03 and 04 find the features; 05 and 06 build on the runs of 02 to 04.
+STAGES = (NAMES[:2], NAMES[2:4], NAMES[4:6], NAMES[6:])
 TEST_RESULT, SUMMARY, HTML = "test_result.txt", "metrics.json", "report.html"
 
 
@@ -58,15 +63,19 @@ def run_workbook(
     RunConfig.from_params(knobs)
     _find_notebooks()
     read_course(data, seed=knobs.get("seed", 0))
-    seconds: dict[str, float] = {}
-
-    def note(name: str, took: float, number: int, total: int) -> None:
-        seconds[name] = round(took, 1)
-        on_done(name, took, number, total)
-
-    sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
     parameters = {"data": str(data), "results": str(results), **knobs}
-    run_notebooks(sources, results, parameters, on_done=note)
+    seconds: dict[str, float] = {}
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        try:
+            for stage in STAGES:
+                jobs = [pool.submit(_run_one, name, results, parameters) for name in stage]
+                for job in as_completed(jobs):
+                    name, took = job.result()
+                    seconds[name] = round(took, 1)
+                    on_done(name, took, len(seconds), len(NAMES))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     run = read_runs(results)["main"]
     shutil.copyfile(Path(results) / "notebooks" / "04_fusion.ipynb", run.folder / "notebook.ipynb")
     return publish(results, seconds)
@@ -231,6 +240,14 @@ def find_siblings(file: Path | str) -> list[Path]:
     if file.name == TEST_RESULT or file.name.endswith("text_and_image.txt"):
         return [other for other in others if not other.name.endswith("text_and_image.txt")]
     return [other for other in others if other.name != file.name]
+
+
+def _run_one(name: str, results: Path | str, parameters: dict[str, Any]) -> tuple[str, float]:
+    """Execute one of the seven with those of the parameters that it declares; its name and seconds."""
+    source = NOTEBOOKS / f"{name}.ipynb"
+    declared = {parameter.name for parameter in read_parameters(source)}
+    own = {key: value for key, value in parameters.items() if key in declared}
+    return name, run_notebook(source, Path(results) / "notebooks" / f"{name}.ipynb", own).seconds
 
 
 def _find_notebooks() -> None:
