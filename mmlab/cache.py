@@ -27,7 +27,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600; results are shared with a group on clusters
+        os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; results are shared with a group on clusters
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -35,7 +35,8 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     return path
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

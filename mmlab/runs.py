@@ -11,9 +11,11 @@ Explained in notebook 04, section 4.
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlab.cache import write_atomic
+from mmlab.cache import umask, write_atomic
 from mmlab.config import FOLD, GUID, LABEL, LABELS, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.errors import MmlabError, RunError
@@ -112,18 +114,19 @@ def train_run(
     started = time.perf_counter()
     fitted = cross_fit(config, course, features, on_model)
     seconds = time.perf_counter() - started
-    _begin(folder)
-    _write_json(folder / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
-    _write_frame(folder / HISTORY, fitted.history)
-    _write_frame(folder / BEST_EPOCHS, fitted.best_epochs)
-    _write_frame(folder / PREDICTIONS, fitted.predictions)
-    _write_frame(folder / TEST_PREDICTIONS, fitted.test_predictions)
+    draft = _begin(folder)
+    _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
+    _write_frame(draft / HISTORY, fitted.history)
+    _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
+    _write_frame(draft / PREDICTIONS, fitted.predictions)
+    _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
     for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
-        write_atomic(folder / _model_file(row.fold, row.seed), save(model.state_dict()))
+        write_atomic(draft / _model_file(row.fold, row.seed), save(model.state_dict()))
     if len(fitted.test_predictions):
-        write_test_results(folder, config, fitted.test_predictions)
+        write_test_results(draft, config, fitted.test_predictions)
     scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
-    _write_metrics(folder, config.scenario, scores, seconds)
+    _write_metrics(draft, config.scenario, scores, seconds)
+    _put_in_place(draft, folder)
     return load_run(folder)
 
 
@@ -152,10 +155,11 @@ def save_baseline(name: str, predictions: pd.DataFrame, course: Course, results:
     """Keep a baseline's out-of-fold predictions in a folder of the same shape as a trained run's."""
     digest = _digest({"baseline": name, "folds": predictions["fold"].tolist()}, course.fingerprint)
     folder = Path(results) / RUNS / f"{name}-{digest}"
-    _begin(folder)
-    _write_json(folder / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
-    _write_frame(folder / PREDICTIONS, predictions)
-    _write_metrics(folder, name, {name: score_frame(predictions, name)}, seconds)
+    draft = _begin(folder)
+    _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
+    _write_frame(draft / PREDICTIONS, predictions)
+    _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
+    _put_in_place(draft, folder)
     return load_run(folder)
 
 
@@ -208,7 +212,7 @@ def load_run(folder: Path | str) -> Run:
 
 def list_runs(results: Path | str) -> list[Run]:
     """All complete runs below a results folder, by name."""
-    return [load_run(path.parent) for path in sorted((Path(results) / RUNS).glob(f"*/{METRICS}"))]
+    return [load_run(path.parent) for path in sorted((Path(results) / RUNS).glob(f"[!.]*/{METRICS}"))]
 
 
 def result_name(config: RunConfig, scenario: str) -> str:
@@ -256,14 +260,26 @@ def _model_file(fold: int, seed: int) -> str:
     return f"model_fold{fold}_seed{seed}.safetensors"
 
 
-def _begin(folder: Path) -> None:
-    """Half a run is worth nothing: start from an empty folder."""
-    if folder.exists():
-        shutil.rmtree(folder)
+def _begin(folder: Path) -> Path:
+    """An empty folder beside the final one to write into, so that nobody ever reads half a run."""
     try:
-        folder.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}). Choose another results folder.") from error
+
+
+def _put_in_place(draft: Path, folder: Path) -> None:
+    """Move a finished draft to its place. Of two processes that made the same run, the first one's stays."""
+    os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
+    if folder.exists() and not is_complete(folder):
+        shutil.rmtree(folder)  # what an older, interrupted attempt left
+    try:
+        os.rename(draft, folder)
+    except OSError:
+        if not is_complete(folder):
+            raise
+        shutil.rmtree(draft)
 
 
 def _write_metrics(folder: Path, name: str, scores: dict[str, Scores], seconds: float) -> None:
