@@ -136,6 +136,25 @@ def run_notebook(
     raise RunError(f"{source.name}{last}: {_explain(error, timeout)}{kept}") from None
 
 
+def share_parameters(
+    sources: list[Path], results: Path | str, parameters: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """For each notebook those of the shared parameters (and `results`) that it declares, all checked.
+
+    Raises RunError for a parameter that no notebook declares, and as `check_parameters` does.
+    """
+    parameters = parameters or {}
+    declared = [{parameter.name for parameter in read_parameters(source)} for source in sources]
+    for name in parameters:
+        if not any(name in names for names in declared):
+            raise RunError(f"No notebook has a parameter {name!r}.{suggest(name, sorted(set().union(*declared)))}")
+    shared = {**parameters, "results": str(results)}
+    own = [{name: value for name, value in shared.items() if name in names} for names in declared]
+    for source, chosen in zip(sources, own, strict=True):
+        check_parameters(source, chosen)
+    return own
+
+
 def run_notebooks(
     sources: list[Path],
     results: Path | str,
@@ -150,15 +169,7 @@ def run_notebooks(
     after the k-th of n. Raises RunError as `run_notebook` does, and for a parameter that no notebook declares; all
     parameters of all notebooks are checked before the first one starts.
     """
-    parameters = parameters or {}
-    declared = [{parameter.name for parameter in read_parameters(source)} for source in sources]
-    for name in parameters:
-        if not any(name in names for names in declared):
-            raise RunError(f"No notebook has a parameter {name!r}.{suggest(name, sorted(set().union(*declared)))}")
-    shared = {**parameters, "results": str(results)}
-    own = [{name: value for name, value in shared.items() if name in names} for names in declared]
-    for source, chosen in zip(sources, own, strict=True):
-        check_parameters(source, chosen)
+    own = share_parameters(sources, results, parameters)
     done = []
     for index, (source, chosen) in enumerate(zip(sources, own, strict=True), start=1):
         output = Path(results) / "notebooks" / Path(source).name

@@ -20,7 +20,7 @@ from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns, sugg
 from mmlab.course import read_course, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.notebooks import read_parameters, run_notebook
+from mmlab.notebooks import run_notebook, share_parameters
 from mmlab.runs import RUNS, Run, load_run, predict_course, result_name
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -63,12 +63,13 @@ def run_workbook(
     RunConfig.from_params(knobs)
     _find_notebooks()
     read_course(data, seed=knobs.get("seed", 0))
-    parameters = {"data": str(data), "results": str(results), **knobs}
+    sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
+    own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
     seconds: dict[str, float] = {}
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         try:
             for stage in STAGES:
-                jobs = [pool.submit(_run_one, name, results, parameters) for name in stage]
+                jobs = [pool.submit(_run_one, name, results, own[name]) for name in stage]
                 for job in as_completed(jobs):
                     name, took = job.result()
                     seconds[name] = round(took, 1)
@@ -243,11 +244,9 @@ def find_siblings(file: Path | str) -> list[Path]:
 
 
 def _run_one(name: str, results: Path | str, parameters: dict[str, Any]) -> tuple[str, float]:
-    """Execute one of the seven with those of the parameters that it declares; its name and seconds."""
-    source = NOTEBOOKS / f"{name}.ipynb"
-    declared = {parameter.name for parameter in read_parameters(source)}
-    own = {key: value for key, value in parameters.items() if key in declared}
-    return name, run_notebook(source, Path(results) / "notebooks" / f"{name}.ipynb", own).seconds
+    """Execute one of the seven; its name and seconds."""
+    output = Path(results) / "notebooks" / f"{name}.ipynb"
+    return name, run_notebook(NOTEBOOKS / f"{name}.ipynb", output, parameters).seconds
 
 
 def _find_notebooks() -> None:
