@@ -4,8 +4,10 @@ Explained in notebook 05.
 """
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import pandas as pd
 
 from mmlab.config import RunConfig
 from mmlab.course import Course
+from mmlab.errors import RunError
 from mmlab.features import Features
-from mmlab.notebooks import run_notebook
+from mmlab.notebooks import READING, Job, run_notebooks
 from mmlab.runs import Run, is_complete, load_run, run_folder
 
 GRID = "grid"  # a grid's runs lie in <results>/grid/runs/
@@ -33,30 +36,48 @@ def run_grid(
     features: Features,
     values: dict[str, list[Any]],
     base: dict[str, Any],
+    jobs: int = 1,
     on_cell: Callable[[dict[str, Any], Run, bool], None] = lambda cell, run, new: None,
 ) -> list[Run]:
     """Execute the notebook for each cell of the grid that has no complete run yet; return all runs in order.
 
-    values: the lists to combine; base: knobs all cells share. Every cell is checked before the first one runs, so a
-    wrong value costs nothing. on_cell: called with (cell, its run, whether it was trained now).
+    values: the lists to combine; base: knobs all cells share; jobs: how many notebooks run at once. Cells tagged
+    `reading` are left out, which more than halves a cell's time; the run's notebook holds them to be executed by hand.
+    Every cell is checked before the first one runs, so a wrong value costs nothing. on_cell: called with (cell, its
+    run, whether it was trained now) as each is complete. Raises RunError with what the first failed cell said, after
+    the others are done.
     """
     cells = list_cells(values)
     configs = [RunConfig.from_params({**base, **cell}) for cell in cells]
     grid = Path(results) / GRID
-    runs = []
-    for cell, config in zip(cells, configs, strict=True):
-        folder = run_folder(config, course, features, grid)
-        new = not is_complete(folder)
-        if new:
-            output = grid / "notebooks" / f"{folder.name}.ipynb"
-            run_notebook(notebook, output, {"data": str(data), "results": str(grid), **base, **cell})
-            run = load_run(folder)
-            shutil.move(output, folder / "notebook.ipynb")
-        else:
-            run = load_run(folder)
-        on_cell(cell, run, new)
-        runs.append(run)
-    return runs
+    folders = [run_folder(config, course, features, grid) for config in configs]
+    missing = [number for number, folder in enumerate(folders) if not is_complete(folder)]
+    for number in sorted(set(range(len(cells))) - set(missing)):
+        on_cell(cells[number], load_run(folders[number]), False)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    todo = [
+        Job(
+            notebook,
+            grid / "notebooks" / f"{folders[number].name}.ipynb",
+            {"data": str(data), "results": str(grid), **base, **cells[number]},
+            env={"OMP_NUM_THREADS": threads},
+            skip=READING,
+        )
+        for number in missing
+    ]
+    failures = []
+    with closing(run_notebooks(todo, jobs)) as outcomes:
+        for place, outcome in outcomes:
+            if isinstance(outcome, RunError):
+                failures.append(outcome)
+                continue
+            number = missing[place]
+            run = load_run(folders[number])
+            shutil.move(outcome.path, run.folder / "notebook.ipynb")
+            on_cell(cells[number], run, True)
+    if failures:
+        raise RunError(f"{len(failures)} of {len(cells)} cells failed, the first with this:\n{failures[0]}")
+    return [load_run(folder) for folder in folders]
 
 
 def grid_table(runs: list[Run], names: list[str], scenario: str = "text_and_image") -> pd.DataFrame:

@@ -34,13 +34,16 @@ class Projection(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.linear = nn.Linear(width, hidden)
 
     def forward(self, vectors: Tensor) -> Tensor:
         vectors = self.norm(vectors)
-        if self.training:
-            vectors = vectors * self.dropout(vectors.new_ones(len(vectors), 1, vectors.shape[2]))
+        if self.training and self.dropout:
+            # What nn.Dropout does, but drawn by rand: on the CPU four times faster than its Bernoulli draws, which
+            # were a third of a training step.
+            kept = torch.rand(len(vectors), 1, vectors.shape[2], device=vectors.device) >= self.dropout
+            vectors = vectors * (kept / (1 - self.dropout))
         return self.linear(vectors)
 
 

@@ -8,7 +8,6 @@ Explained in notebook 05, section 1.
 
 import ast
 import asyncio
-import contextlib
 import io
 import json
 import logging
@@ -20,9 +19,10 @@ import symtable
 import tempfile
 import time
 import tokenize
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -35,6 +35,7 @@ from mmlab.errors import MmlabError, RunError
 # Names a file outside the results, so that two runs leave the same results byte for byte.
 RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"
 TAG = "parameters"
+READING = "reading"  # the tag of a cell that only tells the reader something: a grid leaves it unexecuted
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -45,6 +46,25 @@ class Parameter:
     name: str
     default: bool | int | float | str | None
     help: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook to execute with parameters, and the place of the executed one.
+
+    timeout_s is the longest that one cell may take, in seconds. progress(k, n) is called when the k-th of n code
+    cells begins, from another thread. env adds environment variables for the kernel, which is always this
+    interpreter; cwd is the kernel's working folder (the caller's, if None). Cells tagged `skip` stay unexecuted.
+    """
+
+    source: Path | str
+    output: Path | str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    timeout_s: float = 1200
+    progress: Callable[[int, int], None] | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: Path | str | None = None
+    skip: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,49 +111,46 @@ def finish_notebook(results: Path | str, name: str, record: dict[str, Any]) -> N
 
 
 def run_notebook(
-    source: Path | str,
-    output: Path | str,
-    parameters: dict[str, Any] | None = None,
-    *,
-    timeout_s: float = 1200,
-    progress: Callable[[int, int], None] | None = None,
-    env: dict[str, str] | None = None,
-    cwd: Path | str | None = None,
+    source: Path | str, output: Path | str, parameters: dict[str, Any] | None = None, **options: Any
 ) -> NotebookResult:
-    """Execute a notebook with parameters and write it, whole, to `output`.
-
-    timeout_s is the longest that one cell may take, in seconds. progress(k, n) is called when the k-th of n code
-    cells begins. env adds environment variables for the kernel, which is always this interpreter; cwd is the
-    kernel's working folder (the caller's, if None).
+    """Execute a notebook with parameters and write it, whole, to `output`. options: the other fields of a `Job`.
 
     Raises RunError for unfit parameters (before a kernel starts), an error in a cell, a dead kernel, a cell that
     took too long, and a notebook that stopped before its last line. The notebook is then kept beside `output` as
     `<stem>.failed.ipynb`, and an earlier good `output` stays. Ctrl-C does the same and raises KeyboardInterrupt.
     """
-    source, output = Path(source), Path(output)
-    notebook = _read_notebook(source)
-    parameters = _check(notebook, source.name, parameters or {})
-    _check_ending(notebook, source.name)
-    failed = output.with_name(f"{output.stem}.failed.ipynb")
-    timeout = max(1, math.ceil(timeout_s))
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-        receipt = Path(folder) / "record.json"
-        kernel_env = {**os.environ, **(env or {}), RECEIPT: str(receipt)}
-        executed, begun, error = _execute(notebook, parameters, timeout, kernel_env, cwd, progress)
-        record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
-    cells = _code_cells(executed) if executed else []
-    if error is None and record is not None and begun[-1] is cells[-1]:
-        write_atomic(output, _to_text(executed, parameters))
-        failed.unlink(missing_ok=True)
-        return NotebookResult(output, time.perf_counter() - started, record)
-    kept = f"\nThe notebook as far as it went: {failed}" if executed else ""
-    if executed:
-        write_atomic(failed, _to_text(executed, parameters))
-    if error is not None and not isinstance(error, Exception):
-        raise error  # Ctrl-C stays Ctrl-C
-    last = f", code cell {len(begun)} of {len(cells)} (`{begun[-1].source.strip().splitlines()[0]}`)" if begun else ""
-    raise RunError(f"{source.name}{last}: {_explain(error, timeout)}{kept}") from None
+    with closing(run_notebooks([Job(source, output, parameters or {}, **options)])) as outcomes:
+        _, outcome = next(outcomes)
+    if isinstance(outcome, RunError):
+        raise outcome
+    return outcome
+
+
+def run_notebooks(jobs: Sequence[Job], workers: int = 1) -> Iterator[tuple[int, NotebookResult | RunError]]:
+    """Execute notebooks, `workers` at a time; give (number in `jobs`, its result or what went wrong) as each ends.
+
+    The parameters of all are judged before the first kernel starts: RunError is raised for an unfit one. A notebook
+    that fails afterwards gives its RunError, as `run_notebook` raises it, and the others go on. Closing the
+    iterator, or Ctrl-C, stops the kernels: use it in `contextlib.closing`.
+    """
+    executions = [_Execution(job) for job in jobs]
+    # Threads, for they only wait: the work is done by the kernels, each a fresh process. And so that Ctrl-C arrives
+    # here and not in the middle of papermill's event loop.
+    with _quiet_log(), ThreadPoolExecutor(max(1, workers)) as pool:
+        numbers = {pool.submit(execution.run): number for number, execution in enumerate(executions)}
+        waiting = set(numbers)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield numbers[future], future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            while waiting:  # a kernel may be only just starting, so try again until all is quiet
+                for execution in executions:
+                    execution.kill()
+                waiting = wait(waiting, timeout=0.1).not_done
 
 
 def share_parameters(
@@ -155,30 +172,6 @@ def share_parameters(
     return own
 
 
-def run_notebooks(
-    sources: list[Path],
-    results: Path | str,
-    parameters: dict[str, Any] | None = None,
-    *,
-    on_done: Callable[[str, float, int, int], None] | None = None,
-    timeout_s: float = 1200,
-) -> list[NotebookResult]:
-    """Execute notebooks in order into `<results>/notebooks/<name>.ipynb`, stopping at the first that fails.
-
-    `results` and the shared parameters go to the notebooks that declare them. on_done(name, seconds, k, n) is called
-    after the k-th of n. Raises RunError as `run_notebook` does, and for a parameter that no notebook declares; all
-    parameters of all notebooks are checked before the first one starts.
-    """
-    own = share_parameters(sources, results, parameters)
-    done = []
-    for index, (source, chosen) in enumerate(zip(sources, own, strict=True), start=1):
-        output = Path(results) / "notebooks" / Path(source).name
-        done.append(run_notebook(source, output, chosen, timeout_s=timeout_s))
-        if on_done:
-            on_done(Path(source).stem, done[-1].seconds, index, len(sources))
-    return done
-
-
 # ---- reading a notebook and judging its parameters
 
 
@@ -194,7 +187,7 @@ def _read_notebook(path: Path | str):
 
 
 def _code_cells(notebook) -> list:
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()] if notebook else []
 
 
 def _is_tagged(cell) -> bool:
@@ -307,39 +300,77 @@ def _check_ending(notebook, name: str) -> None:
 # ---- executing
 
 
-def _execute(notebook, parameters, timeout, env, cwd, progress):
-    """-> (the notebook as far as it went, or None; the code cells begun; what stopped it, or None)."""
-    import papermill
-    from jupyter_core.utils import ensure_event_loop
-    from traitlets.config import Config
+class _Execution:
+    """One job: judged when it is made, executed by `run` in a thread, stopped by `kill` from another."""
 
-    seen: list = []  # papermill hands the notebook back only when all went well: keep hold of it from the start
-    begun: list = []
-    managers: list = []
+    def __init__(self, job: Job) -> None:
+        self.job, self.source, self.output = job, Path(job.source), Path(job.output)
+        self.notebook = _read_notebook(self.source)
+        self.parameters = _check(self.notebook, self.source.name, job.parameters)
+        _check_ending(self.notebook, self.source.name)
+        self.timeout = max(1, math.ceil(job.timeout_s))
+        # papermill hands the notebook back only when all went well: keep hold of it from the start.
+        self.executed: Any = None
+        self.begun: list = []  # code cells
+        self.manager: Any = None
 
-    def note_cell(cell, cell_index):
-        begun.append(cell)
-        if progress:
-            progress(len(begun), len(_code_cells(seen[0])))
+    def run(self) -> NotebookResult | RunError:
+        """Execute the notebook and write it to its place, or what there is of it beside its place."""
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
+            receipt = Path(folder) / "record.json"
+            error = self._execute({**os.environ, **self.job.env, RECEIPT: str(receipt)})
+            record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
+        failed = self.output.with_name(f"{self.output.stem}.failed.ipynb")
+        cells = self._cells()
+        if error is None and record is not None and self.begun[-1] is cells[-1]:
+            write_atomic(self.output, _to_text(self.executed, self.parameters))
+            failed.unlink(missing_ok=True)
+            return NotebookResult(self.output, time.perf_counter() - started, record)
+        where, kept = self.source.name, ""
+        if self.executed:
+            write_atomic(failed, _to_text(self.executed, self.parameters))
+            kept = f"\nThe notebook as far as it went: {failed}"
+        if self.begun:
+            line = self.begun[-1].source.strip().splitlines()[0]
+            where += f", code cell {len(self.begun)} of {len(cells)} (`{line}`)"
+        return RunError(f"{where}: {_explain(error, self.timeout)}{kept}")
 
-    def execute():
+    def kill(self) -> None:
+        """Stop the kernel, if there is one, with its workers."""
+        process = getattr(getattr(self.manager, "provisioner", None), "process", None)
+        if process is not None:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (AttributeError, ProcessLookupError):  # Windows has no groups; or it is gone already
+                process.kill()
+
+    def _execute(self, env: dict[str, str]) -> Exception | None:
+        """Fill `executed` and `begun`; what stopped it, or None."""
+        import papermill
+        from jupyter_core.utils import ensure_event_loop
+        from traitlets.config import Config
+
         try:
             papermill.execute_notebook(
-                notebook,  # not a path: papermill formats paths, and braces in a folder's name would break
+                self.notebook,  # not a path: papermill formats paths, and braces in a folder's name would break
                 None,
-                parameters=parameters,
+                parameters=self.parameters,
                 kernel_name="python3",
                 progress_bar=False,
                 request_save_on_cell_execute=False,
                 autosave_cell_every=0,
-                execution_timeout=timeout,
-                kernel_manager_class=_make_manager_class(env, cwd, managers),
+                execution_timeout=self.timeout,
+                kernel_manager_class=self._make_manager_class(env),
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # or ipykernel warns about TCP
                 record_timing=False,
                 store_widget_state=True,  # without it, output inside a widget kills nbclient's reader: it waits forever
-                on_notebook_start=lambda notebook: seen.append(notebook),
-                on_cell_execute=note_cell,
+                skip_cells_with_tag=self.job.skip or "skip-execution",
+                on_notebook_start=self._note_notebook,
+                on_cell_execute=self._note_cell,
             )
+        except Exception as error:
+            return error
         finally:
             loop = ensure_event_loop()  # this thread's; nbclient leaves tasks in it when a cell times out
             left = asyncio.all_tasks(loop)
@@ -347,59 +378,50 @@ def _execute(notebook, parameters, timeout, env, cwd, progress):
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.close()
+        return None
 
-    error = None
-    # In a thread, so that Ctrl-C arrives here and not in the middle of papermill's event loop.
-    with _quiet_log(), ThreadPoolExecutor(1) as pool:
-        future = pool.submit(execute)
-        try:
-            while not future.done():
-                wait([future], timeout=1)
-            error = future.exception()
-        except KeyboardInterrupt as stop:
-            error = stop
-        finally:
-            while not future.done():  # the kernel may be only just starting, so try again until all is quiet
-                for manager in managers:
-                    manager.kill_process()
-                wait([future], timeout=0.1)
-    return (seen[0] if seen else None), begun, error
+    def _note_notebook(self, notebook) -> None:
+        self.executed = notebook
 
+    def _note_cell(self, cell, cell_index) -> None:
+        self.begun.append(cell)
+        if self.job.progress:
+            self.job.progress(len(self.begun), len(self._cells()))
 
-def _make_manager_class(env: dict[str, str], cwd: Path | str | None, managers: list) -> type:
-    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
+    def _cells(self) -> list:
+        """The code cells that are executed when all goes well."""
+        return [cell for cell in _code_cells(self.executed) if self.job.skip not in cell.metadata.get("tags", [])]
 
-    class Manager(AsyncKernelManager):
-        # This interpreter, always: a `python3` of another environment may be registered before ours.
-        kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+    def _make_manager_class(self, env: dict[str, str]) -> type:
+        from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+        from jupyter_client.kernelspec import KernelSpec
+        from jupyter_client.manager import AsyncKernelManager
 
-        async def start_kernel(self, **options):
-            managers.append(self)
-            folder = {} if cwd is None else {"cwd": str(cwd)}
-            await super().start_kernel(env=env, **folder, **options)
+        execution = self
 
-        async def shutdown_kernel(self, now=False, restart=False):
-            if not Path(env[RECEIPT]).exists():  # a kernel stopped half-way, and its workers, have nothing to tidy up
-                await self.provisioner.kill()
-            await super().shutdown_kernel(now=now, restart=restart)
+        class Manager(AsyncKernelManager):
+            # This interpreter, always: a `python3` of another environment may be registered before ours. Without
+            # history, for which the kernels of a grid would wait for each other.
+            kernel_spec = KernelSpec(
+                resource_dir=RESOURCES, **get_kernel_dict(extra_arguments=["--HistoryManager.enabled=False"])
+            )
 
-        async def _async_interrupt_kernel(self):
-            """The base class interrupts before it shuts down; the kernel would print an error about that."""
+            async def start_kernel(self, **options):
+                execution.manager = self
+                folder = {} if execution.job.cwd is None else {"cwd": str(execution.job.cwd)}
+                await super().start_kernel(env=env, **folder, **options)
 
-        def kill_process(self):
-            process = getattr(self.provisioner, "process", None)
-            if process is not None:
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)  # with its workers
-                except (AttributeError, ProcessLookupError):  # Windows has no groups; or it is gone already
-                    process.kill()
+            async def shutdown_kernel(self, now=False, restart=False):
+                # The receipt is written or it is not: waiting for a kernel to tidy up costs a second or two.
+                await super().shutdown_kernel(now=True, restart=restart)
 
-    return Manager
+            async def _async_interrupt_kernel(self):
+                """The base class interrupts before it shuts down; the kernel would print an error about that."""
+
+        return Manager
 
 
-@contextlib.contextmanager
+@contextmanager
 def _quiet_log():
     # What papermill logs is in the RunError, in words for the reader.
     loggers = [logging.getLogger(name) for name in ("papermill", "traitlets")]

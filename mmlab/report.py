@@ -5,10 +5,9 @@ those run folders. Explained in notebook 07.
 """
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns, sugg
 from mmlab.course import read_course, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.notebooks import run_notebook, share_parameters
+from mmlab.notebooks import Job, run_notebook, run_notebooks, share_parameters
 from mmlab.runs import RUNS, Run, load_run, predict_course, result_name
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -66,19 +65,17 @@ def run_workbook(
     sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
     own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
     seconds: dict[str, float] = {}
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        try:
-            for stage in STAGES:
-                jobs = [pool.submit(_run_one, name, results, own[name]) for name in stage]
-                for job in as_completed(jobs):
-                    name, took = job.result()
-                    seconds[name] = round(took, 1)
-                    on_done(name, took, len(seconds), len(NAMES))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for stage in STAGES:
+        jobs = [Job(NOTEBOOKS / f"{name}.ipynb", _executed(results, name), own[name]) for name in stage]
+        with closing(run_notebooks(jobs, workers=2)) as outcomes:
+            for number, outcome in outcomes:
+                if isinstance(outcome, RunError):
+                    raise outcome
+                name = stage[number]
+                seconds[name] = round(outcome.seconds, 1)
+                on_done(name, outcome.seconds, len(seconds), len(NAMES))
     run = read_runs(results)["main"]
-    shutil.copyfile(Path(results) / "notebooks" / "04_fusion.ipynb", run.folder / "notebook.ipynb")
+    shutil.copyfile(_executed(results, "04_fusion"), run.folder / "notebook.ipynb")
     return publish(results, seconds)
 
 
@@ -87,7 +84,7 @@ def rebuild_report(results: Path | str) -> Outcome:
     _find_notebooks()
     read_runs(results)
     name = NAMES[-1]
-    run_notebook(NOTEBOOKS / f"{name}.ipynb", Path(results) / "notebooks" / f"{name}.ipynb", {"results": str(results)})
+    run_notebook(NOTEBOOKS / f"{name}.ipynb", _executed(results, name), {"results": str(results)})
     return publish(results)
 
 
@@ -180,7 +177,7 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
     }
     write_atomic(results / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     places["scores"] = results / SUMMARY
-    executed = results / "notebooks" / f"{NAMES[-1]}.ipynb"
+    executed = _executed(results, NAMES[-1])
     if executed.is_file():
         export_html(executed, results / HTML)
         places["report"] = results / HTML
@@ -243,10 +240,8 @@ def find_siblings(file: Path | str) -> list[Path]:
     return [other for other in others if other.name != file.name]
 
 
-def _run_one(name: str, results: Path | str, parameters: dict[str, Any]) -> tuple[str, float]:
-    """Execute one of the seven; its name and seconds."""
-    output = Path(results) / "notebooks" / f"{name}.ipynb"
-    return name, run_notebook(NOTEBOOKS / f"{name}.ipynb", output, parameters).seconds
+def _executed(results: Path | str, name: str) -> Path:
+    return Path(results) / "notebooks" / f"{name}.ipynb"
 
 
 def _find_notebooks() -> None:

@@ -1,6 +1,7 @@
-"""Where tests find the data: the committed demo, and the real course where its folder is present."""
+"""Where tests find the data (the committed demo, the real course where it is present), and how figures are tested."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,22 @@ def course_folder() -> Path:
     if not (folder / "train.txt").is_file():
         pytest.skip("the course data is not here: set MMLAB_COURSE to its folder")
     return folder
+
+
+@pytest.fixture
+def clean_figures():
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # a missing letter or a squeezed layout is a fault
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    from PIL import Image
+
+    path = tmp_path / "one.jpg"
+    Image.new("RGB", (80, 40), (200, 30, 30)).save(path)
+    return path

@@ -12,6 +12,7 @@ from mmlab.course import Course
 from mmlab.errors import ConfigError, RunError
 from mmlab.features import Features, Sequences
 from mmlab.grid import grid_table, list_cells, run_grid
+from mmlab.notebooks import NotebookResult
 from mmlab.runs import is_complete, train_run
 
 BASE = {"fusion": "concat", "hidden": 8, "heads": 2, "epochs": 1, "folds": 2, "seeds": 1}
@@ -37,14 +38,16 @@ def executed(data, monkeypatch) -> list[dict]:
     """The parameters of every notebook that is run; each trains as notebook 04 does."""
     done = []
 
-    def pretend(notebook, output, parameters):
-        done.append(parameters)
-        knobs = {name: value for name, value in parameters.items() if name not in ("data", "results")}
-        train_run(RunConfig.from_params(knobs), *data, parameters["results"])
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text("{}")
+    def pretend(jobs, workers):
+        for number, job in enumerate(jobs):
+            done.append(job.parameters)
+            knobs = {name: value for name, value in job.parameters.items() if name not in ("data", "results")}
+            train_run(RunConfig.from_params(knobs), *data, job.parameters["results"])
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+            job.output.write_text("{}")
+            yield number, NotebookResult(job.output, 1.0, {})
 
-    monkeypatch.setattr(grid_module, "run_notebook", pretend)
+    monkeypatch.setattr(grid_module, "run_notebooks", pretend)
     return done
 
 
@@ -100,9 +103,27 @@ def test_a_wrong_value_is_refused_before_anything_runs(data, executed, tmp_path,
 
 def test_a_notebook_that_leaves_no_complete_run_is_an_error(data, tmp_path, monkeypatch):
     """papermill calls a dead kernel completed: the run folder decides."""
-    monkeypatch.setattr(grid_module, "run_notebook", lambda *_: None)
+
+    def pretend(jobs, workers):
+        yield 0, NotebookResult(jobs[0].output, 1.0, {})
+
+    monkeypatch.setattr(grid_module, "run_notebooks", pretend)
     with pytest.raises(RunError, match="no complete run here"):
         run(data, tmp_path)
+
+
+def test_a_failed_cell_is_told_after_the_others_are_done(data, executed, tmp_path, monkeypatch):
+    good = grid_module.run_notebooks
+
+    def second_fails(jobs, workers):
+        for number, outcome in good(jobs, workers):
+            yield number, RunError("out of memory") if number == 1 else outcome
+
+    monkeypatch.setattr(grid_module, "run_notebooks", second_fails)
+    told = []
+    with pytest.raises(RunError, match="1 of 4 cells failed, the first with this:\nout of memory"):
+        run(data, tmp_path, on_cell=lambda cell, *_: told.append(cell))
+    assert told == [cell for number, cell in enumerate(list_cells(VALUES)) if number != 1]
 
 
 def test_a_table_has_one_row_a_run(data, executed, tmp_path):

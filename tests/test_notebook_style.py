@@ -12,20 +12,14 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from mmlab.config import RunConfig
 from mmlab.errors import RunError
 from mmlab.notebooks import WIDGET, _code_cells, _is_tagged, _read_declared
+from mmlab.report import NAMES
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-NAMES = (
-    "01_data_exploration",
-    "02_text_only",
-    "03_image_only",
-    "04_fusion",
-    "05_hyperparameter_grid",
-    "06_ablation",
-    "07_report",
-)
 CHECKED = "nbval-check-output"
+KNOBS = RunConfig().to_dict()
 
 
 # ---- helpers
@@ -118,6 +112,16 @@ def check_defined_once(nodes: dict) -> list[str]:
         for part in find_definitions(node):
             homes.setdefault(part.name, []).append(name)
     return [f"{name} is defined in {where}: move it to mmlab" for name, where in homes.items() if len(where) > 1]
+
+
+def check_shared_defaults(nodes: dict) -> list[str]:
+    """06 looks for the runs that 02 to 04 made: with another default it would train its own, unseen and slowly."""
+    seen: dict[str, dict] = {}
+    for name, node in nodes.items():
+        for parameter in _read_declared(node, name):
+            if parameter.name in KNOBS:
+                seen.setdefault(parameter.name, {}).setdefault(parameter.default, []).append(name)
+    return [f"{parameter} has several defaults: {values}" for parameter, values in seen.items() if len(values) > 1]
 
 
 def check_kernel(node) -> list[str]:
@@ -222,6 +226,13 @@ def test_notebook_keeps_the_rules(name):
 
 def test_nothing_is_defined_in_two_notebooks():
     assert check_defined_once({name: nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES}) == []
+
+
+def test_a_parameter_has_one_default_and_it_is_the_configs():
+    nodes = {name: nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES}
+    assert check_shared_defaults(nodes) == []
+    declared = {p.name: p.default for name, node in nodes.items() for p in _read_declared(node, name)}
+    assert {name: value for name, value in declared.items() if name in KNOBS and value != KNOBS[name]} == {}
 
 
 # ---- the twins: a good notebook passes every rule, and one change breaks the rule it is about
@@ -333,6 +344,14 @@ def test_rule_finds_what_is_defined_twice():
     assert check_defined_once({"one": one, "two": two}) == []
     set_source(5, "class f:\n    pass")(two)
     assert "f is defined in ['one', 'two']" in check_defined_once({"one": one, "two": two})[0]
+
+
+def test_rule_finds_two_defaults():
+    one, two = make_good(), make_good()
+    assert check_shared_defaults({"one": one, "two": two}) == []
+    set_source(2, "seed = 0  # of all")(one)
+    set_source(2, "seed = 1  # of all")(two)
+    assert check_shared_defaults({"one": one, "two": two}) == ["seed has several defaults: {0: ['one'], 1: ['two']}"]
 
 
 # ---- what nbval really compares

@@ -14,7 +14,15 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mmlab import notebooks
 from mmlab.errors import MmlabError, RunError
-from mmlab.notebooks import check_parameters, finish_notebook, read_parameters, run_notebook, run_notebooks
+from mmlab.notebooks import (
+    Job,
+    check_parameters,
+    finish_notebook,
+    read_parameters,
+    run_notebook,
+    run_notebooks,
+    share_parameters,
+)
 
 PARAMETERS = """\
 n = 3  # how many
@@ -43,7 +51,7 @@ def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, ending
 @pytest.fixture
 def no_kernel(monkeypatch):
     """Fails the test when anything is executed."""
-    monkeypatch.setattr(notebooks, "_execute", lambda *args: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(notebooks._Execution, "run", lambda self: pytest.fail("a kernel was started"))
 
 
 def refused(notebook: Path, parameters: dict) -> str:
@@ -259,6 +267,15 @@ def test_finishing_early_is_not_done(tmp_path):
     assert "stopped here" in fail(tmp_path, "print('before')", early)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C works here even when the tests were started in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("seconds", [0.05, 3.0])  # while the kernel starts, while a cell runs
 def test_interrupt_leaves_nothing_that_looks_done(tmp_path, seconds):
     cell = f"with open({str(tmp_path / 'pid')!r}, 'w') as file:\n    file.write(str(os.getpid()))\ntime.sleep(60)"
@@ -300,28 +317,75 @@ def test_notebook_that_runs_notebooks(tmp_path):
         run_notebook(stopped, tmp_path / "out2.ipynb", {"results": str(tmp_path)})
 
 
-def test_several_notebooks_share_parameters(tmp_path, monkeypatch):
+def test_several_notebooks_share_parameters(tmp_path, no_kernel):
     one = write_notebook(tmp_path / "01_one.ipynb")
     two = write_notebook(tmp_path / "02_two.ipynb", "size", parameters=PARAMETERS + "size = 1  # of the batch\n")
-    ran, done = [], []
-
-    def fake(source, output, parameters, timeout_s):
-        ran.append((Path(source).name, output, parameters))
-        return notebooks.NotebookResult(output, 1.5, {})
-
-    monkeypatch.setattr(notebooks, "run_notebook", fake)
     with pytest.raises(RunError, match="No notebook has a parameter 'sise'. Did you mean 'size'"):
-        run_notebooks([one, two], tmp_path / "r", {"sise": 2})
+        share_parameters([one, two], tmp_path / "r", {"sise": 2})
     with pytest.raises(RunError, match="02_two.ipynb: size"):
-        run_notebooks([one, two], tmp_path / "r", {"size": "2"})
-    assert ran == []
-    results = run_notebooks([one, two], tmp_path / "r", {"size": 2, "n": 4}, on_done=lambda *step: done.append(step))
-    where = tmp_path / "r" / "notebooks"
-    assert ran == [
-        ("01_one.ipynb", where / "01_one.ipynb", {"n": 4, "results": str(tmp_path / "r")}),
-        ("02_two.ipynb", where / "02_two.ipynb", {"size": 2, "n": 4, "results": str(tmp_path / "r")}),
+        share_parameters([one, two], tmp_path / "r", {"size": "2"})
+    results = str(tmp_path / "r")
+    assert share_parameters([one, two], results, {"size": 2, "n": 4}) == [
+        {"n": 4, "results": results},
+        {"size": 2, "n": 4, "results": results},
     ]
-    assert done == [("01_one", 1.5, 1, 2), ("02_two", 1.5, 2, 2)] and len(results) == 2
+
+
+def test_several_notebooks_run_at_once_and_one_failure_stops_no_other(tmp_path):
+    """The first waits until the third has begun, so the second worker must have gone on after the failing second."""
+    begun = tmp_path / "begun"
+    waits = f"while not os.path.exists({str(begun)!r}):\n    time.sleep(0.05)"
+    sources = [
+        write_notebook(tmp_path / "waits.ipynb", waits),
+        write_notebook(tmp_path / "fails.ipynb", "1 / 0"),
+        write_notebook(tmp_path / "last.ipynb", f"open({str(begun)!r}, 'w').close()"),
+    ]
+    jobs = [Job(one, tmp_path / "done" / one.name, {"results": str(tmp_path), "n": n}) for n, one in enumerate(sources)]
+    outcomes = dict(run_notebooks(jobs, workers=2))
+    assert isinstance(outcomes[1], RunError) and "ZeroDivisionError" in str(outcomes[1])
+    assert (outcomes[0].record, outcomes[2].record) == ({"n": 0}, {"n": 2})
+    left = sorted(path.name for path in (tmp_path / "done").iterdir())
+    assert left == ["fails.failed.ipynb", "last.ipynb", "waits.ipynb"]
+
+
+def test_a_wrong_parameter_of_one_starts_none(tmp_path, no_kernel):
+    path = write_notebook(tmp_path / "tiny.ipynb")
+    with pytest.raises(RunError, match="no parameter 'nn'"):
+        list(run_notebooks([Job(path, tmp_path / "a.ipynb", {"n": 1}), Job(path, tmp_path / "b.ipynb", {"nn": 1})]))
+
+
+def test_closing_stops_the_kernels(tmp_path):
+    cell = f"with open({str(tmp_path)!r} + f'/pid{{n}}', 'w') as file:\n    file.write(str(os.getpid()))"
+    sleeps = write_notebook(tmp_path / "sleeps.ipynb", cell, "time.sleep(60 * n)")
+    jobs = [Job(sleeps, tmp_path / f"out{n}.ipynb", {"results": str(tmp_path), "n": n}) for n in (0, 1, 2)]
+    started = time.perf_counter()
+    outcomes = run_notebooks(jobs, workers=3)
+    assert next(outcomes)[0] == 0
+    while not all((tmp_path / f"pid{n}").exists() for n in (1, 2)):
+        time.sleep(0.05)
+    outcomes.close()
+    assert time.perf_counter() - started < 30
+    assert not (tmp_path / "out1.ipynb").exists() and not (tmp_path / "out2.ipynb").exists()
+    for n in (1, 2):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / f"pid{n}").read_text()), 0)
+
+
+def test_cells_for_the_reader_can_be_left_out(tmp_path):
+    path = write_notebook(
+        tmp_path / "tiny.ipynb", "raise ValueError('drawn')", ending="finish_notebook(results, 't', {'n': n})"
+    )
+    node = nbformat.read(path, 4)
+    node.cells[4].metadata["tags"] = ["reading"]
+    nbformat.write(node, path)
+    steps = []
+    options = {"skip": "reading", "progress": lambda k, n: steps.append((k, n))}
+    result = run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path), "n": 5}, **options)
+    assert result.record == {"n": 5} and steps == [(k, 5) for k in range(1, 6)]
+    kept = [cell for cell in nbformat.read(result.path, 4).cells if "reading" in cell.metadata.get("tags", [])]
+    assert len(kept) == 1 and kept[0].execution_count is None and kept[0].source.startswith("raise")
+    with pytest.raises(RunError, match="drawn"):  # the twin: executed when it is not left out
+        run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path), "n": 5})
 
 
 def test_every_error_of_the_package_is_known_by_name():

@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 import types
-import warnings
 import xml.etree.ElementTree as ET
 
 import matplotlib
@@ -24,19 +23,11 @@ from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import compare_predictions, score_predictions
 
-
-@pytest.fixture(autouse=True)
-def clean():
-    with plt.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("error")  # a missing letter or a squeezed layout is a fault
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_figures")
 
 
 @pytest.fixture
-def pairs(tmp_path) -> pd.DataFrame:
-    picture = tmp_path / "one.jpg"
-    Image.new("RGB", (80, 40), (200, 30, 30)).save(picture)
+def pairs(picture) -> pd.DataFrame:
     frame = pd.DataFrame({"guid": [str(i) for i in range(40)], "label": (["positive"] * 6 + ["negative"] * 4) * 4})
     frame["text"] = [f"costs $5 and ${i} today, 今天 \U0001f9cc" for i in range(40)]
     frame["encoding"] = ["utf-8"] * 30 + ["gb18030"] * 10

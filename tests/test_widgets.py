@@ -24,19 +24,11 @@ from mmlab.errors import MmlabError
 from mmlab.notebooks import run_notebook
 from mmlab.widgets import ALL, NO_LABEL, browse_pairs, find_pairs, show_pair
 
-
-@pytest.fixture(autouse=True)
-def clean():
-    with plt.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("error")  # a missing letter or a squeezed layout is a fault
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_figures")
 
 
 @pytest.fixture
-def pairs(tmp_path) -> pd.DataFrame:
-    picture = tmp_path / "one.jpg"
-    Image.new("RGB", (80, 40), (200, 30, 30)).save(picture)
+def pairs(picture) -> pd.DataFrame:
     frame = pd.DataFrame({"guid": [f"g{i}" for i in range(8)]})
     labels = ["negative", "positive", "positive", "negative", "positive", "neutral", None, None]
     frame["label"] = pd.Series(labels, dtype=object)
