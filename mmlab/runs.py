@@ -137,11 +137,12 @@ def predict_out_of_fold(run: Run, features: Features) -> pd.DataFrame:
     `features.pair_up(...)` what it says when images are exchanged. A pair is answered by the models that did not
     see it. Explained in notebook 04, section 5 and notebook 06, section 2.
     """
-    from mmlab.training import predict
+    from mmlab.training import needed, predict
 
     frame = run.predictions.copy()
     row_of = {guid: row for row, guid in enumerate(features.guids)}
     rows = frame[GUID].map(row_of).to_numpy()
+    features = needed(run.config, features)
     for fold, models in run.load_models(features).items():
         held_out = np.flatnonzero(frame[FOLD].to_numpy() == fold)
         answers = [predict(model, features, rows[held_out]) for model in models]
@@ -151,10 +152,21 @@ def predict_out_of_fold(run: Run, features: Features) -> pd.DataFrame:
     return frame
 
 
-def save_baseline(name: str, predictions: pd.DataFrame, course: Course, results: Path | str, seconds: float) -> Run:
-    """Keep a baseline's out-of-fold predictions in a folder of the same shape as a trained run's."""
-    digest = _digest({"baseline": name, "folds": predictions["fold"].tolist()}, course.fingerprint)
-    folder = Path(results) / RUNS / f"{name}-{digest}"
+def keep_predictions(
+    name: str, predict: Callable[[], pd.DataFrame], course: Course, results: Path | str, key: Any
+) -> Run:
+    """Out-of-fold predictions that no training of the heads made (a baseline, a probe), kept like a trained run's.
+
+    predict: gives a frame like `Run.predictions` with the probabilities of one scenario called `name`; only called when
+    there is no complete run yet. key: what decides the predictions besides the course and the code (the folds, the
+    run they come from), as plain values.
+    """
+    folder = Path(results) / RUNS / f"{name}-{_digest(name, key, course.fingerprint, _code_digest())}"
+    if is_complete(folder):
+        return load_run(folder)
+    started = time.perf_counter()
+    predictions = predict()
+    seconds = time.perf_counter() - started
     draft = _begin(folder)
     _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
     _write_frame(draft / PREDICTIONS, predictions)
@@ -183,8 +195,9 @@ def is_complete(folder: Path) -> bool:
 
 def predict_course(run: Run, features: Features) -> pd.DataFrame:
     """Predictions of all a run's models, averaged, for every pair of any encoded course: guid and probabilities."""
-    from mmlab.training import predict
+    from mmlab.training import needed, predict
 
+    features = needed(run.config, features)
     models = [model for fold in run.load_models(features).values() for model in fold]
     answers = [predict(model, features) for model in models]
     frame = pd.DataFrame({GUID: features.guids})

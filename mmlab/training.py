@@ -144,8 +144,7 @@ def cross_fit(
     on_model: called with (models done, models in all). Honours `config.control`.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
-    if not uses_sequences(config):
-        features = features.summarised
+    features = needed(config, features)
     n_labelled = len(labels)
     test_rows = np.arange(n_labelled, len(features))
     groups = frame[TWIN].to_numpy()
@@ -207,6 +206,11 @@ def apply_control(control: str, course: Course, features: Features, seed: int):
     elif control == "shuffle_texts":
         features = features.pair_up(swapped, rows)
     return frame, labels, features
+
+
+def needed(config: RunConfig, features: Features) -> Features:
+    """The features as this config's model looks at them: whole sequences, or one summary a side (far quicker)."""
+    return features if uses_sequences(config) else features.summarised
 
 
 def total_loss(logits: dict[str, torch.Tensor], targets: torch.Tensor, weights, smoothing: float) -> torch.Tensor:

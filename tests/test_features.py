@@ -431,3 +431,17 @@ def test_an_encoder_that_is_not_there_is_an_error_before_anything_is_encoded(fol
     with pytest.raises(EncoderError, match=r"config.json is missing"):
         encode_course(read_course(folder), image_encoder="./nothing", progress=False)
     assert not list(cache_folder("features").iterdir())
+
+
+def test_exchanged_or_missing_sides_keep_the_summaries_that_are_known():
+    """The same summaries whether they are made before the change or after it."""
+    rows, moved = np.arange(3), np.array([2, 0, 1])
+    for change in (lambda f: f.pair_up(rows, moved), lambda f: f.without("image"), lambda f: f.pair_up(moved, rows)):
+        before, after = some_features(), some_features()
+        assert before.summarised is before.summarised.summarised
+        made_before, made_after = change(before), change(after)
+        assert "summarised" in made_before.__dict__ and "summarised" not in made_after.__dict__
+        for modality in ("text", "image"):
+            known, fresh = getattr(made_before.summarised, modality), getattr(made_after.summarised, modality)
+            np.testing.assert_array_equal(known.values, fresh.values)
+            np.testing.assert_array_equal(known.starts, fresh.starts)

@@ -18,13 +18,13 @@ from mmlab.evaluation import majority_baseline
 from mmlab.features import Features, Sequences
 from mmlab.runs import (
     is_complete,
+    keep_predictions,
     list_runs,
     load_run,
     predict_course,
     predict_out_of_fold,
     result_name,
     run_folder,
-    save_baseline,
     train_run,
     write_test_results,
 )
@@ -387,10 +387,24 @@ def test_a_file_is_named_after_lr_dropout_and_scenario():
 # ------------------------------------------------------------------------------------------------ baselines
 
 
-def test_a_baseline_is_kept_beside_the_runs(results, data):
+def test_a_baseline_is_kept_beside_the_runs_and_computed_once(results, data):
     course, _ = data
-    folds = split_folds(course.labels, course.labelled["twin"].to_numpy(), 5, 0)
-    saved = save_baseline("majority", majority_baseline(course.labelled, folds), course, results, 0.1)
+    asked = []
+
+    def keep(number_of_folds):
+        folds = split_folds(course.labels, course.labelled["twin"].to_numpy(), number_of_folds, 0)
+
+        def predict():
+            asked.append(number_of_folds)
+            return majority_baseline(course.labelled, folds)
+
+        return keep_predictions("majority", predict, course, results, key=folds.tolist())
+
+    saved = keep(5)
     assert saved.config is None and saved.name == "majority"
     assert list(saved.scores) == ["majority"] and saved.scores["majority"].n == N_LABELLED
     assert {run.name for run in list_runs(results)} == {"majority", "text_and_image"}
+    assert keep(5).id == saved.id and asked == [5]
+    assert keep(4).id != saved.id and asked == [5, 4]  # the twin: other folds are other predictions
+    (saved.folder / "metrics.json").unlink()
+    assert keep(5).id == saved.id and asked == [5, 4, 5]  # and an unfinished folder is done again
