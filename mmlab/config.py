@@ -42,9 +42,9 @@ class RunConfig:
     fusion: str = "gated"
     hidden: int = 128  # width of the head
     heads: int = 4  # attention heads; divides hidden
-    dropout: float = 0.5
+    dropout: float = 0.6
     modality_dropout: float = 0.2  # share of training pairs that lose one modality at random
-    lr: float = 5e-4
+    lr: float = 1e-3
     weight_decay: float = 0.05
     epochs: int = 20  # at most; early stopping ends sooner
     patience: int = 4  # epochs without a better dev loss before stopping

@@ -77,6 +77,7 @@ def fit(
     with torch.random.fork_rng(devices=[]):  # a seed of our own, without touching the caller's
         torch.manual_seed(seed)
         model = FusionModel(config, features.text.width, features.image.width)
+        model.standardise(features, train_rows)
         optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr, fused=True)
         steps = config.epochs * math.ceil(len(train_rows) / config.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps, config.warmup))

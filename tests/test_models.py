@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmlab.config import FUSIONS, SCENARIOS, RunConfig
-from mmlab.features import Batch
+from mmlab.features import Batch, Features, Sequences
 from mmlab.models import (
     AttentionFusion,
     ConcatFusion,
@@ -214,6 +214,58 @@ def test_a_projection_drops_the_same_dimensions_of_all_vectors_of_a_pair():
     assert (dropped == dropped[:, :1]).all()
     assert 0.2 < dropped.float().mean() < 0.8
     assert (dropped[0] != dropped[1]).any()  # another draw for each pair
+
+
+def test_a_projection_scales_what_it_keeps_and_keeps_all_in_use():
+    projection = Projection(16, 16, 0.75)
+    with torch.no_grad():
+        projection.linear.weight.copy_(torch.eye(16))
+        projection.linear.bias.zero_()
+    vectors = torch.randn(200, 1, 16)
+    whole, thinned = projection.eval()(vectors), projection.train()(vectors)
+    kept = thinned != 0
+    assert kept.float().mean() == pytest.approx(0.25, abs=0.03) and (whole != 0).all()
+    torch.testing.assert_close(thinned[kept], 4 * whole[kept])
+
+
+def test_a_projection_standardises_by_the_training_vectors():
+    torch.manual_seed(0)
+    projection = Projection(8, 8, 0.0).eval()
+    with torch.no_grad():
+        projection.linear.weight.copy_(torch.eye(8))
+        projection.linear.bias.zero_()
+    vectors = torch.randn(500, 8) * torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 20]) + torch.arange(8)
+    before = projection(vectors.unsqueeze(1)).squeeze(1)
+    assert (
+        before.std(dim=0).max() > 3 * before.std(dim=0).min()
+    )  # the twin: without it, one dimension drowns the others
+    projection.standardise(vectors)
+    after = projection(vectors.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(after.mean(dim=0), torch.zeros(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.std(dim=0, correction=0), torch.ones(8), atol=1e-4, rtol=0)
+    assert set(projection.state_dict()) == {"mean", "scale", "linear.weight", "linear.bias"}  # kept with the weights
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_model_is_standardised_by_the_training_rows_alone(fusion):
+    """Other vectors in rows that are not trained on change nothing; in rows that are, they do."""
+    random = np.random.default_rng(0)
+
+    def statistics(changed_row):
+        sides = []
+        for width in (TEXT_WIDTH, IMAGE_WIDTH):
+            values = np.random.default_rng(1).standard_normal((12, width)).astype(np.float16)
+            values[2 * changed_row : 2 * changed_row + 2] = random.standard_normal((2, width))
+            sides.append(Sequences(values, np.arange(0, 13, 2)))
+        model = make_model(fusion)
+        model.standardise(Features([f"g{n}" for n in range(6)], *sides, "encoders"), np.arange(4))
+        return {name: value for name, value in model.state_dict().items() if name.endswith(("mean", "scale"))}
+
+    unseen, other, seen = statistics(4), statistics(5), statistics(0)
+    assert len(unseen) == (4 if fusion == "late" else 8)
+    for name, value in unseen.items():
+        assert torch.equal(value, other[name]), name
+        assert not torch.equal(value, seen[name]), name
 
 
 # -------------------------------------------------------------------------------------- what every fusion keeps

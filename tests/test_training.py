@@ -280,6 +280,9 @@ class Astray(torch.nn.Module):
         self.scenarios = config.trained_scenarios
         self.weight = torch.nn.Parameter(torch.tensor(float("nan")))
 
+    def standardise(self, features, rows):
+        pass
+
     def forward(self, batch):
         return {scenario: self.weight.expand(len(batch), 3) for scenario in self.scenarios}
 
