@@ -2,7 +2,10 @@
 
 import os
 import tempfile
+import threading
 from pathlib import Path
+
+_UMASK = threading.Lock()
 
 
 def cache_folder(*parts: str) -> Path:
@@ -37,6 +40,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
 
 def umask() -> int:
     """The permissions that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:  # it can only be read by changing it, and another thread must not see the change
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -47,8 +47,8 @@ class RunConfig:
     lr: float = 1e-3
     weight_decay: float = 0.05
     epochs: int = 20  # at most; early stopping ends sooner
-    patience: int = 4  # epochs without a better dev loss before stopping
-    batch_size: int = 64
+    patience: int = 3  # epochs without a better dev loss before stopping
+    batch_size: int = 128
     warmup: float = 0.1  # share of the steps in which lr rises from 0
     label_smoothing: float = 0.1
     class_weights: bool = False  # weigh classes by inverse frequency in the loss

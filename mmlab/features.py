@@ -20,8 +20,8 @@ from mmlab.config import GUID, IMAGE, TEXT
 from mmlab.course import Course
 from mmlab.encoders import find_image_encoder, find_text_encoder
 
-# One cache file holds at most this many pairs: an interrupted encoding loses no more than one of them.
-PAIRS_PER_FILE = 512
+# Worked on at once, and one file of the cache: an interrupted encoding loses no more than one block.
+PAIRS_PER_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,23 @@ class Sequences:
         where = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.starts[rows], lengths)
         return Sequences(self.values[where], starts)
 
-    def mean(self) -> np.ndarray:
-        """The mean vector of each sequence, float32, shape (n, width); zeros where the length is 0."""
-        sums = np.zeros((len(self), self.width), np.float32)
-        filled = self.lengths > 0
-        if filled.any():
-            sums[filled] = np.add.reduceat(self.values.astype(np.float32), self.starts[:-1][filled], axis=0)
-        return sums / np.maximum(self.lengths, 1)[:, None].astype(np.float32)
+    def means(self) -> "Sequences":
+        """Each sequence's mean as a sequence of one float32 vector; an absent side stays absent."""
+        filled = np.flatnonzero(self.lengths > 0)
+        means = np.zeros((len(filled), self.width), np.float32)
+        for start in range(0, len(filled), PAIRS_PER_BLOCK):  # in blocks: all at once would take twice the memory
+            rows = filled[start : start + PAIRS_PER_BLOCK]
+            block = self.take(rows)
+            sums = np.add.reduceat(block.values.astype(np.float32), block.starts[:-1], axis=0)
+            means[start : start + len(rows)] = sums / block.lengths[:, None]
+        return self._one_each(means)
+
+    def firsts(self) -> "Sequences":
+        """Each sequence's first vector, float32; an absent side stays absent."""
+        return self._one_each(self.values[self.starts[:-1][self.lengths > 0]].astype(np.float32))
+
+    def _one_each(self, vectors: np.ndarray) -> "Sequences":
+        return Sequences(vectors, np.concatenate([[0], np.cumsum(np.minimum(self.lengths, 1))]))
 
     @property
     def padded(self):
@@ -116,18 +126,18 @@ class Features:
     image: Sequences
     digest: str
     encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
+    # How to get the summaries without going through all sequences again, where these come from others.
+    summarise: Callable[[], "Features"] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.guids)
 
     def pooled(self, modality: str) -> np.ndarray:
-        """One vector a pair, float32 (n, width): the mean of the tokens, or the image's pooled vector."""
-        if modality == "text":
-            return self.text.mean()
-        first = np.zeros((len(self), self.image.width), np.float32)
-        filled = self.image.lengths > 0
-        first[filled] = self.image.values[self.image.starts[:-1][filled]]
-        return first
+        """One vector a pair, float32 (n, width): the mean of the tokens, or the image's pooled vector; or zeros."""
+        summaries = getattr(self.summarised, modality)
+        vectors = np.zeros((len(self), summaries.width), np.float32)
+        vectors[summaries.lengths > 0] = summaries.values
+        return vectors
 
     def batch(self, rows) -> Batch:
         """The pairs at these rows as a model sees them."""
@@ -140,35 +150,23 @@ class Features:
 
         All that heads and fusions over summaries use, a fiftieth of the size: they train on it in a tenth of the time.
         """
-        if max(self.text.lengths.max(initial=0), self.image.lengths.max(initial=0)) <= 1:
-            return self
-        sides = {}
-        for modality in ("text", "image"):
-            lengths = np.minimum(getattr(self, modality).lengths, 1)
-            vectors = self.pooled(modality)[lengths > 0]
-            sides[modality] = Sequences(vectors, np.concatenate([[0], np.cumsum(lengths)]))
-        return replace(self, **sides)
+        if self.summarise is not None:
+            return self.summarise()
+        return replace(self, text=self.text.means(), image=self.image.firsts())
 
     def without(self, modality: str) -> "Features":
         """Features in which no pair has this modality ("text" or "image") any more: its masks are all False."""
         side = getattr(self, modality)
         empty = Sequences(side.values[:0], np.zeros(len(self) + 1, np.int64))
-        return self._with_summaries(replace(self, **{modality: empty}), lambda short: short.without(modality))
+        return replace(self, **{modality: empty}, summarise=lambda: self.summarised.without(modality))
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
         """Features in which pair i has the text of row text_rows[i] and the image of row image_rows[i].
 
         The controls and probes use it to break the tie between text and image.
         """
-        paired = Features(self.guids, self.text.take(text_rows), self.image.take(image_rows), self.digest)
-        return self._with_summaries(paired, lambda short: short.pair_up(text_rows, image_rows))
-
-    def _with_summaries(self, changed: "Features", change: Callable[["Features"], "Features"]) -> "Features":
-        """`changed`, with its summaries made by the same change of these ones, when they are there already."""
-        known = self.__dict__.get("summarised", self)
-        if known is not self:
-            changed.__dict__["summarised"] = change(known)
-        return changed
+        text, image = self.text.take(text_rows), self.image.take(image_rows)
+        return replace(self, text=text, image=image, summarise=lambda: self.summarised.pair_up(text_rows, image_rows))
 
 
 def encode_course(
@@ -201,8 +199,8 @@ def _encode_missing(encoder, modality: str, wanted: list[str], source: dict[str,
     missing = [digest for digest in dict.fromkeys(wanted) if digest and digest not in known]
     if missing:
         with _progress_bar(len(missing), f"encode {modality} ({encoder.name})", progress) as tick:
-            for start in range(0, len(missing), PAIRS_PER_FILE):
-                digests = missing[start : start + PAIRS_PER_FILE]
+            for start in range(0, len(missing), PAIRS_PER_BLOCK):
+                digests = missing[start : start + PAIRS_PER_BLOCK]
                 sequences = encoder.encode([source[digest] for digest in digests], tick)
                 _write_cache(folder, digests, sequences)
                 known.update(zip(digests, sequences, strict=True))

@@ -130,12 +130,13 @@ def train_run(
     return load_run(folder)
 
 
-def predict_out_of_fold(run: Run, features: Features) -> pd.DataFrame:
+def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) -> pd.DataFrame:
     """A frame like `run.predictions` from the run's own models and other features of the same pairs.
 
     With `features.without("image")` it shows what the model says when the image is taken away; with
     `features.pair_up(...)` what it says when images are exchanged. A pair is answered by the models that did not
-    see it. Explained in notebook 04, section 5 and notebook 06, section 2.
+    see it: all of its fold, or only the first `seeds` of them, for a fair comparison with a run that has no more.
+    Explained in notebook 04, section 5 and notebook 06, section 2.
     """
     from mmlab.training import needed, predict
 
@@ -145,7 +146,7 @@ def predict_out_of_fold(run: Run, features: Features) -> pd.DataFrame:
     features = needed(run.config, features)
     for fold, models in run.load_models(features).items():
         held_out = np.flatnonzero(frame[FOLD].to_numpy() == fold)
-        answers = [predict(model, features, rows[held_out]) for model in models]
+        answers = [predict(model, features, rows[held_out]) for model in models[:seeds]]
         for scenario in run.config.trained_scenarios:
             mean = np.mean([answer[scenario] for answer in answers], axis=0)
             frame.loc[frame.index[held_out], probability_columns(scenario)] = mean

@@ -1,5 +1,6 @@
 """Ragged sequences by hand, and a cache that encodes each content once and believes no damaged file."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -58,12 +59,14 @@ def test_take_by_hand(rows, values, starts):
     assert taken.starts.tolist() == starts
 
 
-def test_mean_by_hand():
-    assert ragged().mean().tolist() == [[2, 3], [0, 0], [5, 6]]
-    assert ragged().mean().dtype == np.float32
+def test_means_and_firsts_by_hand():
+    means, firsts = ragged().means(), ragged().firsts()
+    assert means.values.tolist() == [[2, 3], [5, 6]] and firsts.values.tolist() == [[1, 2], [5, 6]]
+    assert means.values.dtype == firsts.values.dtype == np.float32
+    assert means.starts.tolist() == firsts.starts.tolist() == [0, 1, 1, 2]
     last_empty = ragged().take(np.array([2, 1, 1]))
-    assert last_empty.mean().tolist() == [[5, 6], [0, 0], [0, 0]]
-    assert ragged().take(np.array([1])).mean().tolist() == [[0, 0]]
+    assert last_empty.means().values.tolist() == [[5, 6]] and last_empty.means().starts.tolist() == [0, 1, 1, 1]
+    assert ragged().take(np.array([1])).means().values.shape == (0, 2)
 
 
 def test_padded_by_hand():
@@ -372,7 +375,7 @@ def test_a_sound_cache_file_written_again_is_believed(folder, encoders, cache):
 
 
 def test_an_interrupted_encoding_keeps_the_files_it_finished(folder, encoders, monkeypatch):
-    monkeypatch.setattr(features_module, "PAIRS_PER_FILE", 5)
+    monkeypatch.setattr(features_module, "PAIRS_PER_BLOCK", 5)
     text = encoders[0]
     whole = text.encode
 
@@ -433,15 +436,22 @@ def test_an_encoder_that_is_not_there_is_an_error_before_anything_is_encoded(fol
     assert not list(cache_folder("features").iterdir())
 
 
-def test_exchanged_or_missing_sides_keep_the_summaries_that_are_known():
-    """The same summaries whether they are made before the change or after it."""
+def test_exchanged_or_missing_sides_get_their_summaries_from_the_known_ones():
+    """The same summaries as from going through the changed sequences, without doing so."""
     rows, moved = np.arange(3), np.array([2, 0, 1])
     for change in (lambda f: f.pair_up(rows, moved), lambda f: f.without("image"), lambda f: f.pair_up(moved, rows)):
-        before, after = some_features(), some_features()
-        assert before.summarised is before.summarised.summarised
-        made_before, made_after = change(before), change(after)
-        assert "summarised" in made_before.__dict__ and "summarised" not in made_after.__dict__
+        changed = change(some_features())
+        anew = dataclasses.replace(changed, summarise=None)
         for modality in ("text", "image"):
-            known, fresh = getattr(made_before.summarised, modality), getattr(made_after.summarised, modality)
+            known, fresh = getattr(changed.summarised, modality), getattr(anew.summarised, modality)
             np.testing.assert_array_equal(known.values, fresh.values)
             np.testing.assert_array_equal(known.starts, fresh.starts)
+        assert change(changed).summarised.guids == ["a", "b", "c"]  # a change of a change
+
+
+def test_summaries_in_blocks_are_those_of_each_pair_alone(monkeypatch):
+    monkeypatch.setattr(features_module, "PAIRS_PER_BLOCK", 2)
+    short = some_features().summarised
+    for row in range(3):
+        alone = some_features().text.take([row]).means()
+        np.testing.assert_array_equal(short.text.take([row]).values, alone.values)

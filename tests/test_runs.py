@@ -151,6 +151,16 @@ def test_the_saved_models_give_the_saved_predictions(trained, data):
     assert (np.abs(blind[columns] - again[columns]).max(axis=1) > 1e-4).all()
 
 
+def test_one_seed_of_several_answers_as_a_run_with_one(data, tmp_path):
+    """The first seed's models are the same ones whether others follow or not; all of them answer otherwise."""
+    one = train_run(CONFIG.replace(seeds=1), *data, tmp_path)
+    two = train_run(CONFIG.replace(seeds=2), *data, tmp_path)
+    columns = probability_columns("text_and_image")
+    first = predict_out_of_fold(two, data[1], seeds=1)[columns].to_numpy()
+    np.testing.assert_allclose(first, one.predictions[columns].to_numpy(), atol=1e-6)
+    assert np.abs(predict_out_of_fold(two, data[1])[columns].to_numpy() - first).max() > 1e-3
+
+
 def test_each_scenario_has_a_prediction_file_in_the_order_to_answer_in(trained, data):
     course, _ = data
     texts = set()
