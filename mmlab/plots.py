@@ -559,8 +559,9 @@ def live_curve(every: float = 0.5) -> LiveCurve:
 def save_figure(ax_or_figure, folder: Path | str, name: str) -> list[Path]:
     """Write a figure as name.png (150 dpi) and name.svg, whole or not at all; the same figure gives the same bytes.
 
-    ax_or_figure: a Figure, an Axes or an array of Axes. Returns the two paths. Raises MmlabError for a name with a
-    path separator.
+    ax_or_figure: a Figure, an Axes or an array of Axes. A figure of photographs is written as PNG alone: as SVG it
+    takes seconds and megabytes, and is no sharper. Returns the paths. Raises MmlabError for a name with a path
+    separator.
     """
     if not name or Path(name).name != name:
         raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
@@ -568,7 +569,10 @@ def save_figure(ax_or_figure, folder: Path | str, name: str) -> list[Path]:
     while not isinstance(target, Figure):
         target = target.figure if isinstance(target, Axes) else np.ravel(target)[0]
     paths = []
-    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+    formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    if any(image.get_array().ndim == 3 for axes in target.axes for image in axes.images):
+        del formats["svg"]
+    for suffix, metadata in formats.items():
         buffer = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "mmlab"}):
             target.savefig(buffer, format=suffix, metadata=metadata, dpi=150)

@@ -357,6 +357,11 @@ def test_save_figure_writes_the_same_bytes_for_the_same_data(tmp_path, scores):
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["s.png", "s.svg"]
 
 
+def test_photographs_are_saved_as_png_alone(tmp_path, pairs):
+    saved = plots.save_figure(plots.plot_gallery(pairs, n=2), tmp_path / "a", "g")
+    assert [path.name for path in saved] == ["g.png"] == [path.name for path in (tmp_path / "a").iterdir()]
+
+
 def test_save_figure_takes_a_figure_or_an_array_and_refuses_a_path(tmp_path):
     axes = plots.plot_history(make_history(), 5)
     from_axes = plots.save_figure(axes, tmp_path / "a", "h")
