@@ -4,6 +4,7 @@
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmlab.config import FUSIONS, SCENARIOS
+from mmlab.config import FUSIONS, GRID_PRESETS, SCENARIOS, suggest
 from mmlab.errors import MmlabError
 
 app = typer.Typer(
@@ -109,6 +110,51 @@ def run(
 
 
 @app.command()
+def grid(
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A knob and the values to try, lr=1e-2,1e-3. Give it again for another."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help=f"Values to begin with: {', '.join(GRID_PRESETS)}.")] = None,
+    seeds: Annotated[int, typer.Option(help="How often each setting is trained, with seeds 0, 1, ...")] = 1,
+    jobs: Annotated[int, typer.Option(help="Cells at a time.")] = 2,
+    on: Annotated[str, typer.Option(help="local, or slurm (pip install mmlab[slurm]).")] = "local",
+    folds: Annotated[int, typer.Option(help="0 scores each cell on dev, quickly; 5 cross-fits it.")] = 0,
+    partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
+    data: Data = Path("data/demo"),
+    results: Results = Path("results/run"),
+) -> None:
+    """Train every combination of values, each a run of notebook 04 in its own folder; complete ones are kept.
+
+    Kill it whenever you like: the same command goes on with what is missing. RESULTS/grid/grid.csv has a row a cell.
+
+    Examples: mmlab grid --set lr=1e-2,1e-3,1e-4 --set dropout=0.2,0.6 --jobs 2
+
+    mmlab grid --set fusion=concat,gated,attention --seeds 3 --data ../course --results results/course
+
+    mmlab grid --preset coursework
+    """
+    from mmlab.errors import ConfigError
+    from mmlab.grid import TABLE, Grid, read_values
+
+    if preset is not None and preset not in GRID_PRESETS:
+        raise ConfigError(f"There is no preset {preset!r}.{suggest(preset, list(GRID_PRESETS))}")
+    values = {**GRID_PRESETS.get(preset, {}), **read_values(settings or [])}
+    if not values:
+        raise ConfigError("Nothing to try: give --set lr=1e-2,1e-3 or --preset coursework.")
+    cells = Grid(data, results, values, {"folds": folds, "seeds": 1}, seeds)
+    progress = _GridProgress(len(cells.cells), cells.names)
+    print(f"mmlab: {len(cells.cells)} cells on {data}, {jobs} at a time")
+    cluster = {"slurm_partition": partition} if partition else {}
+    outcomes = cells.run(jobs, on, progress, **cluster)
+    failed = [one for one in outcomes if not one.run]
+    for one in failed:
+        print(f"\nFAIL  {progress.name(one)}\n{one.error.rstrip()}")
+    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} cells complete; the table: {cells.folder / TABLE}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def report(results: Results) -> None:
     """Build the report again from the runs in a results folder, without any training.
 
@@ -175,6 +221,32 @@ def demo(
     from mmlab.demo import make_demo
 
     print(f"A demo course is in {make_demo(folder, seed=seed)}")
+
+
+class _GridProgress:
+    """One line a cell: how many are done, this cell's score, the best so far, and how long the rest may take."""
+
+    def __init__(self, total: int, names: list[str]) -> None:
+        self.total, self.names, self.done, self.trained = total, names, 0, 0
+        self.best, self.best_name, self.started = None, "", time.monotonic()
+
+    def name(self, outcome) -> str:
+        return ", ".join(f"{name} {outcome.cell[name]}" for name in self.names)
+
+    def __call__(self, outcome) -> None:
+        self.done, self.trained = self.done + 1, self.trained + outcome.new
+        line = f"[{self.done}/{self.total}] {self.name(outcome)}: "
+        if outcome.run is None:
+            print(line + "FAILED", flush=True)
+            return
+        accuracy = outcome.run.scores["text_and_image"].accuracy
+        if self.best is None or accuracy.value > self.best.value:
+            self.best, self.best_name = accuracy, self.name(outcome)
+        line += f"{accuracy}" + ("" if outcome.new else " (was there)")
+        if self.trained and self.done < self.total:
+            left = (time.monotonic() - self.started) / self.trained * (self.total - self.done)
+            line += f"; best {self.best:.3f} ({self.best_name}); about {left:.0f} s left"
+        print(line, flush=True)
 
 
 def _print_outcome(outcome, results: Path) -> None:

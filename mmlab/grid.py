@@ -1,26 +1,193 @@
-"""A grid: notebook 04 executed once for each combination of values, each into its own run folder.
+"""A grid: notebook 04 executed once for each combination of values, each cell into its own run folder.
 
-Explained in notebook 05.
+What is complete is never done again, whatever was killed and when: a run folder appears whole or not at all, and it
+is named after the knobs, the data, the split and the code. Explained in notebook 05.
 """
 
 import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mmlab.config import RunConfig
-from mmlab.course import Course
-from mmlab.errors import RunError
-from mmlab.features import Features
-from mmlab.notebooks import READING, Job, run_notebooks
+from mmlab.cache import write_atomic
+from mmlab.config import RunConfig, suggest
+from mmlab.course import Course, read_course
+from mmlab.errors import ConfigError, RunError
+from mmlab.notebooks import READING, Job, check_parameters, run_notebooks
 from mmlab.runs import Run, is_complete, load_run, run_folder
 
-GRID = "grid"  # a grid's runs lie in <results>/grid/runs/
+GRID, TABLE = "grid", "grid.csv"  # a grid's runs lie in <results>/grid/runs/, beside its table
+FUSION_NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "04_fusion.ipynb"
+SCORED = "text_and_image"  # the scenario a grid is read by
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell stands: its knobs, its run if it is complete, and what went wrong if it failed."""
+
+    cell: dict[str, Any]
+    run: Run | None = None
+    error: str = ""
+    new: bool = False  # trained by this call, not found
+
+    @property
+    def status(self) -> str:
+        return "complete" if self.run else "failed" if self.error else "missing"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells: every combination of `values`, on top of the knobs in `base` that all share.
+
+    With `seeds` above 1 each setting is trained so many times, with seed, seed + 1, ...: the split, the folds and the
+    training all follow the seed, so the spread shows how much of a score is chance. A wrong name or value is refused
+    when the grid is made: ConfigError or RunError, with a suggestion.
+    """
+
+    data: Path | str
+    results: Path | str
+    values: dict[str, list[Any]]
+    base: dict[str, Any] = field(default_factory=lambda: {"folds": 0, "seeds": 1})
+    seeds: int = 1
+    notebook: Path | str = FUSION_NOTEBOOK
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ConfigError(f"seeds={self.seeds} trains nothing. Use 1 or more.")
+        for name, choices in self.values.items():
+            if not choices:
+                raise ConfigError(f"{name} has no values to try.")
+            if len(set(map(str, choices))) < len(choices):
+                raise ConfigError(f"{name} has a value twice: {', '.join(map(str, choices))}. Each cell is run once.")
+        if "seed" in self.values and self.seeds > 1:
+            raise ConfigError("seed is among the values already: leave `seeds` out, or the seed.")
+        for cell in self.cells:
+            RunConfig.from_params(cell)
+        check_parameters(self.notebook, {**self._places, **self.cells[0]})
+
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        """The knobs of every cell, the seed changing fastest, then the last name."""
+        first = self.base.get("seed", 0)
+        repeats = {} if "seed" in self.values else {"seed": [first + number for number in range(self.seeds)]}
+        return [{**self.base, **cell} for cell in list_cells({**self.values, **repeats})]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.results) / GRID
+
+    @property
+    def names(self) -> list[str]:
+        """The knobs that differ between cells."""
+        return [*self.values, *([] if "seed" in self.values else ["seed"])]
+
+    @cached_property
+    def run_folders(self) -> list[Path]:
+        """Where each cell's run belongs; encodes what the feature cache lacks, so that no cell has to."""
+        from mmlab.features import encode_course
+
+        courses: dict[int, Course] = {}
+        folders, digests = [], {}
+        for cell in self.cells:
+            config = RunConfig.from_params(cell)
+            if config.seed not in courses:
+                courses[config.seed] = read_course(self.data, seed=config.seed)
+            encoders = (config.text_encoder, config.image_encoder)
+            if encoders not in digests:
+                digests[encoders] = encode_course(courses[config.seed], *encoders).digest
+            folders.append(run_folder(config, courses[config.seed], digests[encoders], self.folder))
+        return folders
+
+    def outcomes(self) -> list[Outcome]:
+        """How each cell stands on disk now, in order; also while the grid is running elsewhere."""
+        return [
+            Outcome(cell, load_run(folder)) if is_complete(folder) else Outcome(cell, error=_read_error(folder))
+            for cell, folder in zip(self.cells, self.run_folders, strict=True)
+        ]
+
+    def run(
+        self,
+        jobs: int = 1,
+        on: str = "local",
+        on_cell: Callable[[Outcome], None] = lambda outcome: None,
+        **cluster: Any,
+    ) -> list[Outcome]:
+        """Train the cells that have no complete run, `jobs` at a time, and say how each stands, in order.
+
+        on: "local", or "slurm" for one array job (`cluster`: submitit's parameters, such as slurm_partition). on_cell:
+        called once a cell, first for those that were complete. `<results>/grid/grid.csv` is kept up to date. A failed
+        cell stops no other. A second grid on the same folder waits for the first.
+        """
+        if on not in ("local", "slurm"):
+            raise ConfigError(f"on={on!r} is unknown.{suggest(on, ['local', 'slurm'])}")
+        if jobs < 1:
+            raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
+        folders = self.run_folders
+        with _alone(self.folder):
+            known = [replace(outcome, error="") for outcome in self.outcomes()]
+            for outcome in known:
+                if outcome.run:
+                    on_cell(outcome)
+            missing = [number for number, outcome in enumerate(known) if not outcome.run]
+            execute = self._run_local if on == "local" else self._run_slurm
+            self.write_table(known)
+            with closing(execute(missing, jobs, **cluster)) as errors:
+                for number, error in errors:
+                    cell, folder = self.cells[number], folders[number]
+                    if not error and not is_complete(folder):
+                        error = f"The notebook ended, but there is no complete run {folder.name}."
+                    _write_error(folder, error)
+                    known[number] = Outcome(cell, None if error else load_run(folder), error, new=True)
+                    self.write_table(known)
+                    on_cell(known[number])
+        return known
+
+    def table(self) -> pd.DataFrame:
+        """One row a cell as it stands on disk now; see `outcomes_table`."""
+        return outcomes_table(self.outcomes(), self.names)
+
+    def write_table(self, outcomes: list[Outcome]) -> None:
+        write_atomic(self.folder / TABLE, outcomes_table(outcomes, self.names).to_csv(index=False))
+
+    @property
+    def _places(self) -> dict[str, str]:
+        return {"data": str(self.data), "results": str(self.folder)}
+
+    def job(self, number: int) -> Job:
+        """How cell `number` is executed: notebook 04 with its knobs, without the cells for reading."""
+        output = _notebook_of(self.run_folders[number])
+        return Job(self.notebook, output, {**self._places, **self.cells[number]}, skip=READING)
+
+    def _run_local(self, missing: list[int], jobs: int) -> Iterator[tuple[int, str]]:
+        with closing(run_notebooks([self.job(number) for number in missing], jobs, _split_machine(jobs))) as outcomes:
+            for place, outcome in outcomes:
+                number = missing[place]
+                if not isinstance(outcome, RunError):
+                    _keep_notebook(self.run_folders[number])
+                yield number, str(outcome) if isinstance(outcome, RunError) else ""
+
+    def _run_slurm(self, missing: list[int], jobs: int, **cluster: Any) -> Iterator[tuple[int, str]]:
+        from mmlab.cluster import run_array
+
+        yield from run_array(self, missing, jobs, cluster)
+
+
+def run_cell(job: Job, folder: Path) -> str:
+    """Execute one cell and keep its notebook in its run folder; what went wrong, or "". For a job on a cluster."""
+    if is_complete(folder):
+        return ""
+    _, outcome = next(iter(run_notebooks([job])))
+    if isinstance(outcome, RunError):
+        return str(outcome)
+    _keep_notebook(folder)
+    return ""
 
 
 def list_cells(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -28,73 +195,115 @@ def list_cells(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
 
 
-def run_grid(
-    notebook: Path | str,
-    data: Path | str,
-    results: Path | str,
-    course: Course,
-    features: Features,
-    values: dict[str, list[Any]],
-    base: dict[str, Any],
-    jobs: int = 1,
-    on_cell: Callable[[dict[str, Any], Run, bool], None] = lambda cell, run, new: None,
-) -> list[Run]:
-    """Execute the notebook for each cell of the grid that has no complete run yet; return all runs in order.
+def read_values(settings: list[str]) -> dict[str, list[Any]]:
+    """`["lr=1e-2,1e-3", "fusion=concat,late"]` as lists of the knobs' own types.
 
-    values: the lists to combine; base: knobs all cells share; jobs: how many notebooks run at once. Cells tagged
-    `reading` are left out, which more than halves a cell's time; the run's notebook holds them to be executed by hand.
-    Every cell is checked before the first one runs, so a wrong value costs nothing. on_cell: called with (cell, its
-    run, whether it was trained now) as each is complete. Raises RunError with what the first failed cell said, after
-    the others are done.
+    Raises ConfigError for a setting without `=`, a name that is no knob and a value of another type.
     """
-    cells = list_cells(values)
-    configs = [RunConfig.from_params({**base, **cell}) for cell in cells]
-    grid = Path(results) / GRID
-    folders = [run_folder(config, course, features, grid) for config in configs]
-    missing = [number for number, folder in enumerate(folders) if not is_complete(folder)]
-    for number in sorted(set(range(len(cells))) - set(missing)):
-        on_cell(cells[number], load_run(folders[number]), False)
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    todo = [
-        Job(
-            notebook,
-            grid / "notebooks" / f"{folders[number].name}.ipynb",
-            {"data": str(data), "results": str(grid), **base, **cells[number]},
-            env={"OMP_NUM_THREADS": threads},
-            skip=READING,
-        )
-        for number in missing
-    ]
-    failures = []
-    with closing(run_notebooks(todo, jobs)) as outcomes:
-        for place, outcome in outcomes:
-            if isinstance(outcome, RunError):
-                failures.append(outcome)
-                continue
-            number = missing[place]
-            run = load_run(folders[number])
-            shutil.move(outcome.path, run.folder / "notebook.ipynb")
-            on_cell(cells[number], run, True)
-    if failures:
-        raise RunError(f"{len(failures)} of {len(cells)} cells failed, the first with this:\n{failures[0]}")
-    return [load_run(folder) for folder in folders]
+    kinds = {name: type(value) for name, value in RunConfig().to_dict().items()}
+    values: dict[str, list[Any]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        name = name.strip()
+        if not equals or not text.strip():
+            raise ConfigError(f"--set {setting}: write a name and its values, such as lr=1e-2,1e-3.")
+        if name not in kinds:
+            raise ConfigError(f"--set {setting}: there is no knob {name!r}.{suggest(name, list(kinds))}")
+        if name in values:
+            raise ConfigError(f"--set {setting}: {name} is set twice. Give all its values at once.")
+        values[name] = [_read_value(name, one.strip(), kinds[name]) for one in text.split(",")]
+    return values
 
 
-def grid_table(runs: list[Run], names: list[str], scenario: str = "text_and_image") -> pd.DataFrame:
-    """One row a run: the named knobs, n, accuracy with low and high, macro_f1, best_epoch, seconds."""
-    return pd.DataFrame(_table_rows(runs, names, scenario))
+def outcomes_table(outcomes: list[Outcome], names: list[str]) -> pd.DataFrame:
+    """One row a cell: the named knobs, status, n, accuracy with low and high, macro_f1, best_epoch, epochs, seconds,
+    run, error (its first line). Numbers are missing where there is no run."""
+    rows = []
+    for outcome in outcomes:
+        row = {name: outcome.cell[name] for name in names} | {"status": outcome.status}
+        if outcome.run:
+            scores, best = outcome.run.scores[SCORED], outcome.run.best_epochs
+            row |= {
+                "n": scores.n,
+                "accuracy": scores.accuracy.value,
+                "low": scores.accuracy.low,
+                "high": scores.accuracy.high,
+                "macro_f1": scores.macro_f1.value,
+                "best_epoch": float(best["best_epoch"].mean()),
+                "epochs": len(outcome.run.history) / len(best),
+                "seconds": outcome.run.seconds,
+                "run": outcome.run.id,
+            }
+        rows.append(row | {"error": outcome.error.strip().split("\n")[0]})
+    columns = ["status", "n", "accuracy", "low", "high", "macro_f1", "best_epoch", "epochs", "seconds", "run", "error"]
+    return pd.DataFrame(rows, columns=[*names, *columns])
 
 
-def _table_rows(runs: list[Run], names: list[str], scenario: str) -> Iterator[dict[str, Any]]:
-    for run in runs:
-        scores = run.scores[scenario]
-        yield {
-            **{name: getattr(run.config, name) for name in names},
-            "n": scores.n,
-            "accuracy": scores.accuracy.value,
-            "low": scores.accuracy.low,
-            "high": scores.accuracy.high,
-            "macro_f1": scores.macro_f1.value,
-            "best_epoch": float(run.best_epochs["best_epoch"].mean()),
-            "seconds": run.seconds,
-        }
+def _read_value(name: str, text: str, kind: type) -> Any:
+    if kind is str:
+        return text
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{name}={text}: write true or false.")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{name}={text!r} is not {what}.") from None
+
+
+def _split_machine(jobs: int) -> list[dict[str, str]]:
+    """Environment variables for each of the jobs at a time: a share of the cores, and a GPU if there are any."""
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+    visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    if not visible:
+        return [threads] * jobs
+    return [{**threads, "CUDA_VISIBLE_DEVICES": visible[number % len(visible)]} for number in range(jobs)]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One grid at a time in a folder. The lock goes with its process, however that ends."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0.1)
+        except Timeout:
+            print(f"Another grid is running in {folder}; waiting for it ...", flush=True)
+            lock.acquire()
+    except OSError as error:
+        fix = "Choose another results folder."
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}. {fix}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _notebook_of(folder: Path) -> Path:
+    return folder.parents[1] / "notebooks" / f"{folder.name}.ipynb"
+
+
+def _keep_notebook(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.move(_notebook_of(folder), folder / "notebook.ipynb")
+
+
+def _error_file(folder: Path) -> Path:
+    return _notebook_of(folder).with_suffix(".failed.txt")
+
+
+def _read_error(folder: Path) -> str:
+    path = _error_file(folder)
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _write_error(folder: Path, error: str) -> None:
+    if error:
+        write_atomic(_error_file(folder), error + "\n")
+    else:
+        _error_file(folder).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import queue
 import re
 import signal
 import symtable
@@ -126,18 +127,24 @@ def run_notebook(
     return outcome
 
 
-def run_notebooks(jobs: Sequence[Job], workers: int = 1) -> Iterator[tuple[int, NotebookResult | RunError]]:
+def run_notebooks(
+    jobs: Sequence[Job], workers: int = 1, places: Sequence[dict[str, str]] = ()
+) -> Iterator[tuple[int, NotebookResult | RunError]]:
     """Execute notebooks, `workers` at a time; give (number in `jobs`, its result or what went wrong) as each ends.
 
     The parameters of all are judged before the first kernel starts: RunError is raised for an unfit one. A notebook
     that fails afterwards gives its RunError, as `run_notebook` raises it, and the others go on. Closing the
-    iterator, or Ctrl-C, stops the kernels: use it in `contextlib.closing`.
+    iterator, or Ctrl-C, stops the kernels: use it in `contextlib.closing`. places: environment variables for as many
+    kernels as run at once, each set lent to one kernel at a time (a share of the cores, a GPU).
     """
     executions = [_Execution(job) for job in jobs]
+    free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+    for place in places or [{}] * max(1, workers):
+        free.put(place)
     # Threads, for they only wait: the work is done by the kernels, each a fresh process. And so that Ctrl-C arrives
     # here and not in the middle of papermill's event loop.
     with _quiet_log(), ThreadPoolExecutor(max(1, workers)) as pool:
-        numbers = {pool.submit(execution.run): number for number, execution in enumerate(executions)}
+        numbers = {pool.submit(execution.run, free): number for number, execution in enumerate(executions)}
         waiting = set(numbers)
         try:
             while waiting:
@@ -314,13 +321,17 @@ class _Execution:
         self.begun: list = []  # code cells
         self.manager: Any = None
 
-    def run(self) -> NotebookResult | RunError:
-        """Execute the notebook and write it to its place, or what there is of it beside its place."""
+    def run(self, places: queue.SimpleQueue[dict[str, str]]) -> NotebookResult | RunError:
+        """Execute the notebook and write it to its output, or what there is of it beside its output."""
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-            receipt = Path(folder) / "record.json"
-            error = self._execute({**os.environ, **self.job.env, RECEIPT: str(receipt)})
-            record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
+        place = places.get()
+        try:
+            with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
+                receipt = Path(folder) / "record.json"
+                error = self._execute({**os.environ, **place, **self.job.env, RECEIPT: str(receipt)})
+                record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
+        finally:
+            places.put(place)
         failed = self.output.with_name(f"{self.output.stem}.failed.ipynb")
         cells = self._cells()
         if error is None and record is not None and self.begun[-1] is cells[-1]:

@@ -386,8 +386,8 @@ def plot_heatmap(
         ax.text(j, i, text, ha="center", va="center", fontsize=9, color=_readable_on(picture, row[value]))
     i, j = np.unravel_index(np.nanargmax(values), values.shape)
     ax.add_patch(mpl.patches.Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2.5))
-    ax.set_xticks(range(len(across)), [f"{one:g}" for one in across])
-    ax.set_yticks(range(len(down)), [f"{one:g}" for one in down])
+    ax.set_xticks(range(len(across)), [_show_value(one) for one in across])
+    ax.set_yticks(range(len(down)), [_show_value(one) for one in down])
     ax.set(xlabel=f"{columns} (share of units)" if columns == "dropout" else columns)
     ax.set_ylabel("lr (learning rate)" if rows == "lr" else rows)
     ax.grid(False)
@@ -395,6 +395,79 @@ def plot_heatmap(
     bar = ax.figure.colorbar(picture, ax=ax)
     bar.set_label(f"{METRICS.get(value, value)}, share of 1" + (f"\n(n = {n} pairs)" if n else ""))
     bar.outline.set_visible(False)
+    return ax
+
+
+def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None) -> np.ndarray:
+    """One panel a knob: every cell as a dot over its value, and the mean over all others as a line.
+
+    table: one row a cell with the named columns and accuracy. The spread of the dots is what the other knobs and the
+    seeds do; a line that moves less than its dots spread ranks nothing. Returns an array of Axes. See notebook 05.
+    """
+    use_style()
+    panels = _new_figure((0.6 + 2.9 * len(names), 2.9)).subplots(1, len(names), sharey=True, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=True):
+        choices = sorted(table[name].unique())
+        groups = [table.loc[table[name] == one, "accuracy"].to_numpy() for one in choices]
+        for place, group in enumerate(groups):
+            shift = np.linspace(-0.14, 0.14, len(group)) if len(group) > 1 else [0]
+            panel.plot(
+                place + np.asarray(shift), np.sort(group), "o", color=COLOURS["text_and_image"], alpha=0.6, markersize=5
+            )
+        panel.plot(range(len(groups)), [group.mean() for group in groups], "-D", color=INK, markersize=6, label="mean")
+        panel.set_xticks(range(len(choices)), [_show_value(one) for one in choices])
+        panel.set_xlim(-0.5, len(choices) - 0.5)
+        panel.set_xlabel(name)
+    panels[0].set_ylabel("accuracy, share of 1" + (f"\n(n = {n} pairs a cell)" if n else ""))
+    panels[0].legend(loc="best")
+    return panels
+
+
+def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Parallel coordinates: each cell a line through its knobs' values to its accuracy, the higher the darker.
+
+    table: one row a cell with the named columns and accuracy. Each axis runs from its lowest value to its highest.
+    See notebook 05.
+    """
+    ax = _axes(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
+    heights = [_spread(table[name]) for name in (*names, "accuracy")]
+    colours = mpl.colormaps[SEQUENTIAL]
+    for row in np.argsort(table["accuracy"].to_numpy()):
+        share = heights[-1][row]
+        ax.plot([height[row] for height in heights], color=colours(0.9 - 0.9 * share), linewidth=1 + 2 * share)
+    for place, name in enumerate(names):
+        for one in sorted(table[name].unique()):
+            height = heights[place][(table[name] == one).to_numpy()][0]
+            ax.annotate(_show_value(one), (place, height), (5, 0), textcoords="offset points", fontsize=9, va="center",
+                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+    for height, value in ((0, table["accuracy"].min()), (1, table["accuracy"].max())):
+        ax.annotate(f"{value:.3f}", (len(names), height), (5, 0), textcoords="offset points", fontsize=9, va="center")
+    ax.set_xticks(range(len(names) + 1), [*names, "accuracy"])
+    ax.set(xlim=(-0.2, len(names) + 0.5), yticks=[])
+    ax.spines["left"].set_visible(False)
+    ax.grid(True, axis="x", color="#888888")
+    return ax
+
+
+def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None) -> Axes:
+    """Cost against score: each cell's training seconds and accuracy with its 95 % interval. See notebook 05.
+
+    table: one row a cell with seconds, accuracy, low and high.
+    """
+    ax = _axes(ax, (6.0, 3.4))
+    arms = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
+    ax.errorbar(
+        table["seconds"],
+        table["accuracy"],
+        yerr=arms,
+        fmt="o",
+        color=COLOURS["text_and_image"],
+        elinewidth=1,
+        markersize=6,
+    )
+    ax.set_xlim(left=0)
+    ax.set(xlabel="training time (seconds a cell)")
+    ax.set_ylabel("accuracy, share of 1, with 95 % interval" + (f"\n(n = {n} pairs a cell)" if n else ""))
     return ax
 
 
@@ -594,6 +667,17 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
         return ax
     use_style()
     return _new_figure(size).subplots()
+
+
+def _show_value(value) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _spread(column: pd.Series) -> np.ndarray:
+    """Heights from 0 to 1: equal steps for a knob's values, proportional for a score; 0.5 if all are equal."""
+    values = column.rank(method="dense").to_numpy() if column.name != "accuracy" else column.to_numpy()
+    low, high = values.min(), values.max()
+    return np.full(len(values), 0.5) if low == high else (values - low) / (high - low)
 
 
 def _percent() -> ticker.PercentFormatter:

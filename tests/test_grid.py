@@ -1,22 +1,32 @@
-"""A grid: which cells there are, that a wrong one costs nothing, and that a complete one is never done again."""
+"""A grid: which cells there are, that a wrong one costs nothing, that a complete one is never done again, and that
+nothing is lost whatever is killed."""
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mmlab import features as features_module
 from mmlab import grid as grid_module
-from mmlab.config import LABELS, RunConfig
+from mmlab.config import GRID_PRESETS, LABELS, RunConfig
 from mmlab.course import Course
 from mmlab.errors import ConfigError, RunError
 from mmlab.features import Features, Sequences
-from mmlab.grid import grid_table, list_cells, run_grid
+from mmlab.grid import Grid, list_cells, read_values
 from mmlab.notebooks import NotebookResult
-from mmlab.runs import is_complete, train_run
+from mmlab.runs import train_run
 
-BASE = {"fusion": "concat", "hidden": 8, "heads": 2, "epochs": 1, "folds": 2, "seeds": 1}
+BASE = {"fusion": "concat", "epochs": 1, "folds": 2, "seeds": 1}
 VALUES = {"lr": [1e-2, 1e-3], "dropout": [0.1, 0.3]}
+TOLD = [(1e-2, 0.1), (1e-2, 0.3), (1e-3, 0.1), (1e-3, 0.3)]
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +45,33 @@ def data() -> tuple[Course, Features]:
 
 @pytest.fixture
 def executed(data, monkeypatch) -> list[dict]:
-    """The parameters of every notebook that is run; each trains as notebook 04 does."""
+    """The parameters of every notebook that is run; each trains as notebook 04 does, without a kernel."""
     done = []
 
-    def pretend(jobs, workers):
+    def pretend(jobs, workers=1, places=None):
         for number, job in enumerate(jobs):
             done.append(job.parameters)
             knobs = {name: value for name, value in job.parameters.items() if name not in ("data", "results")}
             train_run(RunConfig.from_params(knobs), *data, job.parameters["results"])
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-            job.output.write_text("{}")
+            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+            Path(job.output).write_text("{}")
             yield number, NotebookResult(job.output, 1.0, {})
 
     monkeypatch.setattr(grid_module, "run_notebooks", pretend)
+    monkeypatch.setattr(grid_module, "read_course", lambda folder, seed: data[0])
+    monkeypatch.setattr(features_module, "encode_course", lambda *_, **__: data[1])
     return done
 
 
-def run(data, results, values=VALUES, base=BASE, **rest):
-    return run_grid("04_fusion.ipynb", "course", results, *data, values, base, **rest)
+def make(results, values=VALUES, base=BASE, **rest) -> Grid:
+    return Grid("course", results, values, base, **rest)
+
+
+def tried(executed) -> list[tuple]:
+    return [(one["lr"], one["dropout"]) for one in executed]
+
+
+# ------------------------------------------------------------------------------------------------ which cells
 
 
 def test_cells_are_all_combinations_with_the_last_name_changing_fastest():
@@ -63,74 +82,237 @@ def test_cells_are_all_combinations_with_the_last_name_changing_fastest():
     assert list_cells({"lr": []}) == []
 
 
-def test_each_cell_runs_the_notebook_once_with_its_values(data, executed, tmp_path):
-    told = []
-    runs = run(data, tmp_path, on_cell=lambda *about: told.append(about))
-    assert [(one["lr"], one["dropout"]) for one in executed] == [(1e-2, 0.1), (1e-2, 0.3), (1e-3, 0.1), (1e-3, 0.3)]
-    assert all(one["data"] == "course" and one["hidden"] == 8 for one in executed)
-    assert [{"lr": one.config.lr, "dropout": one.config.dropout} for one in runs] == list_cells(VALUES)
-    assert [new for _, _, new in told] == [True] * 4
-    assert all((one.folder / "notebook.ipynb").is_file() for one in runs)
-    assert len({one.folder for one in runs}) == 4
+def test_each_setting_is_repeated_with_its_own_seed(tmp_path):
+    grid = make(tmp_path, {"lr": [1e-2, 1e-3]}, {**BASE, "seed": 5}, seeds=2)
+    assert [(cell["lr"], cell["seed"]) for cell in grid.cells] == [(1e-2, 5), (1e-2, 6), (1e-3, 5), (1e-3, 6)]
+    assert grid.names == ["lr", "seed"]
 
 
-def test_complete_cells_are_not_run_again(data, executed, tmp_path):
-    first = run(data, tmp_path)
-    executed.clear()
-    told = []
-    again = run(data, tmp_path, on_cell=lambda cell, one, new: told.append(new))
-    assert executed == [] and told == [False] * 4
-    assert [one.folder for one in again] == [one.folder for one in first]
-    (first[2].folder / "metrics.json").unlink()  # the twin: a half-done cell is, and it alone
-    run(data, tmp_path)
-    assert [(one["lr"], one["dropout"]) for one in executed] == [(1e-3, 0.1)]
+def test_values_are_read_as_the_knobs_own_types():
+    read = read_values(["lr=1e-2, 1e-3", "fusion=concat,late", "epochs=5", "class_weights=true,False"])
+    assert read == {
+        "lr": [0.01, 0.001], "fusion": ["concat", "late"], "epochs": [5], "class_weights": [True, False]
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("values", "base", "words"),
+    ("setting", "words"),
     [
-        ({"lr": [1e-3, "1e-4"]}, BASE, "without quotes"),
-        ({"dropout": [0.1, 1.5]}, BASE, "out of range"),
-        ({"learning": [1]}, BASE, "Unknown parameter 'learning'"),
-        (VALUES, {**BASE, "fusion": "concatt"}, "Did you mean 'concat'"),
+        ("lr", "write a name and its values"),
+        ("lr=", "write a name and its values"),
+        ("dropuot=0.1", "Did you mean 'dropout'"),
+        ("lr=fast", "not a number"),
+        ("epochs=2.5", "not a whole number"),
+        ("class_weights=yes", "true or false"),
     ],
 )
-def test_a_wrong_value_is_refused_before_anything_runs(data, executed, tmp_path, values, base, words):
+def test_a_setting_that_cannot_be_read_is_refused(setting, words):
     with pytest.raises(ConfigError, match=words):
-        run(data, tmp_path, values, base)
+        read_values([setting])
+
+
+def test_a_knob_set_twice_is_refused():
+    with pytest.raises(ConfigError, match="set twice"):
+        read_values(["lr=1", "lr=2"])
+
+
+@pytest.mark.parametrize(
+    ("values", "rest", "words"),
+    [
+        ({"lr": [1e-3, "1e-4"]}, {}, "without quotes"),
+        ({"dropout": [0.1, 1.5]}, {}, "out of range"),
+        ({"learning": [1]}, {}, "Unknown parameter 'learning'"),
+        ({"fusion": ["concatt"]}, {}, "Did you mean 'concat'"),
+        ({"lr": []}, {}, "no values"),
+        ({"lr": [1e-3, 1e-3]}, {}, "twice"),
+        ({"seed": [1, 2]}, {"seeds": 2}, "seed is among the values"),
+        (VALUES, {"seeds": 0}, "trains nothing"),
+        ({"clip_norm": [0.5, 1.0]}, {}, "has no parameter 'clip_norm'"),
+    ],
+)
+def test_a_wrong_grid_is_refused_before_anything_runs(executed, tmp_path, values, rest, words):
+    with pytest.raises((ConfigError, RunError), match=words):
+        make(tmp_path, values, **rest)
     assert executed == [] and list(tmp_path.iterdir()) == []
 
 
-def test_a_notebook_that_leaves_no_complete_run_is_an_error(data, tmp_path, monkeypatch):
-    """papermill calls a dead kernel completed: the run folder decides."""
-
-    def pretend(jobs, workers):
-        yield 0, NotebookResult(jobs[0].output, 1.0, {})
-
-    monkeypatch.setattr(grid_module, "run_notebooks", pretend)
-    with pytest.raises(RunError, match="no complete run here"):
-        run(data, tmp_path)
+@pytest.mark.parametrize("options", [{"on": "slrum"}, {"jobs": 0}])
+def test_a_wrong_way_to_run_is_refused(executed, tmp_path, options):
+    with pytest.raises(ConfigError, match="slurm|jobs=0"):
+        make(tmp_path).run(**options)
+    assert executed == []
 
 
-def test_a_failed_cell_is_told_after_the_others_are_done(data, executed, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", GRID_PRESETS)
+def test_presets_are_grids(name, tmp_path):
+    assert len(make(tmp_path, GRID_PRESETS[name]).cells) in (6, 8)
+
+
+# ------------------------------------------------------------------------------------------------ running them
+
+
+def test_each_cell_runs_the_notebook_once_with_its_values(executed, tmp_path):
+    told = []
+    outcomes = make(tmp_path).run(on_cell=told.append)
+    assert tried(executed) == TOLD and told == outcomes
+    assert all(one["data"] == "course" and one["fusion"] == "concat" and one["seed"] == 0 for one in executed)
+    assert [(one.run.config.lr, one.run.config.dropout) for one in outcomes] == TOLD
+    assert all(one.new and one.status == "complete" for one in outcomes)
+    assert all((one.run.folder / "notebook.ipynb").is_file() for one in outcomes)
+    assert len({one.run.folder for one in outcomes}) == 4
+
+
+def test_complete_cells_are_not_run_again(executed, tmp_path):
+    first = make(tmp_path).run()
+    executed.clear()
+    again = make(tmp_path).run()
+    assert executed == [] and [one.new for one in again] == [False] * 4
+    assert [one.run.id for one in again] == [one.run.id for one in first]
+    (first[2].run.folder / "metrics.json").unlink()  # the twin: a half-done cell is, and it alone
+    make(tmp_path).run()
+    assert tried(executed) == [(1e-3, 0.1)]
+
+
+def test_a_larger_grid_trains_only_what_is_new(executed, tmp_path):
+    make(tmp_path, {"lr": [1e-2], "dropout": [0.1, 0.3]}).run()
+    executed.clear()
+    make(tmp_path).run()
+    assert tried(executed) == TOLD[2:]
+
+
+def test_other_data_is_never_mixed_in(executed, data, tmp_path, monkeypatch):
+    make(tmp_path).run()
+    executed.clear()
+    changed = Course(Path("nowhere"), data[0].pairs, None, 0, "other data", "split")
+    monkeypatch.setattr(grid_module, "read_course", lambda folder, seed: changed)
+    assert make(tmp_path).table()["status"].tolist() == ["missing"] * 4
+
+
+def test_a_failed_cell_is_told_and_stops_no_other(executed, tmp_path, monkeypatch):
     good = grid_module.run_notebooks
 
-    def second_fails(jobs, workers):
+    def second_fails(jobs, workers=1, places=None):
         for number, outcome in good(jobs, workers):
-            yield number, RunError("out of memory") if number == 1 else outcome
+            if number == 1:
+                shutil.rmtree(next(tmp_path.glob("grid/runs/*lr0.01-do0.3*")))
+                outcome = RunError("04_fusion.ipynb, code cell 9: out of memory\nThe notebook as far as it went: here")
+            yield number, outcome
 
-    monkeypatch.setattr(grid_module, "run_notebooks", second_fails)
-    told = []
-    with pytest.raises(RunError, match="1 of 4 cells failed, the first with this:\nout of memory"):
-        run(data, tmp_path, on_cell=lambda cell, *_: told.append(cell))
-    assert told == [cell for number, cell in enumerate(list_cells(VALUES)) if number != 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(grid_module, "run_notebooks", second_fails)
+        outcomes = make(tmp_path).run()
+    assert [one.status for one in outcomes] == ["complete", "failed", "complete", "complete"]
+    table = pd.read_csv(tmp_path / "grid" / "grid.csv", keep_default_na=False)
+    assert table["error"].tolist() == ["", "04_fusion.ipynb, code cell 9: out of memory", "", ""]
+    assert make(tmp_path).table()["status"].tolist() == ["complete", "failed", "complete", "complete"]
+    executed.clear()
+    assert [one.status for one in make(tmp_path).run()] == ["complete"] * 4  # a failure is not kept for ever
+    assert tried(executed) == [(1e-2, 0.3)]
+    assert make(tmp_path).table()["error"].tolist() == [""] * 4
 
 
-def test_a_table_has_one_row_a_run(data, executed, tmp_path):
-    runs = run(data, tmp_path)
-    table = grid_table(runs, ["lr", "dropout"])
-    assert table[["lr", "dropout"]].to_numpy().tolist() == [[1e-2, 0.1], [1e-2, 0.3], [1e-3, 0.1], [1e-3, 0.3]]
-    assert table["accuracy"].tolist() == [one.scores["text_and_image"].accuracy.value for one in runs]
+def test_a_notebook_that_leaves_no_complete_run_has_failed(executed, tmp_path, monkeypatch):
+    """papermill calls a dead kernel completed: the run folder decides."""
+
+    def pretend(jobs, workers=1, places=None):
+        for number, job in enumerate(jobs):
+            yield number, NotebookResult(job.output, 1.0, {})
+
+    monkeypatch.setattr(grid_module, "run_notebooks", pretend)
+    outcomes = make(tmp_path).run()
+    assert [one.status for one in outcomes] == ["failed"] * 4 and "no complete run" in outcomes[0].error
+
+
+def test_the_table_has_one_row_a_cell_and_tells_of_a_running_grid(executed, tmp_path):
+    grid = make(tmp_path)
+    seen = []
+    grid.run(on_cell=lambda one: seen.append(pd.read_csv(tmp_path / "grid" / "grid.csv")["status"].tolist()))
+    assert [row.count("complete") for row in seen] == [1, 2, 3, 4] and seen[0][3] == "missing"
+    table = grid.table()
+    assert list(zip(table["lr"], table["dropout"])) == TOLD
+    assert table["accuracy"].tolist() == [one.run.scores["text_and_image"].accuracy.value for one in grid.outcomes()]
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
-    assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all()
-    assert all(is_complete(one.folder) for one in runs)
+    assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all() and (table["epochs"] == 1).all()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(executed, tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(RunError, match="Choose another results folder"):
+        make(tmp_path / "results").run()
+
+
+def test_a_second_grid_waits_for_the_first(executed, tmp_path, capfd):
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(outcome):
+        entered.set()
+        leave.wait(10)
+
+    first = threading.Thread(target=lambda: make(tmp_path).run(on_cell=hold))
+    first.start()
+    entered.wait(10)
+    second = threading.Thread(target=lambda: make(tmp_path).run())
+    second.start()
+    time.sleep(0.5)
+    assert second.is_alive() and len(executed) == 1
+    leave.set()
+    first.join(20), second.join(20)
+    assert tried(executed) == TOLD  # each cell once
+    assert "Another grid is running" in capfd.readouterr().out
+
+
+def test_the_machine_is_divided(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert grid_module._split_machine(3) == [{"OMP_NUM_THREADS": "2"}] * 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in grid_module._split_machine(2)] == ["4", "5"]
+
+
+# ------------------------------------------------------------------------------------------------ real kernels, killed
+
+
+def command(results: Path, demo: Path) -> list[str]:
+    sets = ["--set", "lr=0.01,0.001", "--set", "epochs=1,2"]
+    return [sys.executable, "-m", "mmlab.cli", "grid", *sets, "--data", str(demo), "--results", str(results)]
+
+
+def kernels(results: Path) -> list[int]:
+    """The processes whose environment names the grid's kernels: the children of the command's process group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ipykernel_launcher" in (folder / "cmdline").read_bytes():
+                if str(results).encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to find the kernels")
+def test_a_grid_survives_kills_of_its_kernels_and_of_itself(tmp_path, demo_folder):
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    subprocess.run(command(undisturbed, demo_folder), check=True, capture_output=True)
+    environment = {**os.environ, "GRID_OF": str(disturbed)}
+    for attempt in range(12):
+        process = subprocess.Popen(
+            command(disturbed, demo_folder), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        waited = time.monotonic() + 8 + attempt
+        while process.poll() is None and time.monotonic() < waited and attempt < 2:
+            time.sleep(0.2)
+            if attempt == 0 and (found := kernels(disturbed)):
+                time.sleep(2)
+                os.kill(found[0], signal.SIGKILL)  # a kernel: its cell fails, the others go on
+                break
+        if attempt == 1 and process.poll() is None:
+            process.kill()  # the whole command
+        process.communicate()
+        if process.returncode == 0:
+            break
+    times = ["seconds"]
+    one, other = (pd.read_csv(folder / "grid" / "grid.csv").drop(columns=times) for folder in (undisturbed, disturbed))
+    pd.testing.assert_frame_equal(one, other)
+    assert (one["status"] == "complete").all() and len(one) == 4
+    assert attempt > 0, "nothing was killed: the test proves nothing"

@@ -51,7 +51,7 @@ def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, ending
 @pytest.fixture
 def no_kernel(monkeypatch):
     """Fails the test when anything is executed."""
-    monkeypatch.setattr(notebooks._Execution, "run", lambda self: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(notebooks._Execution, "run", lambda self, places: pytest.fail("a kernel was started"))
 
 
 def refused(notebook: Path, parameters: dict) -> str:
