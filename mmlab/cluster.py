@@ -1,5 +1,6 @@
 """A grid's cells as one array job of a Slurm cluster, through submitit. Explained in README, "A cluster"."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from mmlab.grid import Grid, run_cell
 from mmlab.notebooks import Job
 
 POLL_SECONDS = 2.0
+LOST_SECONDS = 15.0  # a job that Slurm no longer lists may still be writing its result to a shared folder
 DEFAULTS = {"timeout_min": 60, "cpus_per_task": 2, "mem_gb": 8}
 
 
@@ -30,6 +32,7 @@ def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]
 
     options: submitit's parameters, such as slurm_partition, timeout_min, gpus_per_node. The results folder and the
     environment must be on a file system that the nodes share. Closing the iterator cancels what has not ended.
+    Raises ConfigError when submitit is missing or knows no such option, RunError when Slurm takes no jobs.
     """
     try:
         import submitit
@@ -38,21 +41,28 @@ def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]
         raise ConfigError(f"Slurm needs the package submitit, which is not installed: {fix}.") from None
     if not missing:
         return
-    folder = grid.folder.resolve() / "slurm"
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+        executor = submitit.AutoExecutor(folder=grid.folder.resolve() / "slurm", cluster="slurm")
         executor.update_parameters(name="mmlab", slurm_array_parallelism=jobs, **{**DEFAULTS, **options})
         submitted = executor.map_array(
             Cell(), [grid.job(number) for number in missing], [grid.run_folders[number] for number in missing]
         )
-    except (RuntimeError, NameError, submitit.core.utils.FailedJobError) as error:
-        raise RunError(
-            f"Slurm did not take the grid: {str(error).splitlines()[0]}. Does `sinfo` answer here?"
-        ) from None
+    except (NameError, TypeError) as error:  # submitit's for an unknown parameter, with the known ones
+        raise ConfigError(str(error).strip().splitlines()[0]) from None
+    except (RuntimeError, OSError, submitit.core.utils.FailedJobError) as error:
+        said = str(error).strip().splitlines()[-1]
+        raise RunError(f"Slurm did not take the grid: {said}. Does `sinfo` answer here?") from None
     waiting = dict(zip(missing, submitted, strict=True))
+    gone: dict[int, float] = {}  # when Slurm was first found to list a job no more
     try:
         while waiting:
-            ended = [number for number, job in waiting.items() if job.done()]
+            ended = [number for number, job in waiting.items() if job.paths.result_pickle.exists()]
+            listed, now = _list_jobs(waiting), time.monotonic()
+            for number, job in waiting.items():
+                if listed is None or job.job_id in listed:
+                    gone.pop(number, None)
+                elif number not in ended and now - gone.setdefault(number, now) > LOST_SECONDS:
+                    ended.append(number)
             for number in ended:
                 yield number, _result(waiting.pop(number))
             if not ended:
@@ -62,13 +72,18 @@ def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]
             job.cancel()
 
 
-def _result(job) -> str:
-    import submitit
+def _list_jobs(waiting: dict[int, Any]) -> set[str] | None:
+    """The array tasks that Slurm still lists, or None when it does not answer. squeue, since not all sites keep
+    accounts for the sacct that submitit asks."""
+    arrays = ",".join(sorted({job.job_id.split("_")[0] for job in waiting.values()}))
+    said = subprocess.run(["squeue", "-h", "-r", "-o", "%i", "-j", arrays], capture_output=True, text=True)
+    if said.returncode and "Invalid job id" not in said.stderr:
+        return None
+    return set(said.stdout.split())
 
-    try:
-        return job.result()
-    except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        return "\n".join(
-            [f"Job {job.job_id} did not end well ({job.state}).", *lines[-3:], f"Its output: {job.paths.stderr}"]
-        )
+
+def _result(job) -> str:
+    if not job.paths.result_pickle.exists():
+        return f"Slurm lost job {job.job_id}: it was killed or its node failed. Its output: {job.paths.stderr}"
+    outcome, result = job._get_outcome_and_result()
+    return str(result) if outcome == "success" else "\n".join(str(result).strip().splitlines()[-6:])
