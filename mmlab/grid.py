@@ -141,7 +141,9 @@ class Grid:
             with closing(execute(missing, jobs, **cluster)) as errors:
                 for number, error in errors:
                     cell, folder = self.cells[number], folders[number]
-                    if not error and not is_complete(folder):
+                    if is_complete(folder):  # the run folder decides, not what became of the process
+                        error = ""
+                    elif not error:
                         error = f"The notebook ended, but there is no complete run {folder.name}."
                     _write_error(folder, error)
                     known[number] = Outcome(cell, None if error else load_run(folder), error, new=True)

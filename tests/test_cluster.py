@@ -108,6 +108,15 @@ def list_jobs(*options: str) -> str:
     return subprocess.run(["squeue", "-h", "-o", "%A", *options], capture_output=True, text=True).stdout.strip()
 
 
+@pytest.fixture(autouse=True)
+def idle(slurm):
+    """Each test begins on an idle cluster, and what it cancels is its own."""
+    waited = time.monotonic() + 30
+    while list_jobs():
+        assert time.monotonic() < waited, "an earlier job does not end"
+        time.sleep(0.5)
+
+
 def make(results: Path, demo: Path, **values) -> Grid:
     return Grid(demo, results, {"lr": [0.01, 0.001], **values}, {"folds": 0, "seeds": 1, "epochs": 1})
 
@@ -133,7 +142,7 @@ def test_a_cell_that_fails_there_is_told_here(slurm, tmp_path, demo_folder):
 
 
 def test_a_job_that_is_killed_is_told_and_done_by_the_next_call(slurm, tmp_path, demo_folder):
-    grid = make(tmp_path, demo_folder, lr=[0.001])
+    grid = Grid(demo_folder, tmp_path, {"lr": [0.001]}, {"folds": 5, "seeds": 3})  # long enough to be caught at it
     command = [sys.executable, "-c", (
         "from mmlab.grid import Grid\n"
         f"grid = Grid({str(demo_folder)!r}, {str(tmp_path)!r}, {grid.values!r}, {grid.base!r})\n"

@@ -278,41 +278,40 @@ def command(results: Path, demo: Path) -> list[str]:
 
 
 def kernels(results: Path) -> list[int]:
-    """The processes whose environment names the grid's kernels: the children of the command's process group."""
+    """The grid's kernels, oldest first: those whose parent has the results folder on its command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if b"ipykernel_launcher" in (folder / "cmdline").read_bytes():
-                if str(results).encode() in (folder / "environ").read_bytes():
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                if str(results).encode() in Path("/proc", parent, "cmdline").read_bytes():
                     found.append(int(folder.name))
         except OSError:
             pass
-    return found
+    return sorted(found)
+
+
+def kill_kernel(process: subprocess.Popen) -> None:
+    results = Path(process.args[process.args.index("--results") + 1])
+    os.kill(kernels(results)[-1], signal.SIGKILL)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to find the kernels")
 def test_a_grid_survives_kills_of_its_kernels_and_of_itself(tmp_path, demo_folder):
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     subprocess.run(command(undisturbed, demo_folder), check=True, capture_output=True)
-    environment = {**os.environ, "GRID_OF": str(disturbed)}
-    for attempt in range(12):
-        process = subprocess.Popen(
-            command(disturbed, demo_folder), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        waited = time.monotonic() + 8 + attempt
-        while process.poll() is None and time.monotonic() < waited and attempt < 2:
-            time.sleep(0.2)
-            if attempt == 0 and (found := kernels(disturbed)):
-                time.sleep(2)
-                os.kill(found[0], signal.SIGKILL)  # a kernel: its cell fails, the others go on
-                break
-        if attempt == 1 and process.poll() is None:
-            process.kill()  # the whole command
+    for kill in (kill_kernel, subprocess.Popen.kill, None):
+        process = subprocess.Popen(command(disturbed, demo_folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if kill:
+            while not kernels(disturbed):
+                assert process.poll() is None, "the command ended before anything could be killed"
+                time.sleep(0.1)
+            time.sleep(1.5)
+            assert kernels(disturbed), "the kernel ended before it could be killed"
+            kill(process)
         process.communicate()
-        if process.returncode == 0:
-            break
+        assert (process.returncode == 0) == (kill is None)
     times = ["seconds"]
     one, other = (pd.read_csv(folder / "grid" / "grid.csv").drop(columns=times) for folder in (undisturbed, disturbed))
     pd.testing.assert_frame_equal(one, other)
     assert (one["status"] == "complete").all() and len(one) == 4
-    assert attempt > 0, "nothing was killed: the test proves nothing"
