@@ -3,6 +3,7 @@
 `mmlab --help` lists the commands, `mmlab COMMAND --help` explains one with examples.
 """
 
+import errno
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,14 @@ def main() -> None:
         app()
     except MmlabError as error:
         Console(stderr=True, highlight=False).print(f"mmlab: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except OSError as error:
+        fixes = {errno.ENOSPC: "Free some space there", errno.EDQUOT: "Free some space there"}
+        if error.errno not in (*fixes, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        fix = fixes.get(error.errno, "Choose another folder, or get the right to write there")
+        where = error.filename or "a file"
+        Console(stderr=True, highlight=False).print(f"mmlab: {where}: {error.strerror}. {fix}.", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         Console(stderr=True).print("mmlab: interrupted. What is complete is kept; the same command goes on from there.")

@@ -8,6 +8,8 @@ that trains, so the same training is found again and never done twice.
 Explained in notebook 04, section 4.
 """
 
+import errno
+import glob
 import hashlib
 import importlib.metadata
 import json
@@ -17,7 +19,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -40,6 +43,7 @@ HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
 
 # What decides a run's numbers besides knobs and data: a change in one of these files makes a new run.
 _TRAINING_CODE = ("course.py", "text.py", "features.py", "models.py", "training.py", "evaluation.py")
+STALE_SECONDS = 3600  # a draft not written to for so long was left by a process that was killed
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
 
 
@@ -114,19 +118,18 @@ def train_run(
     started = time.perf_counter()
     fitted = cross_fit(config, course, features, on_model)
     seconds = time.perf_counter() - started
-    draft = _begin(folder)
-    _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
-    _write_frame(draft / HISTORY, fitted.history)
-    _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
-    _write_frame(draft / PREDICTIONS, fitted.predictions)
-    _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
-    for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
-        write_atomic(draft / _model_file(row.fold, row.seed), save(model.state_dict()))
-    if len(fitted.test_predictions):
-        write_test_results(draft, config, fitted.test_predictions)
-    scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
-    _write_metrics(draft, config.scenario, scores, seconds)
-    _put_in_place(draft, folder)
+    with _drafted(folder) as draft:
+        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
+        _write_frame(draft / HISTORY, fitted.history)
+        _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
+        _write_frame(draft / PREDICTIONS, fitted.predictions)
+        _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
+        for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
+            write_atomic(draft / _model_file(row.fold, row.seed), save(model.state_dict()))
+        if len(fitted.test_predictions):
+            write_test_results(draft, config, fitted.test_predictions)
+        scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
+        _write_metrics(draft, config.scenario, scores, seconds)
     return load_run(folder)
 
 
@@ -168,11 +171,10 @@ def keep_predictions(
     started = time.perf_counter()
     predictions = predict()
     seconds = time.perf_counter() - started
-    draft = _begin(folder)
-    _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
-    _write_frame(draft / PREDICTIONS, predictions)
-    _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
-    _put_in_place(draft, folder)
+    with _drafted(folder) as draft:
+        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
+        _write_frame(draft / PREDICTIONS, predictions)
+        _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
     return load_run(folder)
 
 
@@ -274,26 +276,36 @@ def _model_file(fold: int, seed: int) -> str:
     return f"model_fold{fold}_seed{seed}.safetensors"
 
 
-def _begin(folder: Path) -> Path:
-    """An empty folder beside the final one to write into, so that nobody ever reads half a run."""
+@contextmanager
+def _drafted(folder: Path) -> Iterator[Path]:
+    """An empty folder beside the final one to write into; moved there when all is written, removed when not.
+
+    So nobody ever reads half a run. Of two processes that made the same run, the first one's stays.
+    """
+    draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # by a process that was killed
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield draft
+        os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
+        if folder.exists() and not is_complete(folder):
+            shutil.rmtree(folder)  # what an older, interrupted attempt left
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            if not is_complete(folder):
+                raise
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror}). Choose another results folder.") from error
-
-
-def _put_in_place(draft: Path, folder: Path) -> None:
-    """Move a finished draft to its place. Of two processes that made the same run, the first one's stays."""
-    os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
-    if folder.exists() and not is_complete(folder):
-        shutil.rmtree(folder)  # what an older, interrupted attempt left
-    try:
-        os.rename(draft, folder)
-    except OSError:
-        if not is_complete(folder):
-            raise
-        shutil.rmtree(draft)
+        fix = (
+            "Free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose another results folder"
+        )
+        raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
+    finally:
+        if draft is not None and draft.exists():
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _write_metrics(folder: Path, name: str, scores: dict[str, Scores], seconds: float) -> None:

@@ -1,7 +1,9 @@
 """A run on disk: found again, never half, never another's, and the same twice."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -418,3 +420,32 @@ def test_a_baseline_is_kept_beside_the_runs_and_computed_once(results, data):
     assert keep(4).id != saved.id and asked == [5, 4]  # the twin: other folds are other predictions
     (saved.folder / "metrics.json").unlink()
     assert keep(5).id == saved.id and asked == [5, 4, 5]  # and an unfinished folder is done again
+
+
+# ------------------------------------------------------------------------------------------------ a full disk
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_says_what_to_do(data, tmp_path, monkeypatch):
+    whole, written = runs_module.write_atomic, []
+
+    def write(path, content):
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        written.append(path)
+        return whole(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="No space left on device.*Free some space"):
+        patch.setattr(runs_module, "write_atomic", write)
+        train_run(CONFIG.replace(epochs=1), *data, tmp_path)
+    assert len(written) == 3 and list((tmp_path / "runs").iterdir()) == []
+    assert is_complete(train_run(CONFIG.replace(epochs=1), *data, tmp_path).folder)
+
+
+def test_drafts_of_killed_processes_are_removed_and_others_left(data, tmp_path):
+    run = train_run(CONFIG.replace(epochs=1), *data, tmp_path)
+    old, fresh = (run.folder.with_name(f".{run.id}.{name}") for name in ("old", "fresh"))
+    old.mkdir(), fresh.mkdir()
+    os.utime(old, (0, 0))
+    shutil.rmtree(run.folder)
+    train_run(CONFIG.replace(epochs=1), *data, tmp_path)
+    assert not old.exists() and fresh.exists()
