@@ -1,8 +1,11 @@
 """Where the lab keeps what it need not compute twice, and how it writes files whole or not at all."""
 
 import os
+import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _UMASK = threading.Lock()
@@ -36,6 +39,23 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+@contextmanager
+def one_at_a_time(lock: Path, words: str) -> Iterator[None]:
+    """Hold a lock file, which goes with its process however that ends; print `words` where it has to be waited for."""
+    from filelock import FileLock, Timeout
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0.1)
+    except Timeout:
+        print(words, file=sys.stderr, flush=True)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def umask() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlab.cache import cache_folder, write_atomic
+from mmlab.cache import cache_folder, one_at_a_time, write_atomic
 from mmlab.config import GUID, IMAGE, TEXT
 from mmlab.course import Course
 from mmlab.encoders import find_image_encoder, find_text_encoder
@@ -198,16 +198,27 @@ def _encode_missing(encoder, modality: str, wanted: list[str], source: dict[str,
     known = _read_cache(folder, set(wanted))
     missing = [digest for digest in dict.fromkeys(wanted) if digest and digest not in known]
     if missing:
-        with _progress_bar(len(missing), f"encode {modality} ({encoder.name})", progress) as tick:
-            for start in range(0, len(missing), PAIRS_PER_BLOCK):
-                digests = missing[start : start + PAIRS_PER_BLOCK]
-                sequences = encoder.encode([source[digest] for digest in digests], tick)
-                _write_cache(folder, digests, sequences)
-                known.update(zip(digests, sequences, strict=True))
+        words = f"Another process encodes with {encoder.name}; waiting for it ..."
+        with one_at_a_time(folder / ".lock", words):
+            known |= _read_cache(folder, set(missing))  # what that process has encoded meanwhile
+            missing = [digest for digest in missing if digest not in known]
+            known |= _encode(encoder, modality, missing, source, folder, progress)
     width = next(iter(known.values())).shape[1] if known else 1
     rows = [known[digest] if digest else np.zeros((0, width), np.float16) for digest in wanted]
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return Sequences(np.concatenate(rows) if rows else np.zeros((0, width), np.float16), starts), len(missing)
+
+
+def _encode(encoder, modality: str, digests: list[str], source: dict[str, str], folder: Path, progress: bool):
+    """Encode block by block into the cache's folder: digest -> sequence."""
+    new: dict[str, np.ndarray] = {}
+    with _progress_bar(len(digests), f"encode {modality} ({encoder.name})", progress and bool(digests)) as tick:
+        for start in range(0, len(digests), PAIRS_PER_BLOCK):
+            block = digests[start : start + PAIRS_PER_BLOCK]
+            sequences = encoder.encode([source[digest] for digest in block], tick)
+            _write_cache(folder, block, sequences)
+            new.update(zip(block, sequences, strict=True))
+    return new
 
 
 def _write_cache(folder: Path, digests: Sequence[str], sequences: Sequence[np.ndarray]) -> None:

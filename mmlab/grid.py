@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.cache import write_atomic
+from mmlab.cache import one_at_a_time, write_atomic
 from mmlab.config import RunConfig, suggest
 from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
@@ -266,24 +266,15 @@ def _split_machine(jobs: int) -> list[dict[str, str]]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One grid at a time in a folder. The lock goes with its process, however that ends."""
-    from filelock import FileLock, Timeout
-
+    """One grid at a time in a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0.1)
-        except Timeout:
-            print(f"Another grid is running in {folder}; waiting for it ...", flush=True)
-            lock.acquire()
+        (folder / ".lock").touch()
     except OSError as error:
         fix = "Choose another results folder."
         raise RunError(f"{folder} cannot be written: {error.strerror or error}. {fix}") from None
-    try:
+    with one_at_a_time(folder / ".lock", f"Another grid is running in {folder}; waiting for it ..."):
         yield
-    finally:
-        lock.release()
 
 
 def _notebook_of(folder: Path) -> Path:

@@ -21,7 +21,7 @@ import tempfile
 import time
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -56,6 +56,7 @@ class Job:
     timeout_s is the longest that one cell may take, in seconds. progress(k, n) is called when the k-th of n code
     cells begins, from another thread. env adds environment variables for the kernel, which is always this
     interpreter; cwd is the kernel's working folder (the caller's, if None). Cells tagged `skip` stay unexecuted.
+    after: numbers of the jobs beside it that must have succeeded before it starts.
     """
 
     source: Path | str
@@ -66,6 +67,7 @@ class Job:
     env: dict[str, str] = field(default_factory=dict)
     cwd: Path | str | None = None
     skip: str = ""
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,28 @@ def run_notebooks(
     # Threads, for they only wait: the work is done by the kernels, each a fresh process. And so that Ctrl-C arrives
     # here and not in the middle of papermill's event loop.
     with _quiet_log(), ThreadPoolExecutor(max(1, workers)) as pool:
-        numbers = {pool.submit(execution.run, free): number for number, execution in enumerate(executions)}
-        waiting = set(numbers)
+        unstarted, succeeded = dict(enumerate(jobs)), set()
+        numbers: dict[Future, int] = {}
+        waiting: set[Future] = set()
+
+        def start_ready() -> None:
+            for number in [number for number, job in unstarted.items() if succeeded.issuperset(job.after)]:
+                del unstarted[number]
+                future = pool.submit(executions[number].run, free)
+                numbers[future] = number
+                waiting.add(future)
+
         try:
+            start_ready()
             while waiting:
                 done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                succeeded |= {numbers[future] for future in done if isinstance(future.result(), NotebookResult)}
+                start_ready()
                 for future in done:
                     yield numbers[future], future.result()
+            for number, job in unstarted.items():
+                first = next(Path(jobs[one].source).name for one in job.after if one not in succeeded)
+                yield number, RunError(f"{Path(job.source).name} was not started: {first}, which it needs, failed.")
         finally:
             for future in waiting:
                 future.cancel()

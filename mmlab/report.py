@@ -32,9 +32,17 @@ NAMES = (
     "06_ablation",
     "07_report",
 )
-# Notebooks of one stage need nothing of each other: two run side by side, since the heads train on one thread each.
-# 02 encodes the course, so 03 and 04 find the features; 05 and 06 build on the runs of 02 to 04.
-STAGES = (NAMES[:2], NAMES[2:4], NAMES[4:6], NAMES[6:])
+# What each notebook needs to be there, besides features, which the first to ask for them encodes. In the order in which
+# they are begun, two at a time, since the heads train on one thread each: the longest first.
+NEEDS = {
+    "01_data_exploration": (),
+    "02_text_only": (),
+    "04_fusion": (),
+    "03_image_only": ("02_text_only",),
+    "06_ablation": ("02_text_only", "03_image_only", "04_fusion"),
+    "05_hyperparameter_grid": ("04_fusion",),
+    "07_report": NAMES[:-1],
+}
 TEST_RESULT, SUMMARY, HTML = "test_result.txt", "metrics.json", "report.html"
 
 
@@ -65,15 +73,19 @@ def run_workbook(
     sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
     own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
     seconds: dict[str, float] = {}
-    for stage in STAGES:
-        jobs = [Job(NOTEBOOKS / f"{name}.ipynb", _executed(results, name), own[name]) for name in stage]
-        with closing(run_notebooks(jobs, workers=2)) as outcomes:
-            for number, outcome in outcomes:
-                if isinstance(outcome, RunError):
-                    raise outcome
-                name = stage[number]
-                seconds[name] = round(outcome.seconds, 1)
-                on_done(name, outcome.seconds, len(seconds), len(NAMES))
+    order = list(NEEDS)
+    jobs = [
+        Job(
+            NOTEBOOKS / f"{name}.ipynb", _executed(results, name), own[name], after=tuple(map(order.index, NEEDS[name]))
+        )
+        for name in order
+    ]
+    with closing(run_notebooks(jobs, workers=2)) as outcomes:
+        for number, outcome in outcomes:
+            if isinstance(outcome, RunError):
+                raise outcome
+            seconds[order[number]] = round(outcome.seconds, 1)
+            on_done(order[number], outcome.seconds, len(seconds), len(NAMES))
     run = read_runs(results)["main"]
     shutil.copyfile(_executed(results, "04_fusion"), run.folder / "notebook.ipynb")
     return publish(results, seconds)

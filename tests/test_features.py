@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -248,7 +250,7 @@ def test_a_course_is_encoded_once(folder, encoders, cache):
     assert_right(second, folder, encoders)
     assert first.digest == second.digest
     assert len(cache_files(cache)) == 2
-    assert not list(cache.glob("features/*/.*"))  # no half-written file stays
+    assert not list(cache.glob("features/*/*.part"))  # no half-written file stays
 
 
 def test_added_pairs_alone_are_encoded(folder, encoders):
@@ -455,3 +457,22 @@ def test_summaries_in_blocks_are_those_of_each_pair_alone(monkeypatch):
     for row in range(3):
         alone = some_features().text.take([row]).means()
         np.testing.assert_array_equal(short.text.take([row]).values, alone.values)
+
+
+def test_two_that_need_the_same_features_encode_them_once(folder, encoders):
+    """The second waits for the first and reads what it wrote."""
+    course = read_course(folder)
+    once = [len(set(course.pairs.text_digest)), len(set(course.pairs.image_digest))]
+    slow, quick = threading.Event(), encoders[0].encode
+
+    def encode_slowly(inputs, progress):
+        slow.wait(1)
+        return quick(inputs, progress)
+
+    encoders[0].encode = encode_slowly
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: encode_course(course, progress=False), range(2)))
+    assert [len(set(encoder.seen)) for encoder in encoders] == [len(encoder.seen) for encoder in encoders] == once
+    assert sorted(one.encoded["text"] for one in both) == [0, once[0]]
+    for found in both:
+        assert_right(found, folder, encoders)

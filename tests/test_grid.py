@@ -258,7 +258,7 @@ def test_a_second_grid_waits_for_the_first(executed, tmp_path, capfd):
     leave.set()
     first.join(20), second.join(20)
     assert tried(executed) == TOLD  # each cell once
-    assert "Another grid is running" in capfd.readouterr().out
+    assert "Another grid is running" in capfd.readouterr().err
 
 
 def test_the_machine_is_divided(monkeypatch):

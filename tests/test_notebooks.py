@@ -354,6 +354,22 @@ def test_a_wrong_parameter_of_one_starts_none(tmp_path, no_kernel):
         list(run_notebooks([Job(path, tmp_path / "a.ipynb", {"n": 1}), Job(path, tmp_path / "b.ipynb", {"nn": 1})]))
 
 
+def test_a_notebook_waits_for_those_it_needs(tmp_path):
+    """The first given is begun last; what needs a failed one is not begun."""
+    says = f"with open({str(tmp_path / 'order')!r}, 'a') as file:\n    file.write(str(n))"
+    source = write_notebook(tmp_path / "says.ipynb", says)
+    fails = write_notebook(tmp_path / "fails.ipynb", "1 / 0")
+    needs = {0: (2,), 1: (3,), 2: (), 3: ()}
+    jobs = [
+        Job(fails if n == 3 else source, tmp_path / f"out{n}.ipynb", {"results": str(tmp_path), "n": n}, after=needs[n])
+        for n in range(4)
+    ]
+    outcomes = dict(run_notebooks(jobs, workers=2))
+    assert (tmp_path / "order").read_text() == "20"
+    assert "ZeroDivisionError" in str(outcomes[3])
+    assert str(outcomes[1]) == "says.ipynb was not started: fails.ipynb, which it needs, failed."
+
+
 def test_closing_stops_the_kernels(tmp_path):
     cell = f"with open({str(tmp_path)!r} + f'/pid{{n}}', 'w') as file:\n    file.write(str(os.getpid()))"
     sleeps = write_notebook(tmp_path / "sleeps.ipynb", cell, "time.sleep(60 * n)")
