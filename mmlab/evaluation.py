@@ -283,6 +283,7 @@ def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.
     """
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     labels, folds = _check_training(labels, folds)
     _check_lengths(texts=texts, labels=labels)
@@ -297,7 +298,8 @@ def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.
         if features.shape[1] == 0:
             raise MmlabError(f"The texts outside fold {fold} hold no word to learn from. Check the texts.")
         model = LogisticRegression(C=3, tol=1e-3, max_iter=500, random_state=seed)
-        model.fit(features[train], labels[train])
+        with threadpool_limits(1):  # vectors this short gain nothing from threads, and wait long for a busy core
+            model.fit(features[train], labels[train])
         # A class that the training rows lack keeps probability 0.
         probabilities[held_out] = 0
         probabilities[np.ix_(held_out, classes)] = model.predict_proba(features[held_out])

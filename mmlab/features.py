@@ -107,6 +107,10 @@ class Batch:
     def to(self, device) -> "Batch":
         return Batch(*(tensor.to(device) for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
 
+    def take(self, rows) -> "Batch":
+        """The pairs at these rows of the batch."""
+        return Batch(*(tensor[rows] for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
+
     def without(self, *, text=None, image=None) -> "Batch":
         """A copy in which the pairs marked True in a bool tensor (B,) have lost that side: its mask is all False."""
         text_mask = self.text_mask if text is None else self.text_mask & ~text[:, None]

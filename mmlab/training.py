@@ -78,6 +78,8 @@ def fit(
         torch.manual_seed(seed)
         model = FusionModel(config, features.text.width, features.image.width)
         model.standardise(features, train_rows)
+        batch_of = features.batch if uses_sequences(config) else features.batch(np.arange(len(features))).take
+        parameters = list(model.parameters())
         optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr, fused=True)
         steps = config.epochs * math.ceil(len(train_rows) / config.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps, config.warmup))
@@ -88,11 +90,11 @@ def fit(
             model.train()
             losses = []
             for rows in _shuffled_batches(train_rows, config.batch_size):
-                batch = drop_modalities(features.batch(rows), config.modality_dropout)
+                batch = drop_modalities(batch_of(rows), config.modality_dropout)
                 loss = total_loss(model(batch), targets[rows], weights, config.label_smoothing)
                 optimizer.zero_grad()
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+                torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
                 optimizer.step()
                 schedule.step()
                 losses.append(loss.item() * len(rows))
