@@ -44,9 +44,11 @@ def main() -> None:
         where = error.filename or "a file"
         Console(stderr=True, highlight=False).print(f"mmlab: {where}: {error.strerror}. {fix}.", markup=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("mmlab: interrupted. What is complete is kept; the same command goes on from there.")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer makes this of Ctrl-C
+            said = "mmlab: interrupted. What is complete is kept; the same command goes on from there."
+            Console(stderr=True).print(said, soft_wrap=True)
+        raise
 
 
 @app.command()
@@ -153,7 +155,7 @@ def grid(
         raise ConfigError("Nothing to try: give --set lr=1e-2,1e-3 or --preset coursework.")
     cells = Grid(data, results, values, {"folds": folds, "seeds": 1}, seeds)
     progress = _GridProgress(len(cells.cells), cells.names)
-    print(f"mmlab: {len(cells.cells)} cells on {data}, {jobs} at a time")
+    print(f"mmlab: {len(cells.cells)} cell{'s'[: len(cells.cells) > 1]} on {data}, {jobs} at a time")
     cluster = {"slurm_partition": partition} if partition else {}
     outcomes = cells.run(jobs, on, progress, **cluster)
     failed = [one for one in outcomes if not one.run]

@@ -1091,6 +1091,12 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
     """
     folder = Path(folder).expanduser().resolve()
     _refuse_foreign(folder)
+    if seed < 0:
+        raise CourseError(f"seed={seed} is out of range: it must be at least 0.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(f"{folder.parent} cannot be made ({error.strerror}). Name a folder elsewhere.") from None
     pairs = plan_demo(seed, n_labelled, n_test)
     images = draw_images(pairs, seed)
 

@@ -8,7 +8,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from mmlab.config import RunConfig, suggest
 from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.notebooks import READING, Job, check_parameters, run_notebooks
-from mmlab.runs import Run, is_complete, load_run, run_folder
+from mmlab.runs import Run, is_complete, load_run, open_results, run_folder
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs lie in <results>/grid/runs/, beside its table
 FUSION_NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "04_fusion.ipynb"
@@ -129,8 +129,9 @@ class Grid:
             raise ConfigError(f"on={on!r} is unknown.{suggest(on, ['local', 'slurm'])}")
         if jobs < 1:
             raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
+        open_results(self.folder, self.data)
         folders = self.run_folders
-        with _alone(self.folder):
+        with one_at_a_time(self.folder / ".lock", f"Another grid is running in {self.folder}; waiting for it ..."):
             known = [replace(outcome, error="") for outcome in self.outcomes()]
             for outcome in known:
                 if outcome.run:
@@ -262,19 +263,6 @@ def _split_machine(jobs: int) -> list[dict[str, str]]:
     if not visible:
         return [threads] * jobs
     return [{**threads, "CUDA_VISIBLE_DEVICES": visible[number % len(visible)]} for number in range(jobs)]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One grid at a time in a folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    except OSError as error:
-        fix = "Choose another results folder."
-        raise RunError(f"{folder} cannot be written: {error.strerror or error}. {fix}") from None
-    with one_at_a_time(folder / ".lock", f"Another grid is running in {folder}; waiting for it ..."):
-        yield
 
 
 def _notebook_of(folder: Path) -> Path:

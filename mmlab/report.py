@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 
 from mmlab.cache import write_atomic
-from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns, suggest
-from mmlab.course import read_course, write_predictions
+from mmlab.config import LABELS, SCENARIOS, TWIN, RunConfig, probability_columns, suggest
+from mmlab.course import read_course, split_folds, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
 from mmlab.notebooks import Job, run_notebook, run_notebooks, share_parameters
-from mmlab.runs import RUNS, Run, load_run, predict_course, result_name
+from mmlab.runs import RUNS, Run, load_run, open_results, predict_course, result_name
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 NAMES = (
@@ -67,9 +67,12 @@ def run_workbook(
     before the first notebook starts. Raises CourseError, ConfigError or RunError.
     """
     knobs = knobs or {}
-    RunConfig.from_params(knobs)
+    config = RunConfig.from_params(knobs)
     _find_notebooks()
-    read_course(data, seed=knobs.get("seed", 0))
+    course = read_course(data, seed=config.seed)
+    if config.folds:
+        split_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds, config.seed)
+    open_results(results, data)
     sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
     own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
     seconds: dict[str, float] = {}
@@ -103,6 +106,9 @@ def rebuild_report(results: Path | str) -> Outcome:
 def read_record(results: Path | str, name: str) -> dict[str, Any]:
     """What a notebook left for the report. Raises RunError when it has not been run on this results folder."""
     path = Path(results) / "records" / f"{name}.json"
+    if not Path(results).is_dir():
+        what = "is a file" if Path(results).exists() else "does not exist"
+        raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

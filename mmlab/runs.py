@@ -65,12 +65,12 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """guid, fold, label, twin and three probabilities a scenario, a row for each scored pair."""
-        return _read_frame(self.folder / PREDICTIONS)
+        return self._read_whole(PREDICTIONS, next(iter(self.scores.values())).n)
 
     @cached_property
     def test_predictions(self) -> pd.DataFrame:
         """guid and three probabilities a scenario, a row for each test pair in the order to answer in."""
-        return _read_frame(self.folder / TEST_PREDICTIONS)
+        return self._read_whole(TEST_PREDICTIONS, self.provenance.get("n_test"))
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -81,6 +81,16 @@ class Run:
     def best_epochs(self) -> pd.DataFrame:
         """fold, seed, best_epoch: a row for each model."""
         return _read_frame(self.folder / BEST_EPOCHS)
+
+    def _read_whole(self, name: str, rows: int | None) -> pd.DataFrame:
+        """A table of probabilities, held against what the run says of it: a part of one would be scored as a whole."""
+        frame, path = _read_frame(self.folder / name), self.folder / name
+        wanted = [GUID, *(column for scenario in self.scores for column in probability_columns(scenario))]
+        lacking = [column for column in wanted if column not in frame]
+        if lacking or (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
+            found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
+            raise RunError(f"{path}: is damaged ({found}). Delete the run's folder, and `mmlab run` makes it again.")
+        return frame
 
     def load_models(self, features: Features) -> dict[int, list]:
         """The trained models of each fold, fold -> FusionModels in eval mode, in the order of their seeds."""
@@ -213,7 +223,7 @@ def load_run(folder: Path | str) -> Run:
     """Read a complete run. Raises RunError naming the file that is missing or damaged and how to mend it."""
     folder = Path(folder)
     if not is_complete(folder):
-        raise RunError(f"{folder}: no complete run here ({METRICS} is missing). Run the notebook that makes it again.")
+        raise RunError(f"{folder}: no complete run here ({METRICS} is missing). `mmlab run` makes it again.")
     record, metrics = _read_json(folder / CONFIG), _read_json(folder / METRICS)
     try:
         config = RunConfig.from_params(record["config"]) if "config" in record else None
@@ -274,6 +284,20 @@ def provenance(course: Course, features: Features | None) -> dict[str, Any]:
 
 def _model_file(fold: int, seed: int) -> str:
     return f"model_fold{fold}_seed{seed}.safetensors"
+
+
+def open_results(results: Path | str, data: Path | str) -> Path:
+    """The results folder, made if missing. Raises RunError when it cannot be written or lies in the course folder."""
+    results, data = Path(results), Path(data)
+    if data.resolve() in (results.resolve(), *results.resolve().parents):
+        raise RunError(f"{results} lies in the course folder {data}, which is never changed. Choose another.")
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            return results
+    except OSError as error:
+        why = "it is a file" if results.is_file() else error.strerror
+        raise RunError(f"{results} cannot be written ({why}). Choose another results folder.") from None
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The command line: what a user sees for good and for bad input, through the real entry point."""
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,8 +44,8 @@ def test_check_counts_what_the_demo_holds(demo_folder):
         (("run", "--data", "nowhere", "--results", "r"), ["nowhere"]),
         (("run", "--data", "data/demo", "--results", "r", "--fusion", "atention"), ["attention"]),
         (("run", "--data", "data/demo", "--results", "r", "--lr", "-1"), ["lr", "above 0"]),
-        (("report", "--results", "nowhere"), ["nowhere", "02_text_only"]),
-        (("predict", "--data", "data/demo", "--results", "nowhere"), ["nowhere", "04_fusion"]),
+        (("report", "--results", "nowhere"), ["nowhere", "does not exist"]),
+        (("predict", "--data", "data/demo", "--results", "nowhere"), ["nowhere", "does not exist"]),
         (("predict", "--data", "d", "--results", "r", "--scenario", "both"), ["both", "text_and_image"]),
         (("verify", "nowhere.txt", "--data", "data/demo"), ["nowhere.txt"]),
     ],
@@ -94,3 +96,15 @@ def test_help_has_an_example_for_every_command():
 
     for command in app.registered_commands:
         assert "Example" in command.callback.__doc__, command.callback.__name__
+
+
+def test_ctrl_c_says_that_nothing_is_lost(demo_folder, tmp_path):
+    """The command is told to mind SIGINT: started in the background, it would inherit being deaf to it."""
+    code = "import signal, mmlab.cli; signal.signal(signal.SIGINT, signal.default_int_handler); mmlab.cli.main()"
+    call = [sys.executable, "-c", code, "run", "--data", str(demo_folder), "--results", str(tmp_path / "r")]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "interrupted. What is complete is kept" in said and "Traceback" not in said

@@ -131,3 +131,45 @@ def test_another_course_is_predicted_with_the_finished_run(finished, demo_folder
     assert rows == 40
     expected = (finished[0] / "test_result.txt").read_text().splitlines()[:41]
     assert path.read_text().splitlines() == expected, "the same models give the same answers to the same pairs"
+
+
+@pytest.mark.parametrize("where", ["a file", "in the course", "the course", "nowhere to write"])
+def test_a_results_folder_that_cannot_be_used_is_refused_first(demo_folder, tmp_path, where):
+    (tmp_path / "file").write_text("kept")
+    course = Path(shutil.copytree(demo_folder, tmp_path / "course"))
+    results = {
+        "a file": tmp_path / "file",
+        "in the course": course / "results",
+        "the course": course,
+        "nowhere to write": Path("/proc/nowhere") if Path("/proc").is_dir() else tmp_path / "file" / "below",
+    }[where]
+    before = sorted(course.rglob("*"))
+    done: list[str] = []
+    with pytest.raises(RunError, match="Choose another"):
+        report.run_workbook(course, results, {}, lambda name, *_: done.append(name))
+    assert not done and sorted(course.rglob("*")) == before and (tmp_path / "file").read_text() == "kept"
+
+
+def test_more_folds_than_pairs_are_refused_before_any_notebook_runs(demo_folder, tmp_path):
+    with pytest.raises(CourseError, match="folds"):
+        report.run_workbook(demo_folder, tmp_path / "results", {"folds": 127})
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("table", ["predictions.csv", "test_predictions.csv"])
+def test_a_table_cut_short_is_named_with_its_fix(copied, demo_folder, tmp_path, table):
+    path = report.read_runs(copied)["main"].folder / table
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:100]))
+    with pytest.raises(RunError, match=f"{table}: is damaged .*Delete the run's folder"):
+        if table == "predictions.csv":
+            report.compare_runs(report.read_runs(copied))
+        else:
+            report.predict_test(demo_folder, copied, tmp_path / "out.txt", "text_and_image")
+    assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.parametrize(("name", "words"), [("file", "is a file"), ("none", "does not exist")])
+def test_a_results_folder_that_is_none_is_named(tmp_path, name, words):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=f"{name} {words}"):
+        report.rebuild_report(tmp_path / name)
