@@ -20,7 +20,7 @@ from mmlab.cache import one_at_a_time, write_atomic
 from mmlab.config import RunConfig, suggest
 from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
-from mmlab.notebooks import READING, Job, check_parameters, run_notebooks
+from mmlab.notebooks import READING, Job, NotebookResult, check_parameters, run_notebooks
 from mmlab.runs import Run, is_complete, load_run, open_results, run_folder
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs lie in <results>/grid/runs/, beside its table
@@ -172,9 +172,7 @@ class Grid:
         with closing(run_notebooks([self.job(number) for number in missing], jobs, _split_machine(jobs))) as outcomes:
             for place, outcome in outcomes:
                 number = missing[place]
-                if not isinstance(outcome, RunError):
-                    _keep_notebook(self.run_folders[number])
-                yield number, str(outcome) if isinstance(outcome, RunError) else ""
+                yield number, _settle(outcome, self.run_folders[number])
 
     def _run_slurm(self, missing: list[int], jobs: int, **cluster: Any) -> Iterator[tuple[int, str]]:
         from mmlab.cluster import run_array
@@ -186,11 +184,9 @@ def run_cell(job: Job, folder: Path) -> str:
     """Execute one cell and keep its notebook in its run folder; what went wrong, or "". For a job on a cluster."""
     if is_complete(folder):
         return ""
-    _, outcome = next(iter(run_notebooks([job])))
-    if isinstance(outcome, RunError):
-        return str(outcome)
-    _keep_notebook(folder)
-    return ""
+    with closing(run_notebooks([job])) as outcomes:
+        _, outcome = next(outcomes)
+    return _settle(outcome, folder)
 
 
 def list_cells(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -269,9 +265,13 @@ def _notebook_of(folder: Path) -> Path:
     return folder.parents[1] / "notebooks" / f"{folder.name}.ipynb"
 
 
-def _keep_notebook(folder: Path) -> None:
+def _settle(outcome: NotebookResult | RunError, folder: Path) -> str:
+    """What went wrong with a cell, or "" when its notebook has reached its end and lies in its run folder now."""
+    if isinstance(outcome, RunError):
+        return str(outcome)
     if folder.is_dir():
         shutil.move(_notebook_of(folder), folder / "notebook.ipynb")
+    return ""
 
 
 def _error_file(folder: Path) -> Path:

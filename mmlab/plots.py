@@ -430,7 +430,8 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     See notebook 05.
     """
     ax = _axes(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
-    heights = [_spread(table[name]) for name in (*names, "accuracy")]
+    heights = [_spread(table[name].rank(method="dense")) for name in names]  # equal steps, in order
+    heights.append(_spread(table["accuracy"]))
     colours = mpl.colormaps[SEQUENTIAL]
     for row in np.argsort(table["accuracy"].to_numpy()):
         share = heights[-1][row]
@@ -674,8 +675,8 @@ def _show_value(value) -> str:
 
 
 def _spread(column: pd.Series) -> np.ndarray:
-    """Heights from 0 to 1: equal steps for a knob's values, proportional for a score; 0.5 if all are equal."""
-    values = column.rank(method="dense").to_numpy() if column.name != "accuracy" else column.to_numpy()
+    """Heights from 0 to 1 in proportion to the values; 0.5 if all are equal."""
+    values = column.to_numpy()
     low, high = values.min(), values.max()
     return np.full(len(values), 0.5) if low == high else (values - low) / (high - low)
 

@@ -204,12 +204,18 @@ def test_late_mixing_by_hand():
     np.testing.assert_allclose(mixed.detach().numpy(), [[0.3, 0.3, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], rtol=1e-5)
 
 
+def make_transparent(width: int, dropout: float) -> Projection:
+    """A projection whose linear layer changes nothing, so that what comes before it can be seen."""
+    projection = Projection(width, width, dropout)
+    with torch.no_grad():
+        projection.linear.weight.copy_(torch.eye(width))
+        projection.linear.bias.zero_()
+    return projection
+
+
 def test_a_projection_drops_the_same_dimensions_of_all_vectors_of_a_pair():
     torch.manual_seed(0)
-    projection = Projection(16, 16, 0.5).train()
-    with torch.no_grad():
-        projection.linear.weight.copy_(torch.eye(16))
-        projection.linear.bias.zero_()
+    projection = make_transparent(16, 0.5).train()
     dropped = projection(torch.randn(4, 3, 16)) == 0
     assert (dropped == dropped[:, :1]).all()
     assert 0.2 < dropped.float().mean() < 0.8
@@ -217,10 +223,7 @@ def test_a_projection_drops_the_same_dimensions_of_all_vectors_of_a_pair():
 
 
 def test_a_projection_scales_what_it_keeps_and_keeps_all_in_use():
-    projection = Projection(16, 16, 0.75)
-    with torch.no_grad():
-        projection.linear.weight.copy_(torch.eye(16))
-        projection.linear.bias.zero_()
+    projection = make_transparent(16, 0.75)
     vectors = torch.randn(200, 1, 16)
     whole, thinned = projection.eval()(vectors), projection.train()(vectors)
     kept = thinned != 0
@@ -230,10 +233,7 @@ def test_a_projection_scales_what_it_keeps_and_keeps_all_in_use():
 
 def test_a_projection_standardises_by_the_training_vectors():
     torch.manual_seed(0)
-    projection = Projection(8, 8, 0.0).eval()
-    with torch.no_grad():
-        projection.linear.weight.copy_(torch.eye(8))
-        projection.linear.bias.zero_()
+    projection = make_transparent(8, 0.0).eval()
     vectors = torch.randn(500, 8) * torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 20]) + torch.arange(8)
     before = projection(vectors.unsqueeze(1)).squeeze(1)
     assert (
