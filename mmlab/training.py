@@ -74,6 +74,7 @@ def fit(
     The same arguments give the same weights on the same machine.
     """
     targets = torch.as_tensor(np.asarray(labels), dtype=torch.long)
+    features = needed(config, features)
     with torch.random.fork_rng(devices=[]):  # a seed of our own, without touching the caller's
         torch.manual_seed(seed)
         model = FusionModel(config, features.text.width, features.image.width)
