@@ -17,6 +17,8 @@ LABELS = ("negative", "neutral", "positive")
 SCENARIOS = ("text_only", "image_only", "text_and_image")
 FUSIONS = ("concat", "gated", "attention", "transformer", "late")
 CONTROLS = ("none", "shuffle_images", "shuffle_texts", "shuffle_labels")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ALL = -1  # of an encoder's layers
 
 # Columns of every frame and file the lab writes. Course files alone call the label `tag`.
 GUID, LABEL, TEXT, IMAGE, ENCODING, TWIN, SPLIT, FOLD = (
@@ -57,6 +59,16 @@ class RunConfig:
     seeds: int = 2  # models averaged in each fold
     seed: int = 0
     control: str = "none"  # a control experiment that destroys one relation on purpose
+    # Fine-tuning. With no layer of either encoder trained, features are computed once and cached: the laptop's way.
+    text_layers: int = 0  # last layers of the text encoder to train; -1: all, with the embeddings
+    image_layers: int = 0  # last blocks of the image encoder to train; -1: all
+    encoder_lr: float = 5e-5  # learning rate of an encoder's last layer
+    layer_decay: float = 0.9  # each layer below learns so many times slower than the one above
+    accumulate: int = 1  # batches added up before a step: batch_size * accumulate pairs a step
+    checkpointing: bool = False  # recompute activations in the backward pass: a third slower, far less memory
+    precision: str = "auto"  # of the encoders' arithmetic; auto: bf16 or fp16 on a GPU, the quicker on a CPU
+    image_side: int = 0  # pixels a side of the training images; 0: the encoder's own
+    augment: bool = True  # crop and mirror the training images, where the image encoder is trained
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -66,12 +78,17 @@ class RunConfig:
         _check_choice("scenario", self.scenario, SCENARIOS)
         _check_choice("fusion", self.fusion, FUSIONS)
         _check_choice("control", self.control, CONTROLS)
-        for name in ("hidden", "heads", "epochs", "patience", "batch_size", "seeds"):
+        _check_choice("precision", self.precision, PRECISIONS)
+        for name in ("hidden", "heads", "epochs", "patience", "batch_size", "seeds", "accumulate"):
             _check_range(name, getattr(self, name), low=1)
+        for name in ("text_layers", "image_layers"):
+            _check_range(name, getattr(self, name), low=ALL)
+        _check_range("image_side", self.image_side, low=0, high=4096)
+        _check_range("layer_decay", self.layer_decay, above=0, high=1)
         _check_range("seed", self.seed, low=0, high=2**31 - 1)
         for name in ("dropout", "modality_dropout", "warmup", "label_smoothing"):
             _check_range(name, getattr(self, name), low=0, below=1)
-        for name in ("lr", "clip_norm"):
+        for name in ("lr", "encoder_lr", "clip_norm"):
             _check_range(name, getattr(self, name), above=0, high=1e6)
         _check_range("weight_decay", self.weight_decay, low=0, high=1e6)
         _check_range("folds", self.folds, low=0)
@@ -111,10 +128,37 @@ class RunConfig:
         """The scenarios for which this training gives predictions."""
         return SCENARIOS if self.scenario == "text_and_image" else (self.scenario,)
 
+    @property
+    def tunes(self) -> tuple[str, ...]:
+        """The modalities whose encoder is trained with the head."""
+        return tuple(name for name in ("text", "image") if getattr(self, f"{name}_layers"))
+
+    def frozen(self) -> "RunConfig":
+        """The same heads on frozen features, trained as the laptop does: where fine-tuning begins."""
+        usual = RunConfig()
+        names = ("text_layers", "image_layers", "lr", "epochs", "patience", "batch_size", "accumulate", "warmup")
+        return self.replace(**{name: getattr(usual, name) for name in names})
+
 
 # A preset is a starting point: any knob can be set on top of it.
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {},
+    "tuned": {"text_layers": 6, "lr": 3e-4, "epochs": 4, "patience": 2, "batch_size": 32, "seeds": 1},
+    "gpu": {
+        "text_encoder": "roberta-base",
+        "image_encoder": "convnext_base.fb_in22k_ft_in1k",
+        "fusion": "transformer",
+        "hidden": 256,
+        "text_layers": ALL,
+        "image_layers": ALL,
+        "image_side": 384,
+        "encoder_lr": 3e-5,
+        "lr": 3e-4,
+        "epochs": 6,
+        "patience": 2,
+        "batch_size": 32,
+        "seeds": 1,
+    },
     "smoke": {"folds": 2, "seeds": 1, "epochs": 2, "hidden": 32},
 }
 

@@ -47,8 +47,8 @@ class TextEncoder:
         weights = _weights_id(self.source, lambda: self._loaded)
         return _digest(name, weights, f"max_tokens={MAX_TOKENS} middle={MIDDLE_DEPTH:.3f}", _text_arithmetic())
 
-    @cached_property
-    def _loaded(self):
+    def load(self):
+        """A tokenizer and a new copy of the model, float32 on the CPU. Raises EncoderError when they cannot be had."""
         import torch
         import transformers
 
@@ -57,7 +57,16 @@ class TextEncoder:
         with _loading(self.name, self.source):
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.source)
             model = transformers.AutoModel.from_pretrained(self.source, dtype=torch.float32)
-        return tokenizer, model.eval().to(_device())
+        return tokenizer, model
+
+    @cached_property
+    def _loaded(self):
+        tokenizer, model = self.load()
+        return tokenizer, model.eval().to(find_device())
+
+    def tokenise(self, texts: list[str]) -> list[list[int]]:
+        """The token ids of each text, at most MAX_TOKENS."""
+        return self._loaded[0](texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """Encode texts into token sequences.
@@ -68,16 +77,14 @@ class TextEncoder:
         import torch
 
         tokenizer, model = self._loaded
-        token_ids = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        token_ids = self.tokenise(texts)
         by_length = sorted(range(len(texts)), key=lambda i: (len(token_ids[i]), i))
         sequences: list[np.ndarray | None] = [None] * len(texts)
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = by_length[start : start + TEXT_BATCH]
-            batch = tokenizer.pad({"input_ids": [token_ids[i] for i in chosen]}, return_tensors="pt").to(_device())
+            batch = tokenizer.pad({"input_ids": [token_ids[i] for i in chosen]}, return_tensors="pt").to(find_device())
             with torch.inference_mode(), _autocast(_text_arithmetic()):
-                layers = model(**batch, output_hidden_states=True).hidden_states
-            hidden = torch.cat([layers[round(MIDDLE_DEPTH * (len(layers) - 1))], layers[-1]], dim=-1)
-            hidden = hidden.to(torch.float16).cpu().numpy()
+                hidden = read_tokens(model, **batch).to(torch.float16).cpu().numpy()
             for i, row in zip(chosen, hidden, strict=True):
                 sequences[i] = row[: len(token_ids[i])].copy()
             progress(len(chosen))
@@ -99,8 +106,11 @@ class ImageEncoder:
         side = f" side={LITE0_SIDE}" if own else ""
         return _digest(self.name if own else self.source, weights, f"grid={PATCH_GRID} squash{side}", _arithmetic())
 
-    @cached_property
-    def _loaded(self):
+    def load(self, side: int = 0):
+        """timm's settings for an image (at `side` pixels, 0: its own) and a new copy of the model, on the CPU.
+
+        Raises EncoderError when the weights cannot be had.
+        """
         import timm
         import torch
 
@@ -112,10 +122,17 @@ class ImageEncoder:
         settings = timm.data.resolve_model_data_config(model)
         # timm's evaluation cuts out the centre; a tweet's picture may have its words at the edge: keep all of it.
         settings.update(crop_pct=1.0, crop_mode="squash")
-        if self.name == "efficientnet_lite0":
-            settings.update(input_size=(3, LITE0_SIDE, LITE0_SIDE))
-        transform = timm.data.create_transform(**settings, is_training=False)
-        return transform, model.eval().to(_device(), memory_format=torch.channels_last)
+        side = side or (LITE0_SIDE if self.name == "efficientnet_lite0" else 0)
+        if side:
+            settings.update(input_size=(3, side, side))
+        return settings, model.to(memory_format=torch.channels_last)
+
+    @cached_property
+    def _loaded(self):
+        import timm
+
+        settings, model = self.load()
+        return timm.data.create_transform(**settings, is_training=False), model.eval().to(find_device())
 
     def encode(self, paths: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """Encode image files into a pooled vector and a grid of patches.
@@ -129,7 +146,7 @@ class ImageEncoder:
         batches = [paths[start : start + IMAGE_BATCH] for start in range(0, len(paths), IMAGE_BATCH)]
         sequences = []
         for images in _read_ahead(batches, transform):
-            images = torch.stack(images).to(_device(), memory_format=torch.channels_last)
+            images = torch.stack(images).to(find_device(), memory_format=torch.channels_last)
             with torch.inference_mode(), _autocast(_arithmetic()):
                 sequences.extend(pool_patches(model, images).to(torch.float16).cpu().numpy())
             progress(len(images))
@@ -190,6 +207,14 @@ def match_by_order(own: dict, foreign: dict, file: str) -> dict:
             )
         matched[name] = foreign_tensor
     return matched
+
+
+def read_tokens(model, **batch):
+    """A transformers model's vectors of tokens (B, T, 2 · width): a middle layer beside the last one."""
+    import torch
+
+    layers = model(**batch, output_hidden_states=True).hidden_states
+    return torch.cat([layers[round(MIDDLE_DEPTH * (len(layers) - 1))], layers[-1]], dim=-1)
 
 
 def pool_patches(model, images):
@@ -322,7 +347,8 @@ def _has_gpu_device_file() -> bool:
     return Path("/dev/nvidia0").exists()
 
 
-def _device():
+def find_device():
+    """The torch device that encoders run on: an accelerator that works, or the CPU."""
     import torch
 
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
@@ -331,7 +357,7 @@ def _device():
 def _autocast(arithmetic: str):
     import torch
 
-    return torch.autocast(_device().type, dtype=torch.bfloat16, enabled=arithmetic == "bf16")
+    return torch.autocast(find_device().type, dtype=torch.bfloat16, enabled=arithmetic == "bf16")
 
 
 def _read_ahead(batches: list[list[str]], transform):

@@ -52,7 +52,11 @@ class Sequences:
         lengths = self.lengths[rows]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         where = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.starts[rows], lengths)
-        return Sequences(self.values[where], starts)
+        return replace(self, values=self.values[where], starts=starts)
+
+    def emptied(self) -> "Sequences":
+        """As many sequences, none of which holds anything."""
+        return replace(self, values=self.values[:0], starts=np.zeros_like(self.starts))
 
     def means(self) -> "Sequences":
         """Each sequence's mean as a sequence of one float32 vector; an absent side stays absent."""
@@ -132,6 +136,8 @@ class Features:
     encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
     # How to get the summaries without going through all sequences again, where these come from others.
     summarise: Callable[[], "Features"] | None = field(default=None, compare=False, repr=False)
+    # Where encoders are trained, a side holds token ids or pixels, and here is what the frozen encoders make of it.
+    frozen: "Features | None" = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.guids)
@@ -160,9 +166,8 @@ class Features:
 
     def without(self, modality: str) -> "Features":
         """Features in which no pair has this modality ("text" or "image") any more: its masks are all False."""
-        side = getattr(self, modality)
-        empty = Sequences(side.values[:0], np.zeros(len(self) + 1, np.int64))
-        return replace(self, **{modality: empty}, summarise=lambda: self.summarised.without(modality))
+        empty, frozen = getattr(self, modality).emptied(), self.frozen and self.frozen.without(modality)
+        return replace(self, **{modality: empty}, summarise=lambda: self.summarised.without(modality), frozen=frozen)
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
         """Features in which pair i has the text of row text_rows[i] and the image of row image_rows[i].
@@ -170,7 +175,14 @@ class Features:
         The controls and probes use it to break the tie between text and image.
         """
         text, image = self.text.take(text_rows), self.image.take(image_rows)
-        return replace(self, text=text, image=image, summarise=lambda: self.summarised.pair_up(text_rows, image_rows))
+        frozen = self.frozen and self.frozen.pair_up(text_rows, image_rows)
+        return replace(
+            self,
+            text=text,
+            image=image,
+            summarise=lambda: self.summarised.pair_up(text_rows, image_rows),
+            frozen=frozen,
+        )
 
 
 def encode_course(

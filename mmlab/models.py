@@ -250,6 +250,14 @@ class FusionModel(nn.Module):
             logits["text_and_image"] = self.joint_head(self.fusion(self.sides(batch)))
         return {scenario: logits[scenario] for scenario in SCENARIOS if scenario in logits}
 
+    def learned(self) -> dict[str, Tensor]:
+        """What training has made of the model: all of it."""
+        return self.state_dict()
+
+    def load_learned(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `learned`."""
+        self.load_state_dict(tensors)
+
     def sides(self, batch: Batch) -> Sides:
         """The batch as the fusion sees it: projected to the head's width, missing sides zeroed and marked."""
         present = present_sides(batch)

@@ -3,7 +3,11 @@
 A label or a scenario has the same colour, marker, line style and hatch in every figure. Every function draws into
 `ax` when it is given one and makes a figure of its own otherwise. Numbers are passed in; nothing is computed here
 that a reader could not see in the data. The figures appear from notebook 01 on.
+
+Matplotlib loads with the first figure: a cell of a grid draws none.
 """
+
+from __future__ import annotations
 
 import io
 import math
@@ -11,18 +15,20 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib import font_manager, ticker
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mmlab.cache import write_atomic
 from mmlab.config import ENCODING, FOLD, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
 from mmlab.evaluation import Comparison, Scores, calibration_error, calibration_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
 # Okabe and Ito's colours, which people with any colour vision tell apart; the greys differ in print as well.
 COLOURS = {
@@ -57,12 +63,16 @@ _CJK_FONTS = (
 
 @cache
 def _fonts() -> tuple[str, ...]:
+    from matplotlib import font_manager
+
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return ("DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1])
 
 
 def use_style() -> None:
     """Set the lab's look for all figures that follow. Figures made by this module call it themselves."""
+    import matplotlib as mpl
+
     mpl.rcParams.update(
         {
             "figure.dpi": 110,
@@ -372,6 +382,8 @@ def plot_heatmap(
     if table.duplicated([rows, columns]).any():
         raise MmlabError(f"Two runs have the same {rows} and {columns}. Choose one of them for each cell.")
     down, across = sorted(table[rows].unique()), sorted(table[columns].unique())
+    from matplotlib.patches import Rectangle
+
     values = np.full((len(down), len(across)), np.nan)
     ax = _axes(ax, (1.9 + 1.35 * len(across), 1.3 + 0.75 * len(down)))
     cells = [(down.index(row[rows]), across.index(row[columns]), row) for row in table.to_dict("records")]
@@ -385,7 +397,7 @@ def plot_heatmap(
         text = f"{row[value]:.3f}\n[{row['low']:.3f}, {row['high']:.3f}]"
         ax.text(j, i, text, ha="center", va="center", fontsize=9, color=_readable_on(picture, row[value]))
     i, j = np.unravel_index(np.nanargmax(values), values.shape)
-    ax.add_patch(mpl.patches.Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2.5))
+    ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2.5))
     ax.set_xticks(range(len(across)), [_show_value(one) for one in across])
     ax.set_yticks(range(len(down)), [_show_value(one) for one in down])
     ax.set(xlabel=f"{columns} (share of units)" if columns == "dropout" else columns)
@@ -429,10 +441,12 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     table: one row a cell with the named columns and accuracy. Each axis runs from its lowest value to its highest.
     See notebook 05.
     """
+    from matplotlib import colormaps
+
     ax = _axes(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
     heights = [_spread(table[name].rank(method="dense")) for name in names]  # equal steps, in order
     heights.append(_spread(table["accuracy"]))
-    colours = mpl.colormaps[SEQUENTIAL]
+    colours = colormaps[SEQUENTIAL]
     for row in np.argsort(table["accuracy"].to_numpy()):
         share = heights[-1][row]
         ax.plot([height[row] for height in heights], color=colours(0.9 - 0.9 * share), linewidth=1 + 2 * share)
@@ -521,6 +535,8 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
     with columns fold, seed and best_epoch. ax: two Axes, or one for the loss alone. Returns what it drew on. Raises
     MmlabError for an epoch the history does not hold. Explained in notebook 02.
     """
+    from matplotlib.axes import Axes
+
     alone = isinstance(ax, Axes)
     if ax is None:
         use_style()
@@ -584,7 +600,7 @@ class LiveCurve:
         self._stale = False
         self._in_notebook = _in_notebook()
 
-    def __enter__(self) -> "LiveCurve":
+    def __enter__(self) -> LiveCurve:
         return self
 
     def __exit__(self, *_) -> None:
@@ -607,7 +623,9 @@ class LiveCurve:
             self._draw()
 
     def _draw(self) -> None:
+        import matplotlib as mpl
         from IPython.display import Image, display
+        from matplotlib.figure import Figure
 
         use_style()
         figure = Figure(figsize=(9.2, 3.5))
@@ -637,6 +655,10 @@ def save_figure(ax_or_figure, folder: Path | str, name: str) -> list[Path]:
     takes seconds and megabytes, and is no sharper. Returns the paths. Raises MmlabError for a name with a path
     separator.
     """
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     if not name or Path(name).name != name:
         raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
     target = ax_or_figure
@@ -681,8 +703,10 @@ def _spread(column: pd.Series) -> np.ndarray:
     return np.full(len(values), 0.5) if low == high else (values - low) / (high - low)
 
 
-def _percent() -> ticker.PercentFormatter:
-    return ticker.PercentFormatter(xmax=1, decimals=0)
+def _percent() -> PercentFormatter:
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(xmax=1, decimals=0)
 
 
 def _label_counts(frame: pd.DataFrame) -> np.ndarray:
@@ -755,6 +779,8 @@ def _split_history(history: pd.DataFrame, best_epoch) -> list[tuple[pd.DataFrame
 
 
 def _draw_curves(ax: Axes, models, columns: dict[str, str], marked: str, legend: bool = True) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     single = len(models) == 1
     for column, split in columns.items():
         look = {"color": COLOURS[split], "linestyle": LINES[split]}
@@ -776,7 +802,7 @@ def _draw_curves(ax: Axes, models, columns: dict[str, str], marked: str, legend:
                 label=name, zorder=5)  # fmt: skip
         if single:
             ax.axvline(points[0][0], color=INK, linewidth=0.9, linestyle=":", zorder=1)
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend:
         ax.legend()
 
@@ -784,6 +810,8 @@ def _draw_curves(ax: Axes, models, columns: dict[str, str], marked: str, legend:
 @cache
 def _drawable() -> frozenset[int]:
     """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
+    from matplotlib import font_manager
+
     known: set[int] = set()
     for name in _fonts():
         known |= set(font_manager.get_font(font_manager.findfont(name)).get_charmap())

@@ -36,13 +36,15 @@ from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
 
-RUNS = "runs"
+RUNS, CHECKPOINTS = "runs", "checkpoints"
 CONFIG, METRICS = "config.json", "metrics.json"
 PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
 HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
 
 # What decides a run's numbers besides knobs and data: a change in one of these files makes a new run.
-_TRAINING_CODE = ("course.py", "text.py", "features.py", "models.py", "training.py", "evaluation.py")
+_TRAINING_CODE = (
+    "course.py", "text.py", "features.py", "models.py", "finetuning.py", "training.py", "evaluation.py",
+)  # fmt: skip
 STALE_SECONDS = 3600  # a draft not written to for so long was left by a process that was killed
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
 
@@ -93,15 +95,15 @@ class Run:
         return frame
 
     def load_models(self, features: Features) -> dict[int, list]:
-        """The trained models of each fold, fold -> FusionModels in eval mode, in the order of their seeds."""
+        """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
         from safetensors.torch import load_file
 
-        from mmlab.models import FusionModel
+        from mmlab.training import build_model
 
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
-            model = FusionModel(self.config, features.text.width, features.image.width)
-            model.load_state_dict(load_file(self.folder / _model_file(fold, seed)))
+            model = build_model(self.config, features)
+            model.load_learned(load_file(self.folder / _model_file(fold, seed)))
             models.setdefault(int(fold), []).append(model.eval())
         return models
 
@@ -112,21 +114,28 @@ def train_run(
     features: Features,
     results: Path | str,
     on_model: Callable[[int, int], None] | None = None,
+    resume: bool = True,
+    **watch: Callable | None,
 ) -> Run:
     """Cross-fit this config and keep everything about it, or return the complete run that already holds it.
 
-    on_model: called with (models done, models in all) while it trains. Raises RunError when the prediction files of
-    two scenarios are the same to the last row, which no sound fusion produces.
+    on_model: called with (models done, models in all) while it trains; watch: on_epoch and on_batch of `fit`. A
+    fine-tuning leaves a checkpoint after each epoch in `<results>/checkpoints`, from which the next call goes on unless
+    `resume` is False. Raises RunError when the prediction files of two scenarios are the same to the last row, which no
+    sound fusion produces.
     """
     folder = run_folder(config, course, features, results)
     if is_complete(folder):
         return load_run(folder)
+    checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
+    if checkpoints and not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     from safetensors.torch import save
 
     from mmlab.training import cross_fit
 
     started = time.perf_counter()
-    fitted = cross_fit(config, course, features, on_model)
+    fitted = cross_fit(config, course, features, on_model, checkpoints, **watch)
     seconds = time.perf_counter() - started
     with _drafted(folder) as draft:
         _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
@@ -135,11 +144,13 @@ def train_run(
         _write_frame(draft / PREDICTIONS, fitted.predictions)
         _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
         for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
-            write_atomic(draft / _model_file(row.fold, row.seed), save(model.state_dict()))
+            write_atomic(draft / _model_file(row.fold, row.seed), save(model.learned()))
         if len(fitted.test_predictions):
             write_test_results(draft, config, fitted.test_predictions)
         scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
         _write_metrics(draft, config.scenario, scores, seconds)
+    if checkpoints:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return load_run(folder)
 
 
