@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmlab.config import FUSIONS, GRID_PRESETS, SCENARIOS, suggest
+from mmlab.config import FUSIONS, GRID_PRESETS, PRESETS, SCENARIOS, suggest
 from mmlab.errors import MmlabError
 
 app = typer.Typer(
@@ -166,6 +166,60 @@ def grid(
 
 
 @app.command()
+def train(
+    data: Data,
+    results: Results,
+    preset: Annotated[str, typer.Option(help=f"The knobs to begin with: {', '.join(PRESETS)}.")] = "tuned",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A knob and its value, encoder_lr=1e-4. Again for another.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoints of an interrupted training.")] = True,
+    save: Annotated[Path | None, typer.Option(help="A new folder for the trained encoders and their card.")] = None,
+) -> None:
+    """Fine-tune encoders and heads end to end, cross-fitted, and compare with the same heads on frozen features.
+
+    A checkpoint is kept after each epoch: after an interruption the same command goes on and ends with the same result.
+
+    Examples: mmlab train --data data/demo --results results/run
+
+    mmlab train --preset gpu --set batch_size=16 --set accumulate=2 --data ../course --results results/course
+
+    mmlab train --set text_layers=3 --save my_encoders --data ../course --results results/course
+    """
+    from mmlab.config import RunConfig
+    from mmlab.course import read_course
+    from mmlab.errors import ConfigError
+    from mmlab.evaluation import compare_frames
+    from mmlab.export import export_encoders
+    from mmlab.finetuning import prepare_pairs
+    from mmlab.grid import read_values
+    from mmlab.runs import open_results, train_run
+    from mmlab.training import TrainingBar
+
+    values = read_values(settings or [])
+    for name, several in values.items():
+        if len(several) > 1:
+            raise ConfigError(f"--set {name}: one training takes one value. `mmlab grid` tries several.")
+    config = RunConfig.from_params({name: one for name, (one,) in values.items()}, preset)
+    course = read_course(data, seed=config.seed)
+    open_results(results, data)
+    pairs = prepare_pairs(course, config)
+    with TrainingBar(config, len(course.labels)) as bar:
+        watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch} if config.tunes else {}
+        run = train_run(config, course, pairs, results, bar.on_model, resume, **watch)
+    _print_scores(run.scores)
+    if config.tunes:
+        frozen = train_run(config.frozen(), course, pairs.frozen, results)
+        for name in run.scores:
+            gain = compare_frames(run.predictions, name, frozen.predictions, name)
+            print(f"{name:<15} fine-tuned − frozen {gain.difference:+.3f}, McNemar p = {gain.p_value:.2g}")
+    print(f"{'run':<22} {run.folder}")
+    if save is not None:
+        for place in export_encoders(run, pairs, course, save):
+            print(f"{'saved':<22} {place}")
+
+
+@app.command()
 def report(results: Results) -> None:
     """Build the report again from the runs in a results folder, without any training.
 
@@ -260,11 +314,15 @@ class _GridProgress:
         print(line, flush=True)
 
 
-def _print_outcome(outcome, results: Path) -> None:
+def _print_scores(every: dict) -> None:
     table = Table("scenario", "accuracy [95 % interval]", "macro-F1", "n")
-    for name, scores in outcome.scores.items():
+    for name, scores in every.items():
         table.add_row(name, str(scores.accuracy), str(scores.macro_f1), str(scores.n))
     Console().print(table)
+
+
+def _print_outcome(outcome, results: Path) -> None:
+    _print_scores(outcome.scores)
     for what, where in outcome.places.items():
         print(f"{what:<22} {where}")
 

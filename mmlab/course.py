@@ -32,6 +32,7 @@ EXCLUDED = "excluded"
 FROM_TEXT = "answered from the text alone"
 FROM_IMAGE = "answered from the image alone"
 
+DEV_SHARE = 0.2  # of the labelled pairs
 SHOWN = 5  # how many rows of one fault a message lists
 # Nearly the same image: see `_image_links` for what the three numbers mean and how they were chosen.
 HASH_BITS_APART, COLOUR_LEVELS_APART, STEPS_NEEDED = 32, 6.0, 64
@@ -174,7 +175,7 @@ class Course:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def read_course(root: Path | str, *, seed: int = 0, dev_share: float = 0.2, strict: bool = False) -> Course:
+def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE, strict: bool = False) -> Course:
     """Read and judge a course folder and split its labelled pairs, twin-aware and stratified, by seed.
 
     Faults of the tables (a missing file, a wrong header, a duplicate guid, an unknown label, ...) raise CourseError
@@ -694,7 +695,7 @@ def _dev_split(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> 
     return np.where(dev, "dev", "train").tolist() + ["test"] * int((~labelled).sum())
 
 
-def random_split_leak(course: Course, seed: int = 0, dev_share: float = 0.2) -> float:
+def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHARE) -> float:
     """The share of dev pairs that would have a twin in train if the split ignored twins, 0 to 1.
 
     Explained in notebook 01, section 5.

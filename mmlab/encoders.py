@@ -54,7 +54,7 @@ class TextEncoder:
 
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        with _loading(self.name, self.source):
+        with _loading(self.name, "text"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.source)
             model = transformers.AutoModel.from_pretrained(self.source, dtype=torch.float32)
         return tokenizer, model
@@ -114,7 +114,7 @@ class ImageEncoder:
         import timm
         import torch
 
-        with _loading(self.name, self.source):
+        with _loading(self.name, "image"):
             if self.name == "efficientnet_lite0":
                 model = load_efficientnet_lite0(self.source)
             else:
@@ -265,8 +265,8 @@ def _checked_folder(name: str, made_by: str) -> Path:
 class _loading:
     """Turns whatever a library raises while it looks for weights into one plain error."""
 
-    def __init__(self, name: str, source: str):
-        self.name, self.source = name, source
+    def __init__(self, name: str, kind: str):
+        self.name, self.kind = name, kind
 
     def __enter__(self):
         return self
@@ -275,10 +275,13 @@ class _loading:
         if error is None or isinstance(error, EncoderError) or not isinstance(error, Exception):
             return False
         reason = str(error).strip().splitlines()
+        files = "config.json, model.safetensors" + (", tokenizer.json" if self.kind == "text" else "")
+        hub = self.name if self.kind == "text" else f"timm/{self.name}"
         raise EncoderError(
             f"The encoder {self.name!r} could not be loaded ({kind.__name__}: {reason[0][:200] if reason else ''}). "
-            "Check the name; without a network, put the weights in a folder and give its path, or use the encoders "
-            "that come with the lab: minilm and efficientnet_lite0."
+            f"Check the name. Without a network: elsewhere, `hf download {hub} --local-dir FOLDER` gives a folder with "
+            f"{files}; bring it here and give its path as {self.kind}_encoder, or bring a whole hub cache and set "
+            "HF_HOME to it and HF_HUB_OFFLINE=1. The encoders minilm and efficientnet_lite0 are here and work now."
         ) from error
 
 

@@ -103,7 +103,7 @@ class Run:
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
             model = build_model(self.config, features)
-            model.load_learned(load_file(self.folder / _model_file(fold, seed)))
+            model.load_learned(load_file(self.folder / model_file(fold, seed)))
             models.setdefault(int(fold), []).append(model.eval())
         return models
 
@@ -132,19 +132,23 @@ def train_run(
         shutil.rmtree(checkpoints, ignore_errors=True)
     from safetensors.torch import save
 
+    from mmlab.encoders import find_device
     from mmlab.training import cross_fit
 
+    device = str(find_device()) if config.tunes else "cpu"
     started = time.perf_counter()
     fitted = cross_fit(config, course, features, on_model, checkpoints, **watch)
     seconds = time.perf_counter() - started
+    if config.tunes:  # epochs that an earlier, interrupted call has done count as well
+        seconds = max(seconds, float(fitted.history["seconds"].sum()))
     with _drafted(folder) as draft:
-        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features)})
+        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features, device)})
         _write_frame(draft / HISTORY, fitted.history)
         _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
         _write_frame(draft / PREDICTIONS, fitted.predictions)
         _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
         for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
-            write_atomic(draft / _model_file(row.fold, row.seed), save(model.learned()))
+            write_atomic(draft / model_file(row.fold, row.seed), save(model.learned()))
         if len(fitted.test_predictions):
             write_test_results(draft, config, fitted.test_predictions)
         scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
@@ -277,7 +281,7 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
     return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
 
 
-def provenance(course: Course, features: Features | None) -> dict[str, Any]:
+def provenance(course: Course, features: Features | None, device: str = "cpu") -> dict[str, Any]:
     """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
     return {
         "data_fingerprint": course.fingerprint,
@@ -289,11 +293,12 @@ def provenance(course: Course, features: Features | None) -> dict[str, Any]:
         "commit": _git_commit(),
         "python": platform.python_version(),
         "packages": _package_versions(),
-        "device": "cpu",
+        "device": device,
     }
 
 
-def _model_file(fold: int, seed: int) -> str:
+def model_file(fold: int, seed: int) -> str:
+    """The name of a model's weights in its run folder."""
     return f"model_fold{fold}_seed{seed}.safetensors"
 
 

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, SCENARIOS, TWIN, RunConfig, probability_columns
-from mmlab.course import Course, split_folds
+from mmlab.course import DEV_SHARE, Course, split_folds
 from mmlab.encoders import find_device
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features
@@ -455,3 +455,43 @@ def model_bar(label: str):
     finally:
         for bar in bars:
             bar.close()
+
+
+class TrainingBar:
+    """A progress bar for long trainings: pairs a second, time left, loss, dev accuracy and the model's number.
+
+    Its methods are `on_model`, `on_epoch` and `on_batch` of `train_run`. The bar appears with the first batch. Early
+    stopping makes it jump ahead, never back.
+    """
+
+    def __init__(self, config: RunConfig, n_labelled: int) -> None:
+        kept = (1 - 1 / INNER_FOLDS) * (1 - 1 / config.folds if config.folds else 1 - DEV_SHARE)
+        self.models, self.per_model = max(1, config.folds) * config.seeds, config.epochs * round(kept * n_labelled)
+        self.done, self.bar, self.dev, self.loss = 0, None, "", None
+
+    def __enter__(self) -> "TrainingBar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_batch(self, pairs: int, loss: float) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=self.models * self.per_model, unit="pair", mininterval=1.0, dynamic_ncols=True)
+            self.bar.update(self.done * self.per_model)
+        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        self.bar.set_description(f"model {min(self.done + 1, self.models)}/{self.models}", refresh=False)
+        self.bar.set_postfix_str(f"loss {self.loss:.3f}{self.dev}", refresh=False)
+        self.bar.update(min(pairs, (self.done + 1) * self.per_model - self.bar.n))
+
+    def on_epoch(self, history: pd.DataFrame) -> None:
+        self.dev = f", dev accuracy {history['dev_accuracy'].iloc[-1]:.3f} (epoch {len(history)})"
+
+    def on_model(self, done: int, total: int) -> None:
+        self.done, self.models, self.loss = done, total, None
+        if self.bar is not None:
+            self.bar.total = total * self.per_model
+            self.bar.update(max(0, done * self.per_model - self.bar.n))
