@@ -17,9 +17,10 @@ from typing import Any
 import pandas as pd
 
 from mmlab.cache import one_at_a_time, write_atomic
-from mmlab.config import RunConfig, suggest
+from mmlab.config import GUID, RunConfig, suggest
 from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
+from mmlab.evaluation import Scores, score_frame
 from mmlab.notebooks import READING, Job, NotebookResult, check_parameters, run_notebooks
 from mmlab.runs import Run, is_complete, load_run, open_results, run_folder
 
@@ -40,6 +41,35 @@ class Outcome:
     @property
     def status(self) -> str:
         return "complete" if self.run else "failed" if self.error else "missing"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of values: its complete runs, one a seed."""
+
+    knobs: dict[str, Any]
+    runs: list[Run]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.knobs.items()
+        )
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """The predictions of all its runs under one another. A pair that several seeds have scored has several rows,
+        told apart by the seed in their guid; they stay in one twin group, so that an interval does not take them for
+        more evidence than they are."""
+        if len(self.runs) == 1:
+            return self.runs[0].predictions
+        frames = [run.predictions.assign(guid=run.predictions[GUID] + f"#{run.config.seed}") for run in self.runs]
+        return pd.concat(frames, ignore_index=True)
+
+    @cached_property
+    def score(self) -> Scores:
+        """Of the joint scenario, over the predictions of all its runs."""
+        return self.runs[0].scores[SCORED] if len(self.runs) == 1 else score_frame(self.predictions, SCORED)
 
 
 @dataclass(frozen=True)
@@ -152,6 +182,14 @@ class Grid:
                     on_cell(known[number])
         return known
 
+    def settings(self, outcomes: list[Outcome] | None = None) -> list[Setting]:
+        """The settings all of whose seeds are complete, in order; `outcomes`: those on disk now, unless given."""
+        found: dict[str, tuple[dict[str, Any], list[Run | None]]] = {}
+        for outcome in self.outcomes() if outcomes is None else outcomes:
+            knobs = {name: outcome.cell[name] for name in self.values}
+            found.setdefault(str(knobs), (knobs, []))[1].append(outcome.run)
+        return [Setting(knobs, runs) for knobs, runs in found.values() if all(runs)]
+
     def table(self) -> pd.DataFrame:
         """One row a cell as it stands on disk now; see `outcomes_table`."""
         return outcomes_table(self.outcomes(), self.names)
@@ -236,6 +274,26 @@ def outcomes_table(outcomes: list[Outcome], names: list[str]) -> pd.DataFrame:
         rows.append(row | {"error": outcome.error.strip().split("\n")[0]})
     columns = ["status", "n", "accuracy", "low", "high", "macro_f1", "best_epoch", "epochs", "seconds", "run", "error"]
     return pd.DataFrame(rows, columns=[*names, *columns])
+
+
+def tabulate(settings: list[Setting]) -> pd.DataFrame:
+    """One row a setting: its knobs, n, accuracy with low and high and macro_f1 over all its seeds, and the means of
+    best_epoch, epochs and seconds."""
+    rows = []
+    for one in settings:
+        best = [run.best_epochs["best_epoch"].mean() for run in one.runs]
+        epochs = [len(run.history) / len(run.best_epochs) for run in one.runs]
+        scores = {
+            "n": one.score.n,
+            "accuracy": one.score.accuracy.value,
+            "low": one.score.accuracy.low,
+            "high": one.score.accuracy.high,
+            "macro_f1": one.score.macro_f1.value,
+        }
+        seconds = [run.seconds for run in one.runs]
+        means = {"best_epoch": best, "epochs": epochs, "seconds": seconds}
+        rows.append({**one.knobs, **scores, **{name: sum(each) / len(each) for name, each in means.items()}})
+    return pd.DataFrame(rows)
 
 
 def _read_value(name: str, text: str, kind: type) -> Any:
