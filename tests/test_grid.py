@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from mmlab import grid as grid_module
 from mmlab.config import GRID_PRESETS, LABELS, RunConfig
 from mmlab.course import Course
 from mmlab.errors import ConfigError, RunError
+from mmlab.evaluation import score_frame
 from mmlab.features import Features, Sequences
-from mmlab.grid import Grid, list_cells, read_values
+from mmlab.grid import SCORED, Grid, list_cells, read_values
 from mmlab.notebooks import NotebookResult
 from mmlab.runs import train_run
 
@@ -315,3 +317,28 @@ def test_a_grid_survives_kills_of_its_kernels_and_of_itself(tmp_path, demo_folde
     one, other = (pd.read_csv(folder / "grid" / "grid.csv").drop(columns=times) for folder in (undisturbed, disturbed))
     pd.testing.assert_frame_equal(one, other)
     assert (one["status"] == "complete").all() and len(one) == 4
+
+
+# -------------------------------------------------------------------------------------------- several seeds
+
+
+def test_a_setting_is_scored_over_all_its_seeds_and_told_only_when_all_are_there(executed, tmp_path):
+    grid = make(tmp_path, {"lr": [1e-2, 1e-3]}, seeds=2)
+    outcomes = grid.run()
+    settings = grid.settings(outcomes)
+    assert [one.name for one in settings] == ["lr 0.01", "lr 0.001"]
+    table = grid_module.tabulate(settings)
+    for one, row in zip(settings, table.itertuples(), strict=True):
+        each = [run.scores["text_and_image"] for run in one.runs]
+        assert row.n == sum(score.n for score in each) == 120
+        assert row.accuracy == pytest.approx(np.mean([score.accuracy.value for score in each]))
+        assert one.predictions["guid"].is_unique and one.predictions["twin"].nunique() == 60
+    # More seeds are not more pairs: of the same answers twice the interval must stay as wide as of them once.
+    one = outcomes[0].run
+    twice = grid_module.Setting({}, [one, replace(one, config=one.config.replace(seed=9))])
+    width, once = (interval.high - interval.low for interval in (twice.score.accuracy, one.scores[SCORED].accuracy))
+    assert width == pytest.approx(once, rel=0.1)
+    loose = score_frame(twice.predictions.assign(twin=range(120)), SCORED).accuracy  # the twin: as if they were more
+    assert loose.high - loose.low < 0.85 * once
+    shutil.rmtree(outcomes[0].run.folder)
+    assert [one.name for one in grid.settings()] == ["lr 0.001"]
