@@ -10,6 +10,7 @@ import pytest
 from mmlab import report
 from mmlab.course import read_course, verify_predictions
 from mmlab.errors import CourseError, RunError
+from mmlab.notebooks import run_notebook
 
 # Two folds and one seed: the same path as the real thing in a fraction of the time.
 SMALL = {"folds": 2, "seeds": 1}
@@ -21,6 +22,14 @@ def finished(tmp_path_factory, demo_folder):
     done = []
     outcome = report.run_workbook(demo_folder, results, SMALL, lambda name, *_: done.append(name))
     return results, outcome, done
+
+
+@pytest.mark.parametrize("fusion", ["late", "attention"])
+def test_the_fusion_notebook_runs_to_its_end_with_the_fusions_of_its_exercise(fusion, demo_folder, tmp_path):
+    source = report.NOTEBOOKS / "04_fusion.ipynb"
+    places = {"data": str(demo_folder), "results": str(tmp_path / "results")}
+    run_notebook(source, tmp_path / "04.ipynb", {**places, **SMALL, "fusion": fusion, "epochs": 1})
+    assert "this is what the joint logits are: True" in (tmp_path / "04.ipynb").read_text()
 
 
 @pytest.fixture
