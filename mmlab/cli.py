@@ -99,6 +99,7 @@ def run(
     folds: Annotated[int | None, typer.Option(help="Cross-fitting folds.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Models averaged in each fold.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split, the folds and the training.")] = None,
+    only: Annotated[str | None, typer.Option(help="One notebook alone, such as 02_text_only.")] = None,
 ) -> None:
     """Run the seven notebooks on a course folder and write scores, figures, report and prediction files.
 
@@ -112,12 +113,14 @@ def run(
 
     knobs = {"lr": lr, "dropout": dropout, "fusion": fusion, "folds": folds, "seeds": seeds, "seed": seed}
     knobs = {name: value for name, value in knobs.items() if value is not None}
-    print(f"mmlab: seven notebooks on {data}")
+    print(f"mmlab: {only or 'seven notebooks'} on {data}")
 
     def on_done(name: str, seconds: float, number: int, total: int) -> None:
         print(f"[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
 
-    _print_outcome(run_workbook(data, results, knobs, on_done), results)
+    outcome = run_workbook(data, results, knobs, on_done, only)
+    if outcome is not None:
+        _print_outcome(outcome)
 
 
 @app.command()
@@ -220,14 +223,38 @@ def train(
 
 
 @app.command()
-def report(results: Results) -> None:
-    """Build the report again from the runs in a results folder, without any training.
+def report(
+    results: Results,
+    data: Annotated[
+        Path | None, typer.Option(help="The course folder for example pairs, where it was moved since.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="en or zh; report.yml in RESULTS may say it, too.")] = None,
+    pdf: Annotated[bool, typer.Option(help="Also print the report to a PDF.")] = True,
+    watch: Annotated[
+        bool, typer.Option(help="Write it again whenever a run ends, until Ctrl-C (without PDF).")
+    ] = False,
+) -> None:
+    """Write the report again from the runs in a results folder, without any training: HTML, PDF, figures, tables.
 
-    Example: mmlab report --results results/run
+    RESULTS/report.yml may hold name, number, title, language, aim and conclusions, one `key: text` a line.
+
+    Examples: mmlab report --results results/run
+
+    mmlab report --results results/course --language zh
+
+    mmlab report --results results/run --watch
     """
-    from mmlab.report import rebuild_report
+    from mmlab.report import rebuild_report, watch_report
 
-    _print_outcome(rebuild_report(results), results)
+    if watch:
+        watch_report(
+            results, on_built=lambda built: print(f"{time.strftime('%X')}  {built.places['report']}", flush=True)
+        )
+    built = rebuild_report(results, data, language, pdf)
+    _print_outcome(built)
+    for gap in built.gaps:
+        print(f"MISSING  {gap}")
+    raise typer.Exit(1 if built.gaps else 0)
 
 
 @app.command()
@@ -321,10 +348,12 @@ def _print_scores(every: dict) -> None:
     Console().print(table)
 
 
-def _print_outcome(outcome, results: Path) -> None:
+def _print_outcome(outcome) -> None:
     _print_scores(outcome.scores)
     for what, where in outcome.places.items():
         print(f"{what:<22} {where}")
+    if outcome.note:
+        print(f"NOTE  {outcome.note}")
 
 
 if __name__ == "__main__":

@@ -206,8 +206,8 @@ class TunedModel(nn.Module):
         return next(self.head.parameters()).device
 
     def precision(self, modality: str) -> str:
-        """fp32, bf16 or fp16: what the config asks for, or what suits this device."""
-        return find_precision(modality, self.device) if self.config.precision == "auto" else self.config.precision
+        """fp32, bf16 or fp16, on the device where the model is now."""
+        return find_precision(modality, self.device, self.config)
 
     def _arithmetic(self, modality: str) -> torch.autocast:
         kind = DTYPES[self.precision(modality)]
@@ -255,12 +255,14 @@ def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
         parameter.requires_grad_(tower.depths.get(name, -1) >= lowest)
 
 
-def find_precision(modality: str, device: torch.device) -> str:
-    """The arithmetic for an encoder of this modality on this device.
+def find_precision(modality: str, device: torch.device, config: RunConfig) -> str:
+    """The arithmetic for an encoder of this modality on this device: what the config asks for, or what suits it.
 
     A GPU: bf16 where it computes with it, else fp16. A CPU: the quicker of fp32 and bf16 in a training step of a small
     encoder, measured once and remembered, so that all runs on a machine agree.
     """
+    if config.precision != "auto":
+        return config.precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type != "cpu":

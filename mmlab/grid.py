@@ -346,3 +346,4 @@ def _write_error(folder: Path, error: str) -> None:
         write_atomic(_error_file(folder), error + "\n")
     else:
         _error_file(folder).unlink(missing_ok=True)
+        _notebook_of(folder).with_suffix(".failed.ipynb").unlink(missing_ok=True)

@@ -285,3 +285,65 @@ def only_present(text_share: Tensor, present: Tensor) -> Tensor:
     """The text's share of a mixture (B, ...), set to 1 where there is no image and to 0 where there is only one."""
     has_text, has_image = present.unbind(dim=1)
     return torch.where(has_image, torch.where(has_text, text_share, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One station of a forward pass: an input, a module of the model, or a scenario's logits."""
+
+    name: str
+    kind: str  # "input", the module's class, or "logits"
+    shape: tuple[int, ...]  # of what comes out of it
+    parameters: int
+    feeds: tuple[str, ...]  # the stations that use its output directly
+
+
+def trace_model(model: FusionModel, batch: Batch, seed: int = 0) -> list[Node]:
+    """The stations of a forward pass and what feeds what, found by trying: whatever moves when a station's output is
+    disturbed depends on it. So a picture drawn from it shows the model that is there, not the one that was meant.
+    """
+    model.eval()
+    random = torch.Generator().manual_seed(seed)
+    shapes: dict[str, tuple[int, ...]] = {"text": tuple(batch.text.shape), "image": tuple(batch.image.shape)}
+
+    def outputs(disturbed: str = "") -> dict[str, Tensor]:
+        seen: dict[str, Tensor] = {}
+
+        def noise(values: Tensor) -> Tensor:
+            return values + torch.randn(values.shape, generator=random)
+
+        def watch(name):
+            def hook(module, arguments, output):
+                seen[name] = output = noise(output) if name == disturbed else output
+                return output
+
+            return hook
+
+        hooks = [child.register_forward_hook(watch(name)) for name, child in model.named_children()]
+        sides = {side: noise(getattr(batch, side)) if side == disturbed else getattr(batch, side) for side in shapes}
+        try:
+            with torch.inference_mode():
+                logits = model(Batch(sides["text"], batch.text_mask, sides["image"], batch.image_mask))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {**seen, **{f"logits {scenario}": values for scenario, values in logits.items()}}
+
+    usual = outputs()
+    reaches: dict[str, set[str]] = {}
+    for source in ("text", "image", *usual):
+        if source.startswith("logits"):
+            reaches[source] = set()
+            continue
+        moved = outputs(source)
+        reaches[source] = {name for name in usual if name != source and not torch.equal(usual[name], moved[name])}
+    children = dict(model.named_children())
+    nodes = []
+    for name, targets in reaches.items():
+        direct = tuple(t for t in targets if not any(t in reaches[between] for between in targets if between != t))
+        module = children.get(name)
+        kind = type(module).__name__ if module is not None else "logits" if name.startswith("logits") else "input"
+        shape = tuple(usual[name].shape) if name in usual else shapes[name]
+        count = sum(p.numel() for p in module.parameters()) if module is not None else 0
+        nodes.append(Node(name, kind, shape, count, tuple(sorted(direct))))
+    return nodes

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
+    from mmlab.models import Node
+
 # Okabe and Ito's colours, which people with any colour vision tell apart; the greys differ in print as well.
 COLOURS = {
     "negative": "#D55E00",  # vermillion
@@ -483,6 +485,57 @@ def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None)
     ax.set_xlim(left=0)
     ax.set(xlabel="training time (seconds a cell)")
     ax.set_ylabel("accuracy, share of 1, with 95 % interval" + (f"\n(n = {n} pairs a cell)" if n else ""))
+    return ax
+
+
+def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
+    """A model as boxes and arrows: what its forward pass goes through, from the inputs on top to the logits below.
+
+    nodes: from `models.trace_model`. Left: what depends on the text alone; right: on the image alone; in the middle: on
+    both. B is the number of pairs. Explained in notebook 04, section 2.
+    """
+    by_name = {node.name: node for node in nodes}
+
+    def reached(start: str) -> set[str]:
+        found = {start}
+        for name in by_name[start].feeds:
+            found |= reached(name)
+        return found
+
+    text, image = reached("text"), reached("image")
+    depth = dict.fromkeys(by_name, 0)
+    for _ in nodes:  # the longest way down to each
+        for node in nodes:
+            for name in node.feeds:
+                depth[name] = max(depth[name], depth[node.name] + 1)
+    last = max(depth.values())
+    depth |= {node.name: last for node in nodes if node.kind == "logits"}
+    places: dict[str, tuple[float, float]] = {}
+    for level in range(last + 1):
+        for middle, sees in ((0.0, text - image), (1.0, text & image), (2.0, image - text)):
+            here = [node.name for node in nodes if depth[node.name] == level and node.name in sees]
+            for number, name in enumerate(here):
+                step = (number - (len(here) - 1) / 2) * (-1 if middle == 2.0 else 1)  # those that go on, inside
+                places[name] = (middle + 0.62 * step, -level)
+    ax = _axes(ax, (9.4, 1.0 + 1.15 * (last + 1)))
+    boxes = {}
+    for node in nodes:
+        shape = " × ".join(["B", *map(str, node.shape[1:])])
+        words = [node.name, node.kind if node.kind not in node.name else "", shape]
+        words += [f"parameters: {node.parameters:,}"] if node.parameters else []
+        fill = {"input": "#FFFFFF", "logits": "#EFEFEF"}.get(node.kind, "#E3ECF5")
+        style = {"boxstyle": "round,pad=0.35", "facecolor": fill, "edgecolor": INK}
+        lines = "\n".join(filter(None, words))
+        text = ax.text(*places[node.name], lines, ha="center", va="center", fontsize=7.5, bbox=style, zorder=3)
+        boxes[node.name] = text.get_bbox_patch()
+    for node in nodes:
+        for name in node.feeds:
+            ends = {"patchA": boxes[node.name], "patchB": boxes[name], "shrinkA": 1, "shrinkB": 1}
+            arrow = {"arrowstyle": "-|>", "color": OTHER, "linewidth": 1.1, **ends}
+            ax.annotate("", xy=places[name], xytext=places[node.name], arrowprops=arrow, zorder=1)
+    ax.set_xlim(-0.75, 2.75)
+    ax.set_ylim(-last - 0.5, 0.5)
+    ax.axis("off")
     return ax
 
 

@@ -6,9 +6,10 @@ those run folders. Explained in notebook 07.
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import pandas as pd
 from mmlab.cache import write_atomic
 from mmlab.config import LABELS, SCENARIOS, TWIN, RunConfig, probability_columns, suggest
 from mmlab.course import read_course, split_folds, write_predictions
+from mmlab.document import write_pdf
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.notebooks import Job, run_notebook, run_notebooks, share_parameters
-from mmlab.runs import RUNS, Run, load_run, open_results, predict_course, result_name
+from mmlab.notebooks import Job, run_notebooks, share_parameters
+from mmlab.runs import METRICS, RUNS, Run, load_run, open_results, predict_course, result_name
+from mmlab.sections import Evidence, Settings, Writer, check_language
 
+WORKBOOK = "workbook"  # the record of what `run_workbook` was called with
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 NAMES = (
     "01_data_exploration",
@@ -43,7 +47,8 @@ NEEDS = {
     "05_hyperparameter_grid": ("04_fusion",),
     "07_report": NAMES[:-1],
 }
-TEST_RESULT, SUMMARY, HTML = "test_result.txt", "metrics.json", "report.html"
+TEST_RESULT, SUMMARY, HTML, PDF = "test_result.txt", "metrics.json", "report.html", "report.pdf"
+SETTINGS = "report.yml"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Outcome:
 
     scores: dict[str, Scores]
     places: dict[str, Path]
+    gaps: list[str] = field(default_factory=list)  # what the report could not show, and how to make it
+    note: str = ""  # why there is no PDF, and how to print one
 
 
 def run_workbook(
@@ -59,48 +66,118 @@ def run_workbook(
     results: Path | str,
     knobs: dict[str, Any] | None = None,
     on_done: Callable[[str, float, int, int], None] = lambda name, seconds, number, total: None,
-) -> Outcome:
-    """Execute the seven notebooks on a course folder and publish what came of it.
+    only: str | None = None,
+) -> Outcome | None:
+    """Execute the seven notebooks on a course folder, publish what came of it and write the report.
 
     knobs: parameters of the notebooks besides data and results (lr, dropout, fusion, folds, seeds, seed).
-    on_done: called after each notebook with (name, seconds, number, total). The folder and the knobs are judged
-    before the first notebook starts. Raises CourseError, ConfigError or RunError.
+    on_done: called after each notebook with (name, seconds, number, total). only: the name of one notebook, which is
+    then executed alone; nothing is published and nothing returned. The folder and the knobs are judged before the first
+    notebook starts. Raises CourseError, ConfigError or RunError.
     """
+    if only is not None and only not in NAMES:
+        raise ConfigError(f"There is no notebook {only!r}.{suggest(only, list(NAMES))}")
     knobs = knobs or {}
     config = RunConfig.from_params(knobs)
     _find_notebooks()
+    Settings.read(Path(results) / SETTINGS)
     course = read_course(data, seed=config.seed)
     if config.folds:
         split_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds, config.seed)
     open_results(results, data)
     sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
     own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
+    if only is None:
+        _write_json(results, f"records/{WORKBOOK}.json", {"data": str(data), "knobs": knobs})
     seconds: dict[str, float] = {}
-    order = list(NEEDS)
+    order = list(NEEDS) if only is None else [only]
+    needs = NEEDS if only is None else {only: ()}
     jobs = [
         Job(
-            NOTEBOOKS / f"{name}.ipynb", _executed(results, name), own[name], after=tuple(map(order.index, NEEDS[name]))
+            NOTEBOOKS / f"{name}.ipynb", _executed(results, name), own[name], after=tuple(map(order.index, needs[name]))
         )
         for name in order
     ]
+    outcome = None
     with closing(run_notebooks(jobs, workers=2)) as outcomes:
-        for number, outcome in outcomes:
-            if isinstance(outcome, RunError):
-                raise outcome
-            seconds[order[number]] = round(outcome.seconds, 1)
-            on_done(order[number], outcome.seconds, len(seconds), len(NAMES))
-    run = read_runs(results)["main"]
-    shutil.copyfile(_executed(results, "04_fusion"), run.folder / "notebook.ipynb")
-    return publish(results, seconds)
+        for number, one in outcomes:
+            if isinstance(one, RunError):
+                raise one
+            seconds[order[number]] = round(one.seconds, 1)
+            on_done(order[number], one.seconds, len(seconds), len(order))
+            if only is None and len(seconds) == len(order) - 1:  # while 07 runs, which makes nothing the report needs
+                shutil.copyfile(_executed(results, "04_fusion"), read_runs(results)["main"].folder / "notebook.ipynb")
+                publish(results)
+                outcome = build_report(results)
+    if outcome is None:
+        return None
+    return replace(outcome, places=publish(results, seconds).places | outcome.places)
 
 
-def rebuild_report(results: Path | str) -> Outcome:
-    """Execute notebook 07 again on the runs that are there, and publish. Raises RunError when one is missing."""
-    _find_notebooks()
-    read_runs(results)
-    name = NAMES[-1]
-    run_notebook(NOTEBOOKS / f"{name}.ipynb", _executed(results, name), {"results": str(results)})
-    return publish(results)
+def rebuild_report(
+    results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True
+) -> Outcome:
+    """Write the report again from the runs that are there, in seconds; see `build_report`. Nothing is trained.
+
+    metrics.json and the prediction files are written again as well, where all runs are there.
+    """
+    if not Path(results).is_dir():
+        what = "is a file" if Path(results).exists() else "does not exist"
+        raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
+    try:
+        published = publish(results)
+    except MmlabError:
+        published = Outcome({}, {})  # the report tells what is missing
+    built = build_report(results, data, language, pdf)
+    return replace(built, places=published.places | built.places)
+
+
+def build_report(
+    results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True
+) -> Outcome:
+    """Write report.html, report.pdf, figures and tables of a results folder from its run folders alone.
+
+    `<results>/report.yml` may hold name, number, title, language, aim and conclusions. data: the course folder for the
+    example pairs, where it is no longer where it was. What is missing or damaged becomes a notice in the report and a
+    line of `gaps`. Raises ConfigError for a fault in report.yml or an unknown language.
+    """
+    results = Path(results)
+    settings = Settings.read(results / SETTINGS)
+    if language is not None:
+        check_language(language, "--language")
+        settings = replace(settings, language=language)
+    evidence = Evidence.gather(results, data)
+    document = Writer(evidence, settings, results / "figures").write()
+    places = {"report": write_atomic(results / HTML, document.to_html())}
+    document.write_tables(results / "tables")
+    places |= {"figures": results / "figures", "tables": results / "tables"}
+    note = ""
+    if pdf:
+        try:
+            write_pdf(document, places["report"], results / PDF)
+            places["report as PDF"] = results / PDF
+        except MmlabError as error:
+            note = str(error)
+    main = evidence.runs.get("main")
+    return Outcome(main.scores if main else {}, places, evidence.gaps, note)
+
+
+def watch_report(results: Path | str, every: float = 5.0, on_built: Callable[[Outcome], None] = lambda o: None) -> None:
+    """Write the report again whenever a run, a record or report.yml has changed, until Ctrl-C."""
+    seen = None
+    while True:
+        now = _state(Path(results))
+        if now != seen:
+            on_built(rebuild_report(results, pdf=False))
+            seen = now
+        time.sleep(every)
+
+
+def _state(results: Path) -> frozenset:
+    """Which records and complete runs there are, and when they were written."""
+    patterns = (SETTINGS, "records/*.json", f"{RUNS}/*/{METRICS}", f"grid/{RUNS}/*/{METRICS}")
+    files = [path for pattern in patterns for path in results.glob(pattern)]
+    return frozenset((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 
 def read_record(results: Path | str, name: str) -> dict[str, Any]:
@@ -164,14 +241,14 @@ def list_scores(runs: dict[str, Run]) -> pd.DataFrame:
 
 
 def publish(results: Path | str, notebook_seconds: dict[str, float] | None = None) -> Outcome:
-    """Write metrics.json, the prediction files and report.html of a results folder from its records and runs.
+    """Write metrics.json and the prediction files of a results folder from its records and runs.
 
     notebook_seconds: what each notebook took, when they were run just now. Raises RunError when something is missing.
     """
     results = Path(results)
     runs = read_runs(results)
     main = runs["main"]
-    places = {"executed notebooks": results / "notebooks", "figures": results / "figures"}
+    places = {"executed notebooks": results / "notebooks"}
     if len(main.test_predictions):
         for scenario in main.config.trained_scenarios:
             name = result_name(main.config, scenario)
@@ -193,32 +270,9 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
         "comparisons": {name: comparison.to_dict() for name, comparison in compare_runs(runs).items()},
         "seconds": {"training": seconds, "notebooks": notebook_seconds or {}},
     }
-    write_atomic(results / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _write_json(results, SUMMARY, summary)
     places["scores"] = results / SUMMARY
-    executed = _executed(results, NAMES[-1])
-    if executed.is_file():
-        export_html(executed, results / HTML)
-        places["report"] = results / HTML
     return Outcome(main.scores, places)
-
-
-def export_html(notebook: Path, html: Path) -> Path:
-    """The executed notebook as one HTML file without its code: figures embedded, nothing fetched from elsewhere."""
-    import nbformat
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    exporter = HTMLExporter(
-        config=Config({"HTMLExporter": {"exclude_input": True, "exclude_input_prompt": True, "embed_images": True}}),
-        mathjax_url="",
-        require_js_url="",
-        jquery_url="",
-        widget_renderer_url="",
-    )
-    content = nbformat.read(notebook, as_version=4)
-    content.metadata["title"] = "mmlab report"
-    body, _ = exporter.from_notebook_node(content)
-    return write_atomic(html, body)
 
 
 def predict_test(data: Path | str, results: Path | str, out: Path | str, scenario: str) -> tuple[Path, int]:
@@ -256,6 +310,11 @@ def find_siblings(file: Path | str) -> list[Path]:
     if file.name == TEST_RESULT or file.name.endswith("text_and_image.txt"):
         return [other for other in others if not other.name.endswith("text_and_image.txt")]
     return [other for other in others if other.name != file.name]
+
+
+def _write_json(results: Path | str, name: str, content: dict) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(Path(results) / name, text)
 
 
 def _executed(results: Path | str, name: str) -> Path:

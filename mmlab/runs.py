@@ -133,9 +133,13 @@ def train_run(
     from safetensors.torch import save
 
     from mmlab.encoders import find_device
+    from mmlab.finetuning import find_precision
     from mmlab.training import cross_fit
 
-    device = str(find_device()) if config.tunes else "cpu"
+    device = "cpu"
+    if config.tunes:
+        where = find_device()
+        device = ", ".join([str(where), *(f"{m} in {find_precision(m, where, config)}" for m in config.tunes)])
     started = time.perf_counter()
     fitted = cross_fit(config, course, features, on_model, checkpoints, **watch)
     seconds = time.perf_counter() - started
@@ -190,7 +194,7 @@ def keep_predictions(
     there is no complete run yet. key: what decides the predictions besides the course and the code (the folds, the
     run they come from), as plain values.
     """
-    folder = Path(results) / RUNS / f"{name}-{_digest(name, key, course.fingerprint, _code_digest())}"
+    folder = Path(results) / RUNS / f"{name}-{_digest(name, key, course.fingerprint, code_digest())}"
     if is_complete(folder):
         return load_run(folder)
     started = time.perf_counter()
@@ -209,7 +213,7 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     features: the encoded pairs, or just their digest.
     """
     encoders = features if isinstance(features, str) else features.digest
-    digest = _digest(config.to_dict(), course.fingerprint, course.split_hash, encoders, _code_digest())
+    digest = _digest(config.to_dict(), course.fingerprint, course.split_hash, encoders, code_digest())
     control = "" if config.control == "none" else f"-{config.control}"
     fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
     name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
@@ -289,7 +293,7 @@ def provenance(course: Course, features: Features | None, device: str = "cpu") -
         "n_labelled": int(len(course.labels)),
         "n_test": int(len(course.test)),
         "encoders": features.digest if features is not None else None,
-        "code": _code_digest(),
+        "code": code_digest(),
         "commit": _git_commit(),
         "python": platform.python_version(),
         "packages": _package_versions(),
@@ -385,7 +389,7 @@ def _digest(*parts: Any) -> str:
 
 
 @cache
-def _code_digest() -> str:
+def code_digest() -> str:
     here = Path(__file__).parent
     return hashlib.sha256(b"\n".join((here / name).read_bytes() for name in _TRAINING_CODE)).hexdigest()[:12]
 

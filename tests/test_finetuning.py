@@ -371,10 +371,12 @@ def test_the_precision_of_a_cpu_is_measured_once(monkeypatch, tmp_path):
         return 1.0 if dtype == torch.bfloat16 else 2.0
 
     monkeypatch.setattr(finetuning, "_time_step", measured)
-    assert [find_precision("text", torch.device("cpu")) for _ in range(3)] == ["bf16"] * 3
+    auto, cpu = RunConfig(), torch.device("cpu")
+    assert [find_precision("text", cpu, auto) for _ in range(3)] == ["bf16"] * 3
     assert len(asked) == 2
     monkeypatch.setattr(finetuning, "_time_step", lambda m, d, repeats=3: 1.0 if d == torch.float32 else 2.0)
-    assert find_precision("image", torch.device("cpu")) == "fp32"
+    assert find_precision("image", cpu, auto) == "fp32"
+    assert find_precision("text", cpu, auto.replace(precision="fp32")) == "fp32"
 
 
 def test_bf16_changes_the_arithmetic_and_little_else(config, pairs):
