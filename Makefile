@@ -19,10 +19,10 @@ NMS := torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help report test lab lock clean
+.PHONY: help report test lab lock demo-report clean
 
 help: ## this list (what `make` alone prints)
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 	@echo 'DATA, RESULTS and PYTHON can be set: make report DATA=../course RESULTS=results/course'
 
 report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write everything under RESULTS (results/run)
@@ -42,6 +42,13 @@ lab: $(STAMP) ## JupyterLab on the notebooks
 lock: $(STAMP) ## resolve requirements.lock anew after a change in pyproject.toml
 	.venv/bin/uv pip compile pyproject.toml --all-extras --python-version 3.11 --output-file requirements.lock \
 	  --universal --no-emit-index-url --no-header --no-annotate --quiet $(LOCK_OPTIONS)
+
+# What is committed under results/demo: the report of the demo and a few figures, without the names of this machine's folders.
+demo-report: $(STAMP) ## write results/demo, the committed report of the demo, anew
+	rm -rf results/demo
+	.venv/bin/mmlab run --data data/demo --results results/demo
+	cd results/demo && mkdir kept && cp report.html kept && cp figures/report_scores.png figures/report_differences.png kept
+	cd results/demo && find . -mindepth 1 -maxdepth 1 ! -name kept -exec rm -rf {} + && mv kept/* . && rmdir kept
 
 clean: ## remove the environment and the caches in this folder; results stay
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
@@ -79,7 +86,7 @@ $(STAMP): requirements.lock pyproject.toml
 	fi; \
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
 	echo "Compiling, and trying torch with torchvision ..."; \
-	.venv/bin/python -c 'import IPython.display, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbconvert, pandas, papermill, rich.table, scipy.stats, sklearn.feature_extraction.text, sklearn.linear_model, sklearn.model_selection, typer' & \
+	.venv/bin/python -c 'import IPython.display, ipykernel.kernelapp, ipywidgets, jinja2, latex2mathml.converter, matplotlib.pyplot, pandas, papermill, rich.table, scipy.stats, sklearn.feature_extraction.text, sklearn.linear_model, sklearn.model_selection, typer' & \
 	compiling=$$!; \
 	if ! .venv/bin/python -c 'import torch, torchvision; $(NMS); import timm, timm.data, transformers.models.bert.modeling_bert; from transformers import AutoModel, AutoTokenizer'; then \
 	  echo "The imports above failed. If it says torchvision::nms, torch and torchvision come from different indexes:" >&2; \

@@ -62,6 +62,7 @@ class Code:
 class Figure:
     path: Path  # a PNG; an SVG of the same name may lie beside it
     caption: str
+    width: float = 6.7  # inches on an A4 page
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Document:
         caption = f"<b>{self.words[kind]} {counts[kind]}.</b> {_escape(block.caption)}"
         if isinstance(block, Figure):
             data = base64.b64encode(block.path.read_bytes()).decode()
-            picture = f'<img src="data:image/png;base64,{data}" alt="{_escape(block.caption)}">'
+            look = f'alt="{_escape(block.caption)}" style="width: {block.width}in"'
+            picture = f'<img src="data:image/png;base64,{data}" {look}>'
             return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
         return f'<div class="table"><table><caption>{caption}</caption>{_rows_to_html(block.frame)}</table></div>'
 
@@ -148,7 +150,9 @@ class Document:
             elif isinstance(block, Figure):
                 name = f"figure{number}.png"
                 shutil.copyfile(block.path, folder / name)
-                parts.append(f'#figure(image("{name}", width: 100%), caption: [{_typst(block.caption)}])')
+                parts.append(
+                    f'#figure(image("{name}", width: {min(block.width, 6.6)}in), caption: [{_typst(block.caption)}])'
+                )
             elif isinstance(block, Table):
                 cells = [*map(str, block.frame.columns), *(str(v) for row in block.frame.to_numpy() for v in row)]
                 inside = ", ".join(f"[{_typst(cell)}]" for cell in cells)

@@ -49,6 +49,7 @@ NEEDS = {
 }
 TEST_RESULT, SUMMARY, HTML, PDF = "test_result.txt", "metrics.json", "report.html", "report.pdf"
 SETTINGS = "report.yml"
+REPORT = "report"  # tags the cell of 07 that writes the report, which `run_workbook` does itself meanwhile
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ def run_workbook(
     needs = NEEDS if only is None else {only: ()}
     jobs = [
         Job(
-            NOTEBOOKS / f"{name}.ipynb", _executed(results, name), own[name], after=tuple(map(order.index, needs[name]))
+            NOTEBOOKS / f"{name}.ipynb",
+            _executed(results, name),
+            own[name],
+            after=tuple(map(order.index, needs[name])),
+            skip=REPORT if only is None else "",
         )
         for name in order
     ]

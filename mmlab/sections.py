@@ -37,8 +37,8 @@ PARTS: dict[str, tuple[dict[str, str], str]] = {
     "image_only": ({"image_only": "image alone"}, "03_image_only"),
     "tfidf": ({TFIDF: "TF-IDF"}, "02_text_only"),
     "majority": ({MAJORITY: "majority"}, "02_text_only"),
-    "without_image": ({JOINT: "joint, image taken away"}, "06_ablation"),
-    "without_text": ({JOINT: "joint, text taken away"}, "06_ablation"),
+    "without_image": ({"joint_without_image": "joint, image taken away"}, "06_ablation"),
+    "without_text": ({"joint_without_text": "joint, text taken away"}, "06_ablation"),
     "shuffle_images": ({JOINT: "joint, images shuffled"}, "06_ablation"),
     "shuffle_texts": ({JOINT: "joint, texts shuffled"}, "06_ablation"),
     "shuffle_labels": ({JOINT: "joint, labels shuffled"}, "06_ablation"),
@@ -51,7 +51,7 @@ COMPARED = (
 )  # fmt: skip
 ABLATED = (
     ("joint", "joint, image taken away"), ("joint", "joint, text taken away"), ("text head", "joint, images shuffled"),
-    ("image head", "joint, texts shuffled"), ("majority", "joint, labels shuffled"),
+    ("image head", "joint, texts shuffled"),
 )  # fmt: skip
 
 # Accuracies that others have reported on MVSA-Single, in per cent, each on one random tenth of its 4,511 pairs. Their
@@ -354,16 +354,19 @@ class Writer:
             {"mmlab-main-run": main.id if main else "", "mmlab-report-code": report_digest()},
         )
 
-    def figure(self, name: str, axes, caption: str, width: float = FULL) -> Figure:
-        """Save the figure at its width on an A4 page, as PNG and SVG."""
+    def figure(
+        self, name: str, axes, caption: str, width: float = FULL, height: float | None = None, fit: bool = True
+    ) -> Figure:
+        """Save the figure as PNG and SVG, laid out for its width on an A4 page; fit=False: only shown at that width."""
         import matplotlib.pyplot as plt
 
         figure = np.ravel(axes)[0].figure
         across, down = figure.get_size_inches()
-        figure.set_size_inches(width, down * width / across * 1.05)
+        if fit:
+            figure.set_size_inches(width, height or down * width / across * 1.05)
         paths = plots.save_figure(figure, self.figures, f"report_{name}")
         plt.close(figure)
-        return Figure(paths[0], caption)
+        return Figure(paths[0], caption, width)
 
     def aim(self) -> list[Block]:
         return [Paragraph(text) for text in (self.settings.aim or self.say("aim.text")).split("\n\n")]
@@ -395,7 +398,7 @@ class Writer:
                 "predicted": pd.DataFrame({"label": np.asarray(LABELS)[answers]}),
             }
             caption = self.say("data.balance", n=len(main.predictions), n_test=len(answers))
-            blocks.append(self.figure("balance", plots.plot_balance(frames), caption, HALF))
+            blocks.append(self.figure("balance", plots.plot_balance(frames), caption, height=3.0))
         return blocks
 
     def method(self) -> list[Block]:
@@ -552,7 +555,7 @@ class Writer:
         shown = wrong[["guid", "predicted"]].merge(self.evidence.course.labelled, on="guid")
         if len(shown):
             axes = plots.plot_gallery(shown, n=len(shown), predicted="predicted")
-            blocks.append(self.figure("wrong", axes, self.say("errors.gallery")))
+            blocks.append(self.figure("wrong", axes, self.say("errors.gallery"), fit=False))
         return blocks
 
     def _differing(self) -> dict[str, float]:
@@ -682,10 +685,10 @@ class Writer:
         if not runs:
             return []
         first = runs.get("main") or next(iter(runs.values()))
-        text = self.say(
-            "provenance.text", data=first.provenance["data_fingerprint"][:16],
-            split=first.provenance["split_hash"][:16], seed=first.config.seed if first.config else "—", commit=first.provenance["commit"] or "—",
-        )  # fmt: skip
+        origin = {key: first.provenance[key] or "—" for key in ("data_fingerprint", "split_hash", "commit")}
+        data, split, commit = (value[:16] for value in origin.values())
+        seed = first.config.seed if first.config else "—"
+        text = self.say("provenance.text", data=data, split=split, seed=seed, commit=commit)
         entries = []
         for part, run in runs.items():
             entries.append((", ".join(PARTS[part][0].values()), run, self.evidence.command_of(part)))
@@ -695,9 +698,9 @@ class Writer:
             {
                 "rows": name,
                 "run": run.id,
-                "seeds": f"{run.config.seed}, {run.config.seeds} a fold" if run.config else "—",
+                "seed": str(run.config.seed) if run.config else "—",
+                "models a fold": str(run.config.seeds) if run.config else "—",
                 "commit": run.provenance["commit"] or "—",
-                "split": run.provenance["split_hash"][:10],
             }
             for name, run, _ in entries
         ]
@@ -743,7 +746,8 @@ def report_digest() -> str:
 def _name_cell(run: Run, among: list[Run]) -> str:
     """The knobs in which the cells differ, and always lr and dropout."""
     usual = [one.config.to_dict() for one in among]
-    names = [name for name in usual[0] if name in ("lr", "dropout") or len({str(u[name]) for u in usual}) > 1]
+    others = [name for name in usual[0] if name not in ("lr", "dropout") and len({str(u[name]) for u in usual}) > 1]
+    names = ["lr", "dropout", *others]
     values = {name: getattr(run.config, name) for name in names}
     return ", ".join(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()

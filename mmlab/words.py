@@ -127,8 +127,8 @@ WORDS = {
         "移除或破坏某种信息后的联合模型。移除：同一已训练模型缺少一种模态。打乱：破坏数据中的一种关系后重新训练。",
     ),
     "ablation.differences": (
-        "What was lost, paired, in percentage points. The last three ask whether the rest is what it should be.",
-        "配对差异（百分点）。最后三行检验剩余部分是否符合预期。",
+        "What was lost, paired, in percentage points. The last two ask whether what is left is what one side alone gives.",
+        "配对差异（百分点）。最后两行检验剩余部分是否等于单一模态所能给出的结果。",
     ),
     "errors.recall": (
         "Share of each label's pairs that is found (recall), with 95 % intervals.",
@@ -143,9 +143,9 @@ WORDS = {
         "展示样例需要原始课程数据：mmlab report --results {results} --data DIR",
     ),
     "prediction.ok": (
-        "test_result.txt answers {n} pairs and passes `mmlab verify`. It differs from the text-only answers in {text} of "
+        "test_result.txt answers {n} pairs and passes mmlab verify. It differs from the text-only answers in {text} of "
         "the rows and from the image-only answers in {image}.",
-        "test_result.txt 回答了 {n} 个样本，并通过 `mmlab verify`。与仅文本的答案有 {text} 不同，与仅图像的答案有 {image} 不同。",
+        "test_result.txt 回答了 {n} 个样本，并通过 mmlab verify。与仅文本的答案有 {text} 不同，与仅图像的答案有 {image} 不同。",
     ),
     "prediction.unjudged": (
         "test_result.txt answers {n} pairs. It differs from the text-only answers in {text} of the rows and from the "
@@ -153,8 +153,8 @@ WORDS = {
         "test_result.txt 回答了 {n} 个样本。与仅文本的答案有 {text} 不同，与仅图像的答案有 {image} 不同。课程数据不在，未作核对。",
     ),
     "prediction.bad": (
-        "`mmlab verify` refuses test_result.txt: {problem}",
-        "`mmlab verify` 拒绝 test_result.txt：{problem}",
+        "mmlab verify refuses test_result.txt: {problem}",
+        "mmlab verify 拒绝 test_result.txt：{problem}",
     ),
     "prediction.none": ("There is no pair to predict.", "没有待预测的样本。"),
     "prediction.shares": ("Shares of the labels.", "各标签的占比。"),
@@ -185,10 +185,10 @@ WORDS = {
         "MVSA-Single 上已发表的准确率（按 {n} 个测试样本计算 Wilson 95 % 区间）与本实验结果。",
     ),
     "others.why": (
-        "The numbers do not rank: each of the published ones is of a single random split of which the test pairs are not "
-        "known, twins of test pairs stood in training, the best of several runs was taken, and their intervals overlap. "
-        "Ours is of {n} pairs out of fold with twins kept apart.",
-        "这些数字不能直接排名：已发表结果各来自一次未公开的随机划分，测试样本的孪生样本出现在训练集中，且取多次运行的最好结果，区间互相重叠。"
+        "The numbers do not rank: each of the published ones is of one random split whose test pairs are not known, "
+        "nothing says that twins were kept apart, and their intervals overlap. Ours is of {n} pairs out of fold with twins "
+        "kept apart.",
+        "这些数字不能直接排名：已发表结果各来自一次测试样本未公开的随机划分，未说明是否隔离孪生样本，且区间互相重叠。"
         "本实验为 {n} 个样本的交叉拟合结果，孪生样本不跨折。",
     ),
     "others.demo": (
@@ -221,7 +221,7 @@ WORDS = {
     ),
     "provenance.caption": ("Rows, run folders and commands.", "各行、运行目录与命令。"),
     "stale": (
-        "Made by an older version of the code than this report: {parts}. `mmlab run` makes them anew.",
-        "以下运行由较旧的代码产生：{parts}。`mmlab run` 可重新生成。",
+        "Made by an older version of the code than this report: {parts}. mmlab run makes them anew.",
+        "以下运行由较旧的代码产生：{parts}。mmlab run 可重新生成。",
     ),
 }

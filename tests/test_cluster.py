@@ -51,7 +51,7 @@ def slurm(tmp_path_factory):
     host, (controller, daemon), user = socket.gethostname(), free_ports(2), getpass.getuser()
     (folder / "slurm.conf").write_text(
         f"ClusterName=lab\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={controller}\nSlurmdPort={daemon}\n"
-        f"AuthType=auth/munge\nAuthInfo=socket={socket_file}\nCredType=cred/munge\nSlurmUser={user}\nSlurmdUser=root\n"
+        f"AuthType=auth/munge\nAuthInfo=socket={socket_file},cred_expire=5\nCredType=cred/munge\nSlurmUser={user}\nSlurmdUser=root\n"
         f"StateSaveLocation={folder / 'state'}\nSlurmdSpoolDir={folder / 'spool'}\nMailProg=/bin/true\n"
         f"SlurmctldPidFile={folder / 'controller.pid'}\nSlurmdPidFile={folder / 'daemon.pid'}\nReturnToService=2\n"
         f"SlurmctldLogFile={folder / 'controller.log'}\nSlurmdLogFile={folder / 'daemon.log'}\n"
@@ -105,7 +105,7 @@ OPTIONS = {"timeout_min": 10, "cpus_per_task": 1, "mem_gb": 1}
 
 
 def list_jobs(*options: str) -> str:
-    return subprocess.run(["squeue", "-h", "-o", "%A", *options], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["squeue", "-h", "-o", "%i", *options], capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(autouse=True)
@@ -141,8 +141,10 @@ def test_a_cell_that_fails_there_is_told_here(slurm, tmp_path, demo_folder):
     assert outcome.status == "failed" and "04_fusion.ipynb" in outcome.error
 
 
-def test_a_job_that_is_killed_is_told_and_done_by_the_next_call(slurm, tmp_path, demo_folder):
-    grid = Grid(demo_folder, tmp_path, {"lr": [0.001]}, {"folds": 5, "seeds": 3})  # long enough to be caught at it
+@pytest.fixture
+def running(tmp_path, demo_folder):
+    """A grid of one cell, long enough to be caught at it; the command that trains it; its job on the cluster."""
+    grid = Grid(demo_folder, tmp_path, {"lr": [0.001]}, {"folds": 5, "seeds": 3})
     command = [sys.executable, "-c", (
         "from mmlab.grid import Grid\n"
         f"grid = Grid({str(demo_folder)!r}, {str(tmp_path)!r}, {grid.values!r}, {grid.base!r})\n"
@@ -150,14 +152,32 @@ def test_a_job_that_is_killed_is_told_and_done_by_the_next_call(slurm, tmp_path,
     )]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     waited = time.monotonic() + 60
-    while not (running := list_jobs("-t", "R")):
+    while not (jobs := list_jobs("-t", "R")):
         assert time.monotonic() < waited, "the job never ran"
         time.sleep(0.5)
-    time.sleep(2)
-    subprocess.run(["scancel", running.split()[0]], check=True)
+    time.sleep(4)  # submitit has begun to listen to signals
+    yield grid, process, jobs.split()[0]
+    process.kill()
+
+
+def test_a_job_that_is_killed_is_told_and_done_by_the_next_call(slurm, running):
+    grid, process, job = running
+    subprocess.run(["scancel", job], check=True)
     assert process.communicate(timeout=120)[0].strip().endswith("failed")
     (outcome,) = grid.run(1, "slurm", **OPTIONS)
     assert outcome.status == "complete" and outcome.new
+
+
+@pytest.mark.parametrize("how", [["scancel", "--signal=USR2"], ["scontrol", "requeue"]], ids=["preempted", "requeued"])
+def test_a_job_that_is_queued_again_is_waited_for(slurm, running, how):
+    """What a cluster does to a job that is out of time or has to make room, and what its operators do."""
+    grid, process, job = running
+    subprocess.run([*how, job], check=True)
+    assert process.communicate(timeout=180)[0].strip().endswith("complete")
+    (outcome,) = grid.outcomes()
+    assert outcome.status == "complete" and len(list((grid.folder / "runs").glob("[!.]*"))) == 1
+    log = "".join(path.read_text() for path in (grid.folder / "slurm").glob(f"{job}_*log.*"))
+    assert log.count("Starting with") == 2 or log.count("JobEnvironment") >= 2, log
 
 
 def test_stopping_the_command_takes_the_jobs_along(slurm, tmp_path, demo_folder):

@@ -1,0 +1,127 @@
+"""What an epoch of fine-tuning costs: the coursework's pair of encoders beside the lab's own, in one run.
+
+    python benchmarks/finetune.py                    # the demo, a few steps of each; some minutes on two cores
+    python benchmarks/finetune.py --data ../course --steps 5
+    python benchmarks/finetune.py --batch 32         # on a GPU: more pairs a step, bf16 against fp32, memory
+
+The coursework's pair is RoBERTa-base and ConvNeXt-base at 384 pixels, batches of 4, all layers trained. Its weights are
+random here: a step of them costs what a step of pretrained ones costs. Seconds an epoch are extrapolated from the steps
+that were taken, and said to be.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+import transformers
+
+from mmlab.config import ALL, RunConfig
+from mmlab.course import Course, read_course
+from mmlab.encoders import find_device, find_image_encoder, find_text_encoder
+from mmlab.features import Features, encode_course
+from mmlab.finetuning import Pictures, Tokens, bucketed_batches, prepare_pairs, read_batches
+from mmlab.training import AdamW, build_model, drop_modalities, total_loss
+
+DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
+
+
+def make_big_encoders(folder: Path) -> tuple[str, str]:
+    """RoBERTa-base and ConvNeXt-base with random weights, in their libraries' formats."""
+    torch.manual_seed(0)
+    text, image = folder / "roberta-base", folder / "convnext-base"
+    tokenizer, _ = find_text_encoder("minilm").load()  # which words become which ids does not change the cost
+    transformers.RobertaModel(transformers.RobertaConfig(max_position_embeddings=514)).save_pretrained(text)
+    tokenizer.save_pretrained(text)
+    timm.models.save_for_hf(timm.create_model("convnext_base"), image)
+    return str(text), str(image)
+
+
+def read_raw(course: Course, config: RunConfig) -> Features:
+    """Token ids and pictures of a course without encoding it first, which the big pair would take an hour for."""
+    pairs = course.pairs
+    encoder = find_text_encoder(config.text_encoder)
+    ids = encoder.tokenise(list(pairs["text"]))
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
+    text = Tokens(np.concatenate(ids).astype(np.int32).reshape(-1, 1), starts, 1)
+    settings, model = find_image_encoder(config.image_encoder).load(config.image_side)
+    image = Pictures(pairs["image"].astype(str).to_numpy(str), settings)
+    widths = 2 * encoder.load()[1].config.hidden_size, model.num_features
+    frozen = encode_course(course, progress=False)
+    sides = {"text": _Width(widths[0]), "image": _Width(widths[1])}
+    return Features(list(pairs["guid"]), text, image, "raw", frozen=Features(frozen.guids, **sides, digest="raw"))
+
+
+class _Width:
+    """Stands where only the width of a side's vectors is asked for."""
+
+    def __init__(self, width: int):
+        self.width = width
+
+
+def measure(config: RunConfig, pairs: Features, rows: np.ndarray, steps: int) -> tuple[float, float]:
+    """Seconds a step, after one that is not counted, and the most GPU memory used, in GiB."""
+    device = find_device()
+    torch.manual_seed(0)
+    model = build_model(config, pairs).to(device).train()
+    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=config.lr, fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    batches = bucketed_batches(rows, pairs.text.lengths, config.batch_size)[: steps + 1]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    taken, started = [], time.perf_counter()
+    for chosen, batch in zip(batches, read_batches(pairs, batches, draw=0), strict=True):
+        logits = model(drop_modalities(batch, config.modality_dropout).to(device))
+        targets = torch.zeros(len(chosen), dtype=torch.long, device=device)
+        scaler.scale(total_loss(logits, targets, None, config.label_smoothing)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+        started = time.perf_counter()
+    memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
+    return float(np.mean(taken[1:])), memory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DEMO)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=4, help="pairs a step of the big pair")
+    options = parser.parse_args()
+    course = read_course(options.data)
+    rows = np.arange(len(course.labels))
+    device = find_device()
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
+    print(f"{name}; {len(rows)} pairs an epoch; seconds an epoch are extrapolated from {options.steps} steps")
+    print(f"{'pair':<44} {'batch':>5} {'arithmetic':>10} {'s/step':>8} {'pairs/s':>8} {'s/epoch':>9} {'GiB':>6}")
+
+    def tell(label: str, config: RunConfig, pairs: Features) -> float:
+        seconds, memory = measure(config, pairs, rows, options.steps)
+        epoch = seconds * len(rows) / config.batch_size
+        said = f"{label:<44} {config.batch_size:>5} {config.precision:>10} {seconds:>8.2f}"
+        print(f"{said} {config.batch_size / seconds:>8.1f} {epoch:>9.0f} {memory:>6.1f}", flush=True)
+        return epoch
+
+    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
+        text, image = make_big_encoders(Path(folder))
+        knobs = {"text_encoder": text, "image_encoder": image, "batch_size": options.batch, "text_layers": ALL}
+        big = RunConfig.from_params({**knobs, "image_layers": ALL, "image_side": 384}, "gpu")
+        pairs = read_raw(course, big)
+        label = "RoBERTa-base + ConvNeXt-base, 384 px, all"
+        theirs = [tell(label, big.replace(precision=p), pairs) for p in ("fp32", "bf16")]
+    tuned = RunConfig.from_params({}, "tuned")
+    pairs = prepare_pairs(course, tuned, progress=False)
+    label = "MiniLM trained, EfficientNet-Lite0 cached"
+    ours = [tell(label, tuned.replace(precision=p), pairs) for p in ("fp32", "bf16")]
+    print(f"an epoch of the first pair takes {min(theirs) / min(ours):.0f} times as long as one of the second")
+
+
+if __name__ == "__main__":
+    main()
