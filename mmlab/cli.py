@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmlab.config import FUSIONS, GRID_PRESETS, PRESETS, SCENARIOS, suggest
+from mmlab.config import FUSIONS, GRID_PRESETS, PRESETS, SCENARIOS, RunConfig, suggest
 from mmlab.errors import MmlabError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 
 Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.")]
+USUAL = RunConfig()
+
 Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.")]
 
 
@@ -93,12 +95,12 @@ def check(
 def run(
     data: Data,
     results: Results,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of the main run.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Dropout of the main run.")] = None,
-    fusion: Annotated[str | None, typer.Option(help=f"One of {', '.join(FUSIONS)}.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Cross-fitting folds.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Models averaged in each fold.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split, the folds and the training.")] = None,
+    lr: Annotated[float | None, typer.Option(help=f"Learning rate of the main run ({USUAL.lr:g}).")] = None,
+    dropout: Annotated[float | None, typer.Option(help=f"Dropout of the main run ({USUAL.dropout:g}).")] = None,
+    fusion: Annotated[str | None, typer.Option(help=f"One of {', '.join(FUSIONS)} ({USUAL.fusion}).")] = None,
+    folds: Annotated[int | None, typer.Option(help=f"Cross-fitting folds ({USUAL.folds}).")] = None,
+    seeds: Annotated[int | None, typer.Option(help=f"Models averaged in each fold ({USUAL.seeds}).")] = None,
+    seed: Annotated[int | None, typer.Option(help=f"Of the split, the folds and the training ({USUAL.seed}).")] = None,
     only: Annotated[str | None, typer.Option(help="One notebook alone, such as 02_text_only.")] = None,
 ) -> None:
     """Run the seven notebooks on a course folder and write scores, figures, report and prediction files.
@@ -157,6 +159,7 @@ def grid(
     if not values:
         raise ConfigError("Nothing to try: give --set lr=1e-2,1e-3 or --preset coursework.")
     cells = Grid(data, results, values, {"folds": folds, "seeds": 1}, seeds)
+    cells.check_call(jobs, on)
     progress = _GridProgress(len(cells.cells), cells.names)
     print(f"mmlab: {len(cells.cells)} cell{'s'[: len(cells.cells) > 1]} on {data}, {jobs} at a time")
     cluster = {"slurm_partition": partition} if partition else {}
@@ -189,7 +192,6 @@ def train(
 
     mmlab train --set text_layers=3 --save my_encoders --data ../course --results results/course
     """
-    from mmlab.config import RunConfig
     from mmlab.course import read_course
     from mmlab.errors import ConfigError
     from mmlab.evaluation import compare_frames
@@ -284,14 +286,14 @@ def verify(
     Example: mmlab verify results/run/test_result.txt --data data/demo
     """
     from mmlab.course import read_course, verify_predictions
-    from mmlab.report import find_siblings
+    from mmlab.runs import find_siblings
 
     verdict = verify_predictions(file, read_course(data), find_siblings(file))
     for problem in verdict.problems:
         print(f"FAIL  {problem}")
     for warning in verdict.warnings:
         print(f"NOTE  {warning}")
-    if len(verdict.shares):
+    if verdict.ok:
         table = Table("label", "share in train", "share in file")
         for row in verdict.shares.itertuples(index=False):
             table.add_row(row.label, f"{row.train_share:.1%}", f"{row.file_share:.1%}")

@@ -155,10 +155,7 @@ class Grid:
         called once a cell, first for those that were complete. `<results>/grid/grid.csv` is kept up to date. A failed
         cell stops no other. A second grid on the same folder waits for the first.
         """
-        if on not in ("local", "slurm"):
-            raise ConfigError(f"on={on!r} is unknown.{suggest(on, ['local', 'slurm'])}")
-        if jobs < 1:
-            raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
+        self.check_call(jobs, on)
         open_results(self.folder, self.data)
         folders = self.run_folders
         with one_at_a_time(self.folder / ".lock", f"Another grid is running in {self.folder}; waiting for it ..."):
@@ -189,6 +186,14 @@ class Grid:
             knobs = {name: outcome.cell[name] for name in self.values}
             found.setdefault(str(knobs), (knobs, []))[1].append(outcome.run)
         return [Setting(knobs, runs) for knobs, runs in found.values() if all(runs)]
+
+    @staticmethod
+    def check_call(jobs: int, on: str) -> None:
+        """Raise ConfigError for arguments that `run` would refuse."""
+        if on not in ("local", "slurm"):
+            raise ConfigError(f"on={on!r} is unknown.{suggest(on, ['local', 'slurm'])}")
+        if jobs < 1:
+            raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
 
     def table(self) -> pd.DataFrame:
         """One row a cell as it stands on disk now; see `outcomes_table`."""

@@ -39,6 +39,18 @@ TAG = "parameters"
 READING = "reading"  # the tag of a cell that only tells the reader something: a grid leaves it unexecuted
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
+# The workbook, in order. Each notebook leaves a record under its name; `mmlab run` leaves one of its arguments.
+NAMES = (
+    "01_data_exploration",
+    "02_text_only",
+    "03_image_only",
+    "04_fusion",
+    "05_hyperparameter_grid",
+    "06_ablation",
+    "07_report",
+)
+WORKBOOK = "workbook"
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -111,6 +123,20 @@ def finish_notebook(results: Path | str, name: str, record: dict[str, Any]) -> N
     write_atomic(Path(results) / "records" / f"{name}.json", text)
     if receipt := os.environ.get(RECEIPT):
         write_atomic(receipt, text)
+
+
+def read_record(results: Path | str, name: str) -> dict[str, Any]:
+    """What a notebook left for the report. Raises RunError when it has not been run on this results folder."""
+    path = Path(results) / "records" / f"{name}.json"
+    if not Path(results).is_dir():
+        what = "is a file" if Path(results).exists() else "does not exist"
+        raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: run notebook {name} on this results folder first.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}): run notebook {name} again.") from error
 
 
 def run_notebook(

@@ -21,21 +21,11 @@ from mmlab.course import read_course, split_folds, write_predictions
 from mmlab.document import write_pdf
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.notebooks import Job, run_notebooks, share_parameters
-from mmlab.runs import METRICS, RUNS, Run, load_run, open_results, predict_course, result_name
+from mmlab.notebooks import NAMES, WORKBOOK, Job, read_record, run_notebooks, share_parameters
+from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, load_run, open_results, predict_course, result_name
 from mmlab.sections import Evidence, Settings, Writer, check_language
 
-WORKBOOK = "workbook"  # the record of what `run_workbook` was called with
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-NAMES = (
-    "01_data_exploration",
-    "02_text_only",
-    "03_image_only",
-    "04_fusion",
-    "05_hyperparameter_grid",
-    "06_ablation",
-    "07_report",
-)
 # What each notebook needs to be there, besides features, which the first to ask for them encodes. In the order in which
 # they are begun, two at a time, since the heads train on one thread each: the longest first.
 NEEDS = {
@@ -47,7 +37,7 @@ NEEDS = {
     "05_hyperparameter_grid": ("04_fusion",),
     "07_report": NAMES[:-1],
 }
-TEST_RESULT, SUMMARY, HTML, PDF = "test_result.txt", "metrics.json", "report.html", "report.pdf"
+SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
 SETTINGS = "report.yml"
 REPORT = "report"  # tags the cell of 07 that writes the report, which `run_workbook` does itself meanwhile
 
@@ -185,20 +175,6 @@ def _state(results: Path) -> frozenset:
     return frozenset((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 
-def read_record(results: Path | str, name: str) -> dict[str, Any]:
-    """What a notebook left for the report. Raises RunError when it has not been run on this results folder."""
-    path = Path(results) / "records" / f"{name}.json"
-    if not Path(results).is_dir():
-        what = "is a file" if Path(results).exists() else "does not exist"
-        raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: run notebook {name} on this results folder first.") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}): run notebook {name} again.") from error
-
-
 def read_runs(results: Path | str) -> dict[str, Run]:
     """The runs of all notebooks by their part in the report (`main`, `text_only`, `tfidf`, ...).
 
@@ -303,18 +279,6 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
     best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
     guids = list(course.test["guid"])
     return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)
-
-
-def find_siblings(file: Path | str) -> list[Path]:
-    """The other scenarios' prediction files beside a prediction file, for `verify_predictions`.
-
-    test_result.txt is the joint scenario's file under the name to hand in, so its own source is left out.
-    """
-    file = Path(file)
-    others = sorted(file.parent.glob("test_result_*_*_*.txt"))
-    if file.name == TEST_RESULT or file.name.endswith("text_and_image.txt"):
-        return [other for other in others if not other.name.endswith("text_and_image.txt")]
-    return [other for other in others if other.name != file.name]
 
 
 def _write_json(results: Path | str, name: str, content: dict) -> None:

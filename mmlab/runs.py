@@ -37,6 +37,7 @@ from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
 
 RUNS, CHECKPOINTS = "runs", "checkpoints"
+TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under the name to hand in
 CONFIG, METRICS = "config.json", "metrics.json"
 PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
 HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
@@ -263,6 +264,18 @@ def list_runs(results: Path | str) -> list[Run]:
 def result_name(config: RunConfig, scenario: str) -> str:
     """The name of a prediction file: `test_result_<lr>_<dropout>_<scenario>.txt`."""
     return f"test_result_{config.lr:g}_{config.dropout:g}_{scenario}.txt"
+
+
+def find_siblings(file: Path | str) -> list[Path]:
+    """The other scenarios' prediction files beside a prediction file, for `verify_predictions`.
+
+    test_result.txt is the joint scenario's file under the name to hand in, so its own source is left out.
+    """
+    file = Path(file)
+    others = sorted(file.parent.glob("test_result_*_*_*.txt"))
+    if file.name == TEST_RESULT or file.name.endswith("text_and_image.txt"):
+        return [other for other in others if not other.name.endswith("text_and_image.txt")]
+    return [other for other in others if other.name != file.name]
 
 
 def write_test_results(folder: Path | str, config: RunConfig, test_predictions: pd.DataFrame) -> list[Path]:

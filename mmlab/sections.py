@@ -23,7 +23,8 @@ from mmlab.course import Course, read_course, verify_predictions
 from mmlab.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
-from mmlab.runs import RUNS, Run, code_digest, is_complete, load_run
+from mmlab.notebooks import NAMES, WORKBOOK, read_record
+from mmlab.runs import RUNS, TEST_RESULT, Run, code_digest, find_siblings, is_complete, load_run
 from mmlab.words import LANGUAGES, WORDS
 
 JOINT = "text_and_image"
@@ -138,8 +139,6 @@ class Evidence:
     @classmethod
     def gather(cls, results: Path | str, data: Path | None = None) -> "Evidence":
         """Read all records and runs of a results folder. Never raises for what is missing or damaged in it."""
-        from mmlab.report import NAMES, read_record
-
         found = cls(Path(results), data)
         for name in NAMES[:-1]:
             try:
@@ -181,10 +180,8 @@ class Evidence:
     @cached_property
     def given(self) -> dict[str, Any]:
         """What `mmlab run` was called with: data and knobs."""
-        from mmlab.report import read_record
-
         try:
-            return read_record(self.results, "workbook")
+            return read_record(self.results, WORKBOOK)
         except MmlabError:
             return {}
 
@@ -247,10 +244,8 @@ class Evidence:
                 continue
             try:
                 run = load_run(path)
-                usual = main is None or all(
-                    run.provenance.get(key) == main.provenance.get(key) for key in ("data_fingerprint",)
-                )
-                if usual and len(run.history if run.config else run.predictions):
+                same = main is None or run.provenance["data_fingerprint"] == main.provenance["data_fingerprint"]
+                if same and len(run.history if run.config else run.predictions):
                     yield run
             except MmlabError as error:
                 self.gaps.append(str(error))
@@ -564,8 +559,6 @@ class Writer:
         return {s: float((best[s] != best[JOINT]).mean()) for s in SCENARIOS}
 
     def prediction(self) -> list[Block]:
-        from mmlab.report import TEST_RESULT, find_siblings
-
         main = self.evidence.runs.get("main")
         if main is None or not len(main.test_predictions):
             return [] if main is None else [Paragraph(self.say("prediction.none"))]

@@ -389,7 +389,10 @@ def test_a_hub_name_without_a_network_gives_one_line_that_says_what_to_do(find, 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # HF_HUB_OFFLINE=1 is read at its import
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     message = refusal(lambda: find(name).encode(["a"]))
-    assert repr(name) in message and "minilm and efficientnet_lite0" in message
+    assert repr(name) in message and "minilm and efficientnet_lite0 are here and work now" in message
+    for words in ("hf download", "--local-dir", "config.json, model.safetensors", "HF_HOME", "HF_HUB_OFFLINE=1"):
+        assert words in message
+    assert ("tokenizer.json" in message) == (find is find_text_encoder)
 
 
 # --------------------------------------------------------------------------------- cheap to find and to name

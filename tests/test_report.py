@@ -11,6 +11,7 @@ from mmlab import report
 from mmlab.course import read_course, verify_predictions
 from mmlab.errors import CourseError, RunError
 from mmlab.notebooks import run_notebook
+from mmlab.runs import find_siblings
 
 # Two folds and one seed: the same path as the real thing in a fraction of the time.
 SMALL = {"folds": 2, "seeds": 1}
@@ -50,7 +51,7 @@ def test_the_prediction_files_are_sound_and_differ(finished, demo_folder):
     files = sorted(results.glob("test_result_*.txt"))
     assert len(files) == 3
     assert len({file.read_text() for file in files}) == 3
-    verdict = verify_predictions(results / "test_result.txt", course, report.find_siblings(results / "test_result.txt"))
+    verdict = verify_predictions(results / "test_result.txt", course, find_siblings(results / "test_result.txt"))
     assert verdict.ok, verdict.problems
     header, *rows = (results / "test_result.txt").read_text().splitlines()
     assert header == "guid,tag"
