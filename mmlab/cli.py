@@ -195,7 +195,7 @@ def train(
     from mmlab.course import read_course
     from mmlab.errors import ConfigError
     from mmlab.evaluation import compare_frames
-    from mmlab.export import export_encoders
+    from mmlab.export import check_new, export_encoders
     from mmlab.finetuning import prepare_pairs
     from mmlab.grid import read_values
     from mmlab.runs import open_results, train_run
@@ -208,6 +208,10 @@ def train(
     config = RunConfig.from_params({name: one for name, (one,) in values.items()}, preset)
     course = read_course(data, seed=config.seed)
     open_results(results, data)
+    if save is not None:
+        check_new(save)
+        if not config.tunes:
+            raise ConfigError("--save: this training changes no encoder. Use --preset tuned, or --set text_layers=2.")
     pairs = prepare_pairs(course, config)
     with TrainingBar(config, len(course.labels)) as bar:
         watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch} if config.tunes else {}

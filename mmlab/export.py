@@ -28,9 +28,7 @@ def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | st
 
     if run.config is None or not run.config.tunes:
         raise RunError(f"{run.id} trained no encoder: its encoders are the ones it began with. Use --preset tuned.")
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is there already and is not empty. Name a new folder.")
+    folder = check_new(folder)
     first = run.best_epochs.iloc[0]
     model = build_model(run.config, pairs)
     model.load_learned(load_file(run.folder / model_file(first["fold"], first["seed"])))
@@ -48,6 +46,14 @@ def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | st
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
     written.append(write_atomic(folder / CARD, write_card(run, course, list(model.towers), int(first["fold"]))))
     return written
+
+
+def check_new(folder: Path | str) -> Path:
+    """The folder, if it is empty or not there yet. Raises RunError otherwise: nothing is overwritten."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is there already and is not empty. Name a new folder.")
+    return folder
 
 
 def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> str:

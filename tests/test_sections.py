@@ -6,7 +6,7 @@ import shlex
 import shutil
 import threading
 import time
-import urllib.request
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -37,8 +37,9 @@ def finished(tmp_path_factory, demo_folder):
 
 
 @pytest.fixture
-def copied(finished, tmp_path):
-    """Like the finished folder, to be damaged; runs and records alone."""
+def copied(finished, tmp_path, monkeypatch, picture):
+    """Like the finished folder, to be damaged; runs and records alone. Figures are not drawn out, which takes longest."""
+    monkeypatch.setattr(sections.plots, "save_figure", lambda *_: [picture])
     for name in ("runs", "records"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
     return tmp_path / "results"
@@ -283,8 +284,6 @@ def test_the_courseworks_grid_stands_beside_its_numbers_once_it_was_run(finished
     assert "The coursework's own grid was not run" in text_of(finished / "report.html")
     evidence, values = Evidence.gather(finished), sections.COURSEWORK_GRID
     main = evidence.runs["main"]
-    from dataclasses import replace
-
     evidence.__dict__["grid"] = [
         replace(main, config=main.config.replace(lr=lr, dropout=dropout))
         for lr in values["lr"]
@@ -298,7 +297,8 @@ def test_the_courseworks_grid_stands_beside_its_numbers_once_it_was_run(finished
     assert not any(isinstance(block, document.Figure) for block in blocks)
 
 
-def test_a_grid_alone_already_gives_a_report(demo_folder, tmp_path):
+def test_a_grid_alone_already_gives_a_report(demo_folder, tmp_path, monkeypatch, picture):
+    monkeypatch.setattr(sections.plots, "save_figure", lambda *_: [picture])
     Grid(demo_folder, tmp_path, {"lr": [1e-2, 1e-3]}, {"folds": 0, "seeds": 1, "epochs": 1}).run(2)
     built = report.rebuild_report(tmp_path, pdf=False)
     page = text_of(tmp_path / "report.html")
@@ -413,6 +413,5 @@ def test_the_committed_report_of_the_demo_is_current(demo_folder):
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 2_000_000
 
 
-def test_no_page_of_the_project_is_fetched_by_a_test(monkeypatch):
-    monkeypatch.setattr(urllib.request, "urlopen", None)
+def test_an_address_in_a_page_would_be_seen():
     assert Page('<img src="http://a/b.png">').fetched == ["http://a/b.png"]  # the twin of the first test
