@@ -38,7 +38,7 @@ def finished(tmp_path_factory, demo_folder):
 
 @pytest.fixture
 def copied(finished, tmp_path, monkeypatch, picture):
-    """Like the finished folder, to be damaged; runs and records alone. Figures are not drawn out, which takes longest."""
+    """Like the finished folder, to be damaged: runs and records. Figures are not drawn out, which takes longest."""
     monkeypatch.setattr(sections.plots, "save_figure", lambda *_: [picture])
     for name in ("runs", "records"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
