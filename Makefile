@@ -19,10 +19,10 @@ NMS := torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help report test lab lock demo-report clean
+.PHONY: help report test lab lock example clean
 
 help: ## this list (what `make` alone prints)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
 	@echo 'DATA, RESULTS and PYTHON can be set: make report DATA=../course RESULTS=results/course'
 
 report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write everything under RESULTS (results/run)
@@ -44,7 +44,7 @@ lock: $(STAMP) ## resolve requirements.lock anew after a change in pyproject.tom
 	  --universal --no-emit-index-url --no-header --no-annotate --quiet $(LOCK_OPTIONS)
 
 # What is committed under results/demo: the report of the demo and a few figures, without the names of this machine's folders.
-demo-report: $(STAMP) ## write results/demo, the committed report of the demo, anew
+example: $(STAMP) ## write results/demo, the committed report of the demo, anew
 	rm -rf results/demo
 	.venv/bin/mmlab run --data data/demo --results results/demo
 	cd results/demo && mkdir kept && cp report.html kept && cp figures/report_scores.png figures/report_differences.png kept

@@ -193,6 +193,7 @@ def train(
     mmlab train --set text_layers=3 --save my_encoders --data ../course --results results/course
     """
     from mmlab.course import read_course
+    from mmlab.encoders import find_image_encoder, find_text_encoder
     from mmlab.errors import ConfigError
     from mmlab.evaluation import compare_frames
     from mmlab.export import check_new, export_encoders
@@ -206,12 +207,13 @@ def train(
         if len(several) > 1:
             raise ConfigError(f"--set {name}: one training takes one value. `mmlab grid` tries several.")
     config = RunConfig.from_params({name: one for name, (one,) in values.items()}, preset)
-    course = read_course(data, seed=config.seed)
-    open_results(results, data)
     if save is not None:
         check_new(save)
         if not config.tunes:
             raise ConfigError("--save: this training changes no encoder. Use --preset tuned, or --set text_layers=2.")
+    _ = find_text_encoder(config.text_encoder), find_image_encoder(config.image_encoder)
+    course = read_course(data, seed=config.seed)
+    open_results(results, data)
     pairs = prepare_pairs(course, config)
     with TrainingBar(config, len(course.labels)) as bar:
         watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch} if config.tunes else {}

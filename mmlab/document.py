@@ -5,6 +5,7 @@ Nothing here knows what the report says; that is `sections.py`.
 
 import base64
 import html
+import io
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ BROWSERS = (
     "brave-browser", "vivaldi",
 )  # fmt: skip
 BROWSER_SECONDS = 90
+MOST_COLOURS = 20_000  # of a chart, with the shades at the edges of its letters; photographs have more
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,8 @@ class Document:
         counts[kind] += 1
         caption = f"<b>{self.words[kind]} {counts[kind]}.</b> {_escape(block.caption)}"
         if isinstance(block, Figure):
-            data = base64.b64encode(block.path.read_bytes()).decode()
             look = f'alt="{_escape(block.caption)}" style="width: {block.width}in"'
-            picture = f'<img src="data:image/png;base64,{data}" {look}>'
+            picture = f'<img src="{embed_image(block.path)}" {look}>'
             return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
         return f'<div class="table"><table><caption>{caption}</caption>{_rows_to_html(block.frame)}</table></div>'
 
@@ -226,6 +227,22 @@ def _print_with(browser: str, page: Path, pdf: Path) -> str:
             return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         write_atomic(pdf, made.read_bytes())
         return ""
+
+
+def embed_image(path: Path) -> str:
+    """A picture as a data: address, a third of its size: a chart with a palette of 256 colours, photographs as JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        flat = Image.new("RGB", image.size, "white")
+        flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+    kind = "jpeg" if flat.getcolors(MOST_COLOURS) is None else "png"
+    if kind == "png":
+        flat.quantize(256).save(buffer, "PNG", optimize=True)
+    else:
+        flat.save(buffer, "JPEG", quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def to_mathml(latex: str) -> str:

@@ -28,7 +28,7 @@ from mmlab.runs import RUNS, TEST_RESULT, Run, code_digest, find_siblings, is_co
 from mmlab.words import LANGUAGES, WORDS
 
 JOINT = "text_and_image"
-FULL, HALF = 6.7, 4.4  # inches: the width of an A4 page's text, and of a figure that needs less
+FULL, HALF, WIDE = 6.7, 4.4, 9.6  # inches: an A4 page's text, a figure that needs less, one laid out with more room
 MOST_ROWS = 24  # of a table of grid cells
 
 # What the report shows: the part's name, the scenarios of it, and the notebook that makes it.
@@ -248,7 +248,8 @@ class Evidence:
                 if same and len(run.history if run.config else run.predictions):
                     yield run
             except MmlabError as error:
-                self.gaps.append(str(error))
+                if not any(path.name in gap for gap in self.gaps):
+                    self.gaps.append(str(error))
 
 
 def command_of_run(run: Run, places: list[str]) -> str:
@@ -350,21 +351,28 @@ class Writer:
         )
 
     def figure(
-        self, name: str, axes, caption: str, width: float = FULL, height: float | None = None, fit: bool = True
+        self,
+        name: str,
+        axes,
+        caption: str,
+        width: float = FULL,
+        height: float | None = None,
+        drawn: float | None = None,
     ) -> Figure:
-        """Save the figure as PNG and SVG, laid out for its width on an A4 page; fit=False: only shown at that width."""
+        """Save a figure as PNG and SVG for its width on an A4 page, in inches. drawn: the width it is laid out at,
+        where that is larger: what is crowded is then drawn with more room and shown smaller."""
         import matplotlib.pyplot as plt
 
         figure = np.ravel(axes)[0].figure
         across, down = figure.get_size_inches()
-        if fit:
-            figure.set_size_inches(width, height or down * width / across * 1.05)
+        wide = drawn or width
+        figure.set_size_inches(wide, height or down * wide / across * 1.05)
         paths = plots.save_figure(figure, self.figures, f"report_{name}")
         plt.close(figure)
         return Figure(paths[0], caption, width)
 
     def aim(self) -> list[Block]:
-        return [Paragraph(text) for text in (self.settings.aim or self.say("aim.text")).split("\n\n")]
+        return [Paragraph(text) for text in (self.settings.aim.strip() or self.say("aim.text")).split("\n\n")]
 
     def data(self) -> list[Block]:
         record = self.evidence.records.get("01_data_exploration")
@@ -393,7 +401,7 @@ class Writer:
                 "predicted": pd.DataFrame({"label": np.asarray(LABELS)[answers]}),
             }
             caption = self.say("data.balance", n=len(main.predictions), n_test=len(answers))
-            blocks.append(self.figure("balance", plots.plot_balance(frames), caption, height=3.0))
+            blocks.append(self.figure("balance", plots.plot_balance(frames), caption, height=3.6, drawn=8.4))
         return blocks
 
     def method(self) -> list[Block]:
@@ -408,7 +416,9 @@ class Writer:
         )  # fmt: skip
         return [
             Paragraph(text),
-            self.figure("architecture", plots.plot_architecture(trace_run(main)), self.say("method.figure")),
+            self.figure(
+                "architecture", plots.plot_architecture(trace_run(main)), self.say("method.figure"), drawn=WIDE
+            ),
             Formula(FUSION_FORMULAS[config.fusion]),
             Paragraph(self.say("method.loss", smoothing=config.label_smoothing)),
             Formula(LOSS_FORMULA),
@@ -448,9 +458,9 @@ class Writer:
             return [*blocks, Notice(self.say("training.nogrid", command=command))]
         best_first = sorted(grid, key=lambda run: -run.scores[JOINT].accuracy.value)
         shown = [run for run in grid if run in best_first[:MOST_ROWS]]
-        panels = [(_name_cell(run, grid), run.history, run.best_epochs) for run in shown]
+        panels = [(_name_cell(run, grid).replace(", ", "\n"), run.history, run.best_epochs) for run in shown]
         axes = plots.plot_history_grid(panels, columns=4 if len(panels) > 6 else 2 if len(panels) < 5 else 3)
-        blocks.append(self.figure("grid", axes, self.say("training.grid")))
+        blocks.append(self.figure("grid", axes, self.say("training.grid"), drawn=WIDE))
         frame = pd.DataFrame(
             {
                 "cell": [_name_cell(run, grid) for run in shown],
@@ -550,7 +560,7 @@ class Writer:
         shown = wrong[["guid", "predicted"]].merge(self.evidence.course.labelled, on="guid")
         if len(shown):
             axes = plots.plot_gallery(shown, n=len(shown), predicted="predicted")
-            blocks.append(self.figure("wrong", axes, self.say("errors.gallery"), fit=False))
+            blocks.append(self.figure("wrong", axes, self.say("errors.gallery"), drawn=WIDE))
         return blocks
 
     def _differing(self) -> dict[str, float]:
@@ -626,12 +636,12 @@ class Writer:
             command = shlex.join(["mmlab", "grid", "--preset", "coursework", *self.evidence.places])
             return [Notice(self.say("others.nogrid", command=command))]
         cells.sort(key=lambda run: (run.config.dropout, -run.config.lr))
-        panels = [(f"lr {r.config.lr:g}, dropout {r.config.dropout:g}", r.history, r.best_epochs) for r in cells]
+        panels = [(f"lr {r.config.lr:g}\ndropout {r.config.dropout:g}", r.history, r.best_epochs) for r in cells]
         axes = plots.plot_history_grid(panels, columns=len(lr))
         best = max(cells, key=lambda run: run.scores[JOINT].accuracy.value)
         floor = best.predictions["label"].value_counts(normalize=True).max()
         return [
-            self.figure("coursework", axes, self.say("others.grid")),
+            self.figure("coursework", axes, self.say("others.grid"), drawn=WIDE),
             Paragraph(self.say("others.best", accuracy=best.scores[JOINT].accuracy, floor=floor)),
         ]
 
@@ -658,7 +668,7 @@ class Writer:
                 )  # fmt: skip
             )
         blocks: list[Block] = [Items(items)] if items else []
-        return [*blocks, *(Paragraph(text) for text in self.settings.conclusions.split("\n\n") if text)]
+        return [*blocks, *(Paragraph(text) for text in self.settings.conclusions.strip().split("\n\n") if text)]
 
     def limits(self) -> list[Block]:
         main = self.evidence.runs.get("main")
