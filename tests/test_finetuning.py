@@ -461,3 +461,15 @@ def test_the_bar_ends_full_and_tells_loss_and_score(capsys):
         assert bar.bar.n == bar.bar.total
     said = capsys.readouterr().err
     assert "loss 1.250" in said and "dev accuracy 0.500" in said and "model 2/2" in said
+
+
+def test_fp16_trains_with_a_scaled_loss_and_its_scale_is_kept(config, pairs, course, tmp_path):
+    """What an older GPU does; here on the CPU, which can."""
+    path = tmp_path / "model.safetensors"
+    rows = np.arange(38), np.arange(38, 50)
+    fitted = fit(config.replace(precision="fp16", epochs=2), pairs, course.labels, *rows, checkpoint=path)
+    assert np.isfinite(fitted.history["train_loss"]).all()
+    _, state = finetuning.read_checkpoint(path)
+    assert state["scaler"]["scale"] >= 1 and state["scaler"]["_growth_tracker"] >= 0
+    fit(config.replace(epochs=1), pairs, course.labels, *rows, checkpoint=tmp_path / "other.safetensors")
+    assert finetuning.read_checkpoint(tmp_path / "other.safetensors")[1]["scaler"] == {}  # the twin: fp32 has none
