@@ -25,10 +25,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.")]
+
+def _read_path(text: str | Path) -> Path:
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; is a variable of your shell unset?")
+    return Path(text)
+
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        parser=_read_path, metavar="PATH", help="The course folder: train.txt, test_without_label.txt, data/."
+    ),
+]
 USUAL = RunConfig()
 
-Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.")]
+Results = Annotated[
+    Path,
+    typer.Option(parser=_read_path, metavar="PATH", help="Where runs, figures, notebooks and prediction files go."),
+]
 
 
 def main() -> None:
@@ -162,6 +177,8 @@ def grid(
     cells.check_call(jobs, on)
     progress = _GridProgress(len(cells.cells), cells.names)
     print(f"mmlab: {len(cells.cells)} cell{'s'[: len(cells.cells) > 1]} on {data}, {jobs} at a time")
+    if again := cells.count_superseded():
+        print(f"{again} of them were trained before, on other data or by older code: they are trained again")
     cluster = {"slurm_partition": partition} if partition else {}
     outcomes = cells.run(jobs, on, progress, **cluster)
     failed = [one for one in outcomes if not one.run]

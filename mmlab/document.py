@@ -24,6 +24,7 @@ BROWSERS = (
     "brave-browser", "vivaldi",
 )  # fmt: skip
 BROWSER_SECONDS = 90
+SHORT = 16  # letters of a table's cell that is never broken
 MOST_COLOURS = 20_000  # of a chart, with the shades at the edges of its letters; photographs have more
 
 
@@ -267,7 +268,7 @@ def _rows_to_html(frame: pd.DataFrame) -> str:
     head = "".join(f'<th scope="col">{_escape(name)}</th>' for name in frame.columns)
     rows = []
     for first, *rest in frame.astype(str).to_numpy():
-        cells = "".join(f"<td>{_escape(value)}</td>" for value in rest)
+        cells = "".join(f"<td{' class=short' * (len(value) <= SHORT)}>{_escape(value)}</td>" for value in rest)
         rows.append(f'<tr><th scope="row">{_escape(first)}</th>{cells}</tr>')
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
 

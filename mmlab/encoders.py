@@ -257,6 +257,9 @@ def _looks_like_folder(name: str) -> bool:
 
 def _checked_folder(name: str, made_by: str) -> Path:
     folder = Path(name).expanduser().resolve()
+    inside = next((kind for kind in ("text", "image") if (folder / kind / "config.json").is_file()), None)
+    if inside:
+        raise EncoderError(f"{name}: holds encoders in folders of their own. Give {name}/{inside}, or its neighbour.")
     if not (folder / "config.json").is_file():
         raise EncoderError(f"{name}: no encoder here (config.json is missing). Give a folder written by {made_by}.")
     return folder

@@ -22,7 +22,7 @@ from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.evaluation import Scores, score_frame
 from mmlab.notebooks import READING, Job, NotebookResult, check_parameters, run_notebooks
-from mmlab.runs import Run, is_complete, load_run, open_results, run_folder
+from mmlab.runs import RUNS, Run, is_complete, load_run, open_results, run_folder
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs lie in <results>/grid/runs/, beside its table
 FUSION_NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "04_fusion.ipynb"
@@ -156,7 +156,6 @@ class Grid:
         cell stops no other. A second grid on the same folder waits for the first.
         """
         self.check_call(jobs, on)
-        open_results(self.folder, self.data)
         folders = self.run_folders
         with one_at_a_time(self.folder / ".lock", f"Another grid is running in {self.folder}; waiting for it ..."):
             known = [replace(outcome, error="") for outcome in self.outcomes()]
@@ -187,13 +186,19 @@ class Grid:
             found.setdefault(str(knobs), (knobs, []))[1].append(outcome.run)
         return [Setting(knobs, runs) for knobs, runs in found.values() if all(runs)]
 
-    @staticmethod
-    def check_call(jobs: int, on: str) -> None:
-        """Raise ConfigError for arguments that `run` would refuse."""
+    def check_call(self, jobs: int, on: str) -> None:
+        """Raise ConfigError for arguments that `run` would refuse, RunError for a folder that cannot be written."""
         if on not in ("local", "slurm"):
             raise ConfigError(f"on={on!r} is unknown.{suggest(on, ['local', 'slurm'])}")
         if jobs < 1:
             raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
+        open_results(self.folder, self.data)
+
+    def count_superseded(self) -> int:
+        """How many cells have no complete run but had one, of other data, another split or older code."""
+        missing = [folder for folder in self.run_folders if not is_complete(folder)]
+        names = {folder.name.rpartition("-")[0] for folder in (self.folder / RUNS).glob("[!.]*") if is_complete(folder)}
+        return sum(folder.name.rpartition("-")[0] in names for folder in missing)
 
     def table(self) -> pd.DataFrame:
         """One row a cell as it stands on disk now; see `outcomes_table`."""

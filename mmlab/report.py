@@ -22,7 +22,17 @@ from mmlab.document import write_pdf
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
 from mmlab.notebooks import NAMES, WORKBOOK, Job, read_record, run_notebooks, share_parameters
-from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, load_run, open_results, predict_course, result_name
+from mmlab.runs import (
+    METRICS,
+    RUNS,
+    TEST_RESULT,
+    Run,
+    check_writable,
+    load_run,
+    open_results,
+    predict_course,
+    result_name,
+)  # fmt: skip
 from mmlab.sections import Evidence, Settings, Writer, check_language
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -119,6 +129,9 @@ def rebuild_report(
     if not Path(results).is_dir():
         what = "is a file" if Path(results).exists() else "does not exist"
         raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
+    if not any((Path(results) / name).is_dir() for name in ("records", RUNS, "grid")):
+        raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
+    check_writable(Path(results))
     try:
         published = publish(results)
     except MmlabError:
@@ -139,13 +152,13 @@ def build_report(
     results = Path(results)
     settings = Settings.read(results / SETTINGS)
     if language is not None:
-        check_language(language, "--language")
-        settings = replace(settings, language=language)
+        check_language(language.lower(), "--language")
+        settings = replace(settings, language=language.lower())
     evidence = Evidence.gather(results, data)
     document = Writer(evidence, settings, results / "figures").write()
     places = {"report": write_atomic(results / HTML, document.to_html())}
     document.write_tables(results / "tables")
-    places |= {"figures": results / "figures", "tables": results / "tables"}
+    places |= {name: results / name for name in ("figures", "tables") if (results / name).is_dir()}
     note = ""
     if pdf:
         try:

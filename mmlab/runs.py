@@ -95,6 +95,26 @@ class Run:
             raise RunError(f"{path}: is damaged ({found}). Delete the run's folder, and `mmlab run` makes it again.")
         return frame
 
+    def check_files(self) -> None:
+        """Read each table and the head of each weight file. Raises RunError naming the first that is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        _ = self.predictions
+        if self.config is None:
+            return
+        _ = self.test_predictions
+        for name, columns in ((HISTORY, ["epoch", "dev_loss"]), (BEST_EPOCHS, [FOLD, "seed", "best_epoch"])):
+            frame = _read_frame(self.folder / name)
+            if frame.empty or any(column not in frame for column in columns):
+                raise RunError(f"{self.folder / name}: is damaged. Delete the run's folder and run again.")
+        for fold, seed in self.best_epochs[[FOLD, "seed"]].itertuples(index=False):
+            path = self.folder / model_file(fold, seed)
+            try:
+                with safe_open(path, framework="numpy") as content:
+                    content.keys()
+            except (OSError, SafetensorError) as error:
+                raise RunError(f"{path}: cannot be read ({error}). Delete the run's folder and run again.") from error
+
     def load_models(self, features: Features) -> dict[int, list]:
         """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
         from safetensors.torch import load_file
@@ -324,12 +344,18 @@ def open_results(results: Path | str, data: Path | str) -> Path:
     results, data = Path(results), Path(data)
     if data.resolve() in (results.resolve(), *results.resolve().parents):
         raise RunError(f"{results} lies in the course folder {data}, which is never changed. Choose another.")
+    return check_writable(results)
+
+
+def check_writable(results: Path) -> Path:
+    """The folder, made if missing. Raises RunError when nothing can be written there."""
+    file = next((place for place in (results, *results.parents) if place.is_file()), None)
     try:
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
             return results
     except OSError as error:
-        why = "it is a file" if results.is_file() else error.strerror
+        why = f"{file} is a file" if file and file != results else "it is a file" if file else error.strerror
         raise RunError(f"{results} cannot be written ({why}). Choose another results folder.") from None
 
 

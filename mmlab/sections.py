@@ -84,11 +84,19 @@ class Settings:
     @classmethod
     def read(cls, path: Path) -> "Settings":
         """The settings in a YAML file; blanks where there is none. Raises ConfigError naming the file and the fix."""
-        if not path.is_file():
+        if not path.exists():
             return cls()
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeError, yaml.YAMLError) as error:
+            # BaseLoader leaves every value the text it was written as: a student number keeps its zeros, and no is no.
+            text = path.read_text(encoding="utf-8-sig")
+            node, data = yaml.compose(text, yaml.BaseLoader), yaml.load(text, yaml.BaseLoader) or {}
+        except UnicodeError:
+            raise ConfigError(f"{path}: is not UTF-8. Save it as UTF-8.") from None
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: cannot be read ({error.strerror}). Make it a text file, or remove it."
+            ) from None
+        except yaml.YAMLError as error:
             where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
             raise ConfigError(
                 f"{path}{where}: is not YAML ({str(error).splitlines()[0]}). Write `name: ...`."
@@ -101,7 +109,9 @@ class Settings:
                 raise ConfigError(f"{path}: there is no setting {key!r}.{suggest(str(key), known)}")
             if isinstance(value, dict | list):
                 raise ConfigError(f"{path}: {key} must be a text.")
-        settings = cls(**{key: "" if value is None else str(value) for key, value in data.items()})
+        if node is not None and len(node.value) > len(data):
+            raise ConfigError(f"{path}: a setting stands there twice. Keep one of them.")
+        settings = cls(**data)
         check_language(settings.language, str(path))
         return settings
 
@@ -154,12 +164,14 @@ class Evidence:
             try:
                 run = load_run(found.results / RUNS / run_id)
                 lacking = [scenario for scenario in scenarios if scenario not in run.scores]
-                if lacking or run.predictions.empty:
-                    raise MmlabError(f"{run.folder}: holds no predictions of {lacking[0] if lacking else part}.")
+                if lacking:
+                    raise MmlabError(f"{run.folder}: holds no predictions of {lacking[0]}.")
+                run.check_files()
                 found.runs[part] = run
             except MmlabError as error:
                 found.gaps.append(f"{error} {found.fix(notebook)}")
         found._refuse_strangers()
+        found._look_for_cells()
         found.stale = [part for part, run in found.runs.items() if run.provenance.get("code") != code_digest()]
         return found
 
@@ -173,6 +185,15 @@ class Evidence:
                     if value != usual:
                         folder = self.runs.pop(part).folder
                         self.gaps.append(f"{folder} comes from {what} and is left out. {self.fix(PARTS[part][1])}")
+
+    def _look_for_cells(self) -> None:
+        """Tell which of the runs that notebook 05 speaks of are gone."""
+        record = self.records.get("05_hyperparameter_grid", {})
+        places = [self.results / "grid" / RUNS / one for one in record.get("grid", [])]
+        gone = [place for place in [*places, self.results / RUNS / str(record.get("chosen"))] if not is_complete(place)]
+        if record and gone:
+            more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+            self.gaps.append(f"{gone[0]}{more}: no complete run here. {self.fix('05_hyperparameter_grid')}")
 
     def fix(self, notebook: str) -> str:
         return f"To make it: {self.command_of_notebook(notebook)}"
@@ -209,9 +230,14 @@ class Evidence:
             return None
         try:
             course = read_course(place, seed=self.runs["main"].config.seed)
-        except MmlabError:
-            return None
-        return course if course.fingerprint == self.runs["main"].provenance["data_fingerprint"] else None
+            if course.fingerprint == self.runs["main"].provenance["data_fingerprint"]:
+                return course
+            why = f"{place} holds other data than the runs in {self.results} were made from."
+        except MmlabError as error:
+            why = str(error)
+        if self.data is not None:  # asked for; the folder of long ago may well be gone
+            self.gaps.append(f"{why} Give --data the course folder of these runs.")
+        return None
 
     def rows(self, parts: tuple[str, ...]) -> list[Row]:
         return [
@@ -244,8 +270,8 @@ class Evidence:
                 continue
             try:
                 run = load_run(path)
-                same = main is None or run.provenance["data_fingerprint"] == main.provenance["data_fingerprint"]
-                if same and len(run.history if run.config else run.predictions):
+                if main is None or run.provenance["data_fingerprint"] == main.provenance["data_fingerprint"]:
+                    run.check_files()
                     yield run
             except MmlabError as error:
                 if not any(path.name in gap for gap in self.gaps):
@@ -697,6 +723,9 @@ class Writer:
             entries.append((", ".join(PARTS[part][0].values()), run, self.evidence.command_of(part)))
         for run in {row.run.id: row.run for row in self.evidence.tuned}.values():
             entries.append(("fine-tuned", run, command_of_run(run, self.evidence.places)))
+        cells = [*self.evidence.places[:-1], str(self.evidence.results / "grid")]
+        for run in self.evidence.grid:
+            entries.append((f"cell: {_name_cell(run, self.evidence.grid)}", run, command_of_run(run, cells)))
         rows = [
             {
                 "rows": name,

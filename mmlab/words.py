@@ -74,7 +74,7 @@ WORDS = {
     ),
     "environment.caption": ("What the main run was made with.", "主实验所用的环境。"),
     "training.main": (
-        "Loss of each model of the main run by epoch; the stars are the epochs whose weights were kept.",
+        "Loss of each model of the main run by epoch; the small dark stars are the epochs whose weights were kept.",
         "主实验各模型的损失曲线；星号为保留权重的轮次。",
     ),
     "training.text": (
@@ -215,9 +215,10 @@ WORDS = {
         "最少的标签（{label}）只有 {rare} 个样本，其召回率不确定。|折的划分只抽取了一次（种子 {seed}），换一次划分得分会在区间范围内变动。",
     ),
     "provenance.text": (
-        "Data {data}, split {split}, seed {seed}, commit {commit}. Each row of a table comes from one run folder; the "
-        "command beside it makes that run, and no other.",
-        "数据 {data}，划分 {split}，种子 {seed}，提交 {commit}。表中每一行来自一个运行目录；旁边的命令可重新得到该运行。",
+        "Data {data}, split {split}, seed {seed}, commit {commit}. Each row of a table of scores comes from one run "
+        "folder, made by the command below (a notebook makes several). Runs of unlike numbers of models a fold are compared "
+        "as they are.",
+        "数据 {data}，划分 {split}，种子 {seed}，提交 {commit}。得分表中每一行来自一个运行目录，由下方命令得到（一个 notebook 会产生多个运行）。每折模型数不同的运行按原样比较。",
     ),
     "provenance.caption": ("Rows, run folders and commands.", "各行、运行目录与命令。"),
     "stale": (

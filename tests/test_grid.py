@@ -342,3 +342,14 @@ def test_a_setting_is_scored_over_all_its_seeds_and_told_only_when_all_are_there
     assert loose.high - loose.low < 0.85 * once
     shutil.rmtree(outcomes[0].run.folder)
     assert [one.name for one in grid.settings()] == ["lr 0.001"]
+
+
+def test_cells_trained_on_other_data_are_counted_and_trained_again(executed, data, tmp_path, monkeypatch):
+    make(tmp_path).run()
+    assert make(tmp_path).count_superseded() == 0
+    changed = replace(data[0], fingerprint="other data")
+    monkeypatch.setattr(grid_module, "read_course", lambda folder, seed: changed)
+    grid = make(tmp_path)
+    assert grid.count_superseded() == 4
+    grid.run()
+    assert len(executed) == 8

@@ -19,7 +19,7 @@ from mmlab.cli import app
 from mmlab.config import RunConfig
 from mmlab.course import read_course
 from mmlab.document import Document, Heading, Table, write_pdf
-from mmlab.errors import ConfigError, MmlabError
+from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.features import encode_course
 from mmlab.grid import Grid
 from mmlab.runs import run_folder
@@ -41,7 +41,7 @@ def finished(tmp_path_factory, demo_folder):
 def copied(finished, tmp_path, monkeypatch, picture):
     """Like the finished folder, to be damaged: runs and records. Figures are not drawn out, which takes longest."""
     monkeypatch.setattr(sections.plots, "save_figure", lambda *_: [picture])
-    for name in ("runs", "records"):
+    for name in ("runs", "records", "grid"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
     return tmp_path / "results"
 
@@ -173,10 +173,14 @@ def test_a_run_that_was_deleted_is_told_with_its_command(copied, part):
     assert WORDS["missing"][0] in page and folder.name in page
 
 
-@pytest.mark.parametrize("file", ["config.json", "metrics.json", "predictions.csv"])
+@pytest.mark.parametrize(
+    "file",
+    ["config.json", "metrics.json", "predictions.csv", "test_predictions.csv", "history.csv", "best_epochs.csv",
+     "model_fold0_seed0.safetensors", "model_fold1_seed0.safetensors"],
+)  # fmt: skip
 def test_a_damaged_file_is_told_and_the_rest_is_shown(copied, file):
     run = report.read_runs(copied)["text_only"]
-    (run.folder / file).write_text((run.folder / file).read_text()[:60])
+    (run.folder / file).write_bytes((run.folder / file).read_bytes()[:20])
     built = build(copied)
     assert len(built.gaps) == 1 and run.id in built.gaps[0]
     table = pd.read_csv(copied / "tables" / "results.csv")
@@ -216,10 +220,43 @@ def test_a_record_that_is_missing_or_no_json_is_told(copied):
     assert "01_data_exploration" in built.gaps[0] and "06_ablation" in built.gaps[1]
 
 
-def test_an_empty_folder_gives_a_report_of_gaps(tmp_path):
+def test_an_empty_folder_is_refused_and_stays_empty(tmp_path):
+    with pytest.raises(RunError, match="holds no run"):
+        report.rebuild_report(tmp_path, pdf=False)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_of_records_alone_gives_a_report_of_gaps(tmp_path):
+    (tmp_path / "records").mkdir()
     built = report.rebuild_report(tmp_path, pdf=False)
     assert len(built.gaps) == len(report.NAMES) - 1 and built.scores == {}
     assert WORDS["missing"][0] in text_of(tmp_path / "report.html")
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused(copied, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mmlab.runs.tempfile.TemporaryFile", refuse)
+    with pytest.raises(RunError, match=r"cannot be written \(Permission denied\)"):
+        report.rebuild_report(copied, pdf=False)
+
+
+def test_a_cell_that_is_gone_is_told(copied):
+    assert build(copied).gaps == []
+    shutil.rmtree(next((copied / "grid" / "runs").iterdir()))
+    (gap,) = build(copied).gaps
+    assert "grid/runs/text_and_image" in gap and "--only 05_hyperparameter_grid" in gap
+
+
+def test_a_course_folder_that_does_not_fit_is_told_when_it_was_asked_for(copied, demo_folder, tmp_path):
+    (gap,) = build(copied, data=tmp_path / "nowhere").gaps
+    assert "nowhere" in gap and "--data" in gap
+    other = Path(shutil.copytree(demo_folder, tmp_path / "other"))
+    train = (other / "train.txt").read_text()
+    (other / "train.txt").write_text(train.replace("positive", "neutral", 1))
+    (gap,) = build(copied, data=other).gaps
+    assert "holds other data" in gap
 
 
 def test_example_pairs_need_the_course_and_say_so(copied, demo_folder, tmp_path):
@@ -254,17 +291,20 @@ def test_name_number_and_own_words_come_from_report_yml(copied):
         ("name: [a, b]", "name must be a text"),
         ("name: 'x", "is not YAML"),
         ("language: fr", "Use one of en, zh"),
+        ("language: no", "language 'no'"),
+        ("name: Ada\nname: Bob", "twice"),
+        ("name: \udcff", "Save it as UTF-8"),
     ],
 )
 def test_a_fault_in_report_yml_is_named(tmp_path, text, words):
-    (tmp_path / "report.yml").write_text(text)
+    (tmp_path / "report.yml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ConfigError, match=words) as caught:
         Settings.read(tmp_path / "report.yml")
     assert "report.yml" in str(caught.value)
 
 
 def test_a_number_is_kept_as_it_was_written(tmp_path):
-    (tmp_path / "report.yml").write_text('number: "0012"\n')
+    (tmp_path / "report.yml").write_text("number: 0012\n")
     assert Settings.read(tmp_path / "report.yml").number == "0012"
 
 
