@@ -144,7 +144,9 @@ def test_every_knob_changes_the_digest():
         "text_encoder": "a", "image_encoder": "b", "scenario": "text_only", "fusion": "late", "hidden": 64, "heads": 2,
         "dropout": 0.1, "modality_dropout": 0.1, "lr": 1e-4, "weight_decay": 0.1, "epochs": 2, "patience": 2,
         "batch_size": 8, "warmup": 0.2, "label_smoothing": 0.0, "class_weights": True, "clip_norm": 2.0, "folds": 3,
-        "seeds": 3, "seed": 1, "control": "shuffle_texts",
+        "seeds": 3, "seed": 1, "control": "shuffle_texts", "text_layers": 2, "image_layers": -1, "encoder_lr": 1e-4,
+        "layer_decay": 0.5, "accumulate": 2, "checkpointing": True, "precision": "bf16", "image_side": 64,
+        "augment": False,
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(RunConfig)}  # a new knob belongs here too
     digests = {RunConfig(**{name: value}).digest() for name, value in other.items()}

@@ -113,7 +113,7 @@ def test_a_missing_run_is_named(copied):
     victim = report.read_runs(copied)["tfidf"].folder
     shutil.rmtree(victim)
     with pytest.raises(RunError, match=victim.name):
-        report.rebuild_report(copied)
+        report.publish(copied)
 
 
 def test_runs_of_two_courses_are_not_mixed(copied):

@@ -277,7 +277,7 @@ class Astray(torch.nn.Module):
 
     def __init__(self, config, text_width, image_width):
         super().__init__()
-        self.scenarios = config.trained_scenarios
+        self.config, self.scenarios = config, config.trained_scenarios
         self.weight = torch.nn.Parameter(torch.tensor(float("nan")))
 
     def standardise(self, features, rows):
@@ -315,9 +315,9 @@ def fitted_both():
     seen = []
     whole = training.fit
 
-    def remember(config, features, labels, train_rows, dev_rows, seed=0, on_epoch=None):
+    def remember(config, features, labels, train_rows, dev_rows, seed=0, **rest):
         seen.append((np.asarray(train_rows), np.asarray(dev_rows), seed))
-        return whole(config, features, labels, train_rows, dev_rows, seed, on_epoch)
+        return whole(config, features, labels, train_rows, dev_rows, seed, **rest)
 
     ticks = []
     with pytest.MonkeyPatch.context() as patch:
