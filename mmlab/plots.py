@@ -721,11 +721,16 @@ def save_figure(ax_or_figure, folder: Path | str, name: str) -> list[Path]:
     formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     if any(image.get_array().ndim == 3 for axes in target.axes for image in axes.images):
         del formats["svg"]
-    for suffix, metadata in formats.items():
-        buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": "mmlab"}):
-            target.savefig(buffer, format=suffix, metadata=metadata, dpi=150)
-        paths.append(write_atomic(Path(folder) / f"{name}.{suffix}", buffer.getvalue()))
+    engine = target.get_layout_engine()
+    try:
+        for suffix, metadata in formats.items():
+            buffer = io.BytesIO()
+            with mpl.rc_context({"svg.hashsalt": "mmlab"}):
+                target.savefig(buffer, format=suffix, metadata=metadata, dpi=150)
+            paths.append(write_atomic(Path(folder) / f"{name}.{suffix}", buffer.getvalue()))
+            target.set_layout_engine("none")  # laid out once: that takes half of the time of a saving
+    finally:
+        target.set_layout_engine(engine)
     return paths
 
 
