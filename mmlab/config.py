@@ -179,6 +179,11 @@ GRID_PRESETS: dict[str, dict[str, list[Any]]] = {
 }
 
 
+def name_knobs(knobs: dict[str, Any]) -> str:
+    """What a grid's cell is called: `lr 0.001, dropout 0.2`."""
+    return ", ".join(f"{name} {one:g}" if isinstance(one, float) else f"{name} {one}" for name, one in knobs.items())
+
+
 def suggest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """The second half of an error: the nearest known name, or all of them."""
     near = difflib.get_close_matches(str(name), known, n=1)

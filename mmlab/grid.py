@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from mmlab.cache import one_at_a_time, write_atomic
-from mmlab.config import GUID, RunConfig, suggest
+from mmlab.config import GUID, RunConfig, name_knobs, suggest
 from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.evaluation import Scores, score_frame
@@ -52,9 +52,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.knobs.items()
-        )
+        return name_knobs(self.knobs)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

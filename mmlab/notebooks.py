@@ -125,12 +125,17 @@ def finish_notebook(results: Path | str, name: str, record: dict[str, Any]) -> N
         write_atomic(receipt, text)
 
 
-def read_record(results: Path | str, name: str) -> dict[str, Any]:
-    """What a notebook left for the report. Raises RunError when it has not been run on this results folder."""
-    path = Path(results) / "records" / f"{name}.json"
+def check_results(results: Path | str) -> None:
+    """Raise RunError when there is no such folder."""
     if not Path(results).is_dir():
         what = "is a file" if Path(results).exists() else "does not exist"
         raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
+
+
+def read_record(results: Path | str, name: str) -> dict[str, Any]:
+    """What a notebook left for the report. Raises RunError when it has not been run on this results folder."""
+    path = Path(results) / "records" / f"{name}.json"
+    check_results(results)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -21,7 +21,8 @@ from mmlab.course import read_course, split_folds, write_predictions
 from mmlab.document import write_pdf
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.notebooks import NAMES, WORKBOOK, Job, read_record, run_notebooks, share_parameters
+from mmlab.grid import GRID
+from mmlab.notebooks import NAMES, WORKBOOK, Job, check_results, read_record, run_notebooks, share_parameters
 from mmlab.runs import (
     METRICS,
     RUNS,
@@ -111,8 +112,9 @@ def run_workbook(
             seconds[order[number]] = round(one.seconds, 1)
             on_done(order[number], one.seconds, len(seconds), len(order))
             if only is None and len(seconds) == len(order) - 1:  # while 07 runs, which makes nothing the report needs
-                shutil.copyfile(_executed(results, "04_fusion"), read_runs(results)["main"].folder / "notebook.ipynb")
-                publish(results)
+                main = read_runs(results)["main"]
+                shutil.copyfile(_executed(results, "04_fusion"), main.folder / "notebook.ipynb")
+                _publish_predictions(results, main)
                 outcome = build_report(results)
     if outcome is None:
         return None
@@ -126,10 +128,8 @@ def rebuild_report(
 
     metrics.json and the prediction files are written again as well, where all runs are there.
     """
-    if not Path(results).is_dir():
-        what = "is a file" if Path(results).exists() else "does not exist"
-        raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
-    if not any((Path(results) / name).is_dir() for name in ("records", RUNS, "grid")):
+    check_results(results)
+    if not any((Path(results) / name).is_dir() for name in ("records", RUNS, GRID)):
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
     check_writable(Path(results))
     try:
@@ -183,7 +183,7 @@ def watch_report(results: Path | str, every: float = 5.0, on_built: Callable[[Ou
 
 def _state(results: Path) -> frozenset:
     """Which records and complete runs there are, and when they were written."""
-    patterns = (SETTINGS, "records/*.json", f"{RUNS}/*/{METRICS}", f"grid/{RUNS}/*/{METRICS}")
+    patterns = (SETTINGS, "records/*.json", f"{RUNS}/*/{METRICS}", f"{GRID}/{RUNS}/*/{METRICS}")
     files = [path for pattern in patterns for path in results.glob(pattern)]
     return frozenset((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
@@ -243,12 +243,7 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
     runs = read_runs(results)
     main = runs["main"]
     places = {"executed notebooks": results / "notebooks"}
-    if len(main.test_predictions):
-        for scenario in main.config.trained_scenarios:
-            name = result_name(main.config, scenario)
-            write_atomic(results / name, (main.folder / name).read_bytes())
-            if scenario == "text_and_image":
-                write_atomic(results / TEST_RESULT, (main.folder / name).read_bytes())
+    if _publish_predictions(results, main):
         places["prediction file"] = results / TEST_RESULT
     seconds = {part: run.seconds for part, run in runs.items()}
     summary = {
@@ -292,6 +287,19 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
     best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
     guids = list(course.test["guid"])
     return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)
+
+
+def _publish_predictions(results: Path | str, main: Run) -> bool:
+    """Copy the main run's prediction files to the results folder; whether it has any."""
+    if not len(main.test_predictions):
+        return False
+    for scenario in main.config.trained_scenarios:
+        name = result_name(main.config, scenario)
+        answers = (main.folder / name).read_bytes()
+        write_atomic(Path(results) / name, answers)
+        if scenario == "text_and_image":
+            write_atomic(Path(results) / TEST_RESULT, answers)
+    return True
 
 
 def _write_json(results: Path | str, name: str, content: dict) -> None:

@@ -18,11 +18,12 @@ import pandas as pd
 import yaml
 
 from mmlab import plots
-from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns, suggest
+from mmlab.config import GRID_PRESETS, LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, suggest
 from mmlab.course import Course, read_course, verify_predictions
 from mmlab.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
+from mmlab.grid import GRID
 from mmlab.notebooks import NAMES, WORKBOOK, read_record
 from mmlab.runs import RUNS, TEST_RESULT, Run, code_digest, find_siblings, is_complete, load_run
 from mmlab.words import LANGUAGES, WORDS
@@ -67,7 +68,7 @@ PUBLISHED = {
 }
 # What the coursework that this lab replaces reported: its best dev accuracy, on 800 dev pairs.
 COURSEWORK, COURSEWORK_PAIRS, COURSEWORK_MAJORITY = 58.63, 800, 59.7
-COURSEWORK_GRID = {"lr": (1e-5, 1e-6, 1e-7, 1e-8), "dropout": (0.1, 0.3)}
+COURSEWORK_GRID = GRID_PRESETS["coursework"]
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class Evidence:
     def _look_for_cells(self) -> None:
         """Tell which of the runs that notebook 05 speaks of are gone."""
         record = self.records.get("05_hyperparameter_grid", {})
-        places = [self.results / "grid" / RUNS / one for one in record.get("grid", [])]
+        places = [self.results / GRID / RUNS / one for one in record.get("grid", [])]
         gone = [place for place in [*places, self.results / RUNS / str(record.get("chosen"))] if not is_complete(place)]
         if record and gone:
             more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
@@ -260,7 +261,7 @@ class Evidence:
     @cached_property
     def grid(self) -> list[Run]:
         """The complete runs of all grids in this results folder, by their knobs."""
-        runs = [run for run in self._other_runs(self.results / "grid" / RUNS) if run.config]
+        runs = [run for run in self._other_runs(self.results / GRID / RUNS) if run.config]
         return sorted(runs, key=lambda r: (-r.config.lr, r.config.dropout, r.config.fusion, r.config.seed, r.id))
 
     def _other_runs(self, folder: Path) -> Iterator[Run]:
@@ -723,7 +724,7 @@ class Writer:
             entries.append((", ".join(PARTS[part][0].values()), run, self.evidence.command_of(part)))
         for run in {row.run.id: row.run for row in self.evidence.tuned}.values():
             entries.append(("fine-tuned", run, command_of_run(run, self.evidence.places)))
-        cells = [*self.evidence.places[:-1], str(self.evidence.results / "grid")]
+        cells = [*self.evidence.places[:-1], str(self.evidence.results / GRID)]
         for run in self.evidence.grid:
             entries.append((f"cell: {_name_cell(run, self.evidence.grid)}", run, command_of_run(run, cells)))
         rows = [
@@ -780,10 +781,7 @@ def _name_cell(run: Run, among: list[Run]) -> str:
     usual = [one.config.to_dict() for one in among]
     others = [name for name in usual[0] if name not in ("lr", "dropout") and len({str(u[name]) for u in usual}) > 1]
     names = ["lr", "dropout", *others]
-    values = {name: getattr(run.config, name) for name in names}
-    return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
+    return name_knobs({name: getattr(run.config, name) for name in names})
 
 
 def _accuracy(row: Row) -> float:
