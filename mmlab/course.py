@@ -21,6 +21,7 @@ import pandas as pd
 from mmlab.cache import cache_folder, write_atomic
 from mmlab.config import ENCODING, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT, TWIN, suggest
 from mmlab.errors import CourseError
+from mmlab.images import open_image
 from mmlab.text import decode_text, normalise_for_twins
 
 # Names inside a course folder; `tag` is the course's word for the label.
@@ -433,7 +434,7 @@ def _look_at_image(raw: bytes, digest: bytes) -> np.void:
 
     if not raw:
         raise OSError("the file is empty")
-    image = Image.open(io.BytesIO(raw))
+    image = open_image(io.BytesIO(raw))
     width, height = image.size
     # A download cut short and padded with zeros decodes without complaint, but its last scan has no end marker.
     if image.format == "JPEG" and raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda"):

@@ -17,6 +17,7 @@ import pandas as pd
 
 from mmlab.cache import write_atomic
 from mmlab.errors import MmlabError
+from mmlab.images import open_image
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 BROWSERS = (
@@ -235,7 +236,7 @@ def embed_image(path: Path) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    with Image.open(path) as image:
+    with open_image(path) as image:
         flat = Image.new("RGB", image.size, "white")
         flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     kind = "jpeg" if flat.getcolors(MOST_COLOURS) is None else "png"

@@ -20,6 +20,7 @@ import numpy as np
 
 from mmlab.cache import cache_folder, write_atomic
 from mmlab.errors import EncoderError
+from mmlab.images import read_rgb
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
 PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
@@ -370,11 +371,8 @@ def _read_ahead(batches: list[list[str]], transform):
     """Decoded batches, in order; the next ones are read while the network works on this one."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from PIL import Image
-
     def read(path):
-        with Image.open(path) as image:
-            return transform(image.convert("RGB"))
+        return transform(read_rgb(path))
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         waiting = [[pool.submit(read, path) for path in batch] for batch in batches[:2]]

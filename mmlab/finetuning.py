@@ -24,6 +24,7 @@ from mmlab.course import Course
 from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches, read_tokens
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.features import Batch, Features, Sequences, encode_course
+from mmlab.images import read_rgb
 from mmlab.models import FusionModel
 
 BATCHES_A_POOL = 16  # texts of like length are looked for among so many batches: little padding, still a fair shuffle
@@ -73,15 +74,12 @@ class Pictures:
         draw: a seed for random crops and mirror images, or None for the whole image as it is. The same seed and row
         give the same crop, whichever process reads it.
         """
-        from PIL import Image
-
         paths = self.paths[np.asarray(rows)]
         pixels = torch.zeros(len(paths), *self.settings["input_size"])
         for place, (row, path) in enumerate(zip(rows, paths, strict=True)):
             if not path:
                 continue
-            with Image.open(path) as image:
-                image = image.convert("RGB")
+            image = read_rgb(path)
             if draw is None:
                 pixels[place] = self._transforms[0](image)
                 continue

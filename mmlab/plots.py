@@ -24,6 +24,7 @@ from mmlab.cache import write_atomic
 from mmlab.config import ENCODING, FOLD, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
 from mmlab.evaluation import Comparison, Scores, calibration_error, calibration_table
+from mmlab.images import read_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -220,7 +221,7 @@ def plot_gallery(
     pairs: columns guid, label, text and image (path; "" or missing shows an empty frame). predicted: the name of a
     column of predicted labels; a wrong answer gets a cross and a thick border. Returns an array of n Axes.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     rows = pairs.head(n)
     if rows.empty:
@@ -246,8 +247,7 @@ def plot_gallery(
             title = f"{row[GUID]} · {label}\n{mark}predicted {row[predicted]}"
         panel.set_title(title, fontsize=9.5, parse_math=False)
         try:
-            with Image.open(row[IMAGE]) as image:
-                picture = ImageOps.pad(image.convert("RGB"), (256, 256), color="#F2F2F2")  # equal panels line up
+            picture = ImageOps.pad(read_rgb(row[IMAGE]), (256, 256), color="#F2F2F2")  # equal panels line up
             panel.imshow(np.asarray(picture))
         except (OSError, ValueError, AttributeError):  # missing or unreadable: course.py has listed it
             panel.imshow(np.full((3, 3, 3), 242, dtype=np.uint8))

@@ -1,0 +1,26 @@
+"""One way to open an image: a closed list of formats, and pixels in one form.
+
+Pillow knows formats that start a program (Ghostscript for EPS) or decode on demand whatever a plug-in brings. A data
+file must never run a program, so only the formats below are tried, whatever a file's name says.
+"""
+
+from pathlib import Path
+from typing import BinaryIO
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+
+
+def open_image(source: Path | str | BinaryIO):
+    """A Pillow image of one of FORMATS; its pixels are read when they are asked for.
+
+    Use it as a context manager. Raises OSError when the file cannot be read or is of another format.
+    """
+    from PIL import Image
+
+    return Image.open(source, formats=FORMATS)
+
+
+def read_rgb(source: Path | str | BinaryIO):
+    """All pixels of an image file as a Pillow image in RGB. Raises OSError as `open_image` does."""
+    with open_image(source) as image:
+        return image.convert("RGB")

@@ -1,0 +1,78 @@
+"""Only a closed list of image formats is opened, and no image file starts a program."""
+
+import io
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmlab.course import read_course
+from mmlab.images import FORMATS, open_image, read_rgb
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.fixture
+def ghostscript(tmp_path, monkeypatch):
+    """A program called gs, first on the path, that leaves a file when it is started."""
+    from PIL import EpsImagePlugin
+
+    started, folder = tmp_path / "started", tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "gs"
+    program.write_text(f"#!/bin/sh\necho started > '{started}'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # Pillow looks for it once
+    return started
+
+
+def test_an_eps_file_named_jpg_starts_no_program(tmp_path, ghostscript):
+    eps = tmp_path / "drawing.jpg"
+    eps.write_bytes(EPS)
+    with pytest.raises(OSError, match="cannot identify"):
+        read_rgb(eps)
+    assert not ghostscript.exists()
+
+
+def test_twin_pillow_alone_starts_it(tmp_path, ghostscript):
+    eps = tmp_path / "drawing.jpg"
+    eps.write_bytes(EPS)
+    with pytest.raises((OSError, subprocess.CalledProcessError)), Image.open(eps) as image:
+        image.load()
+    assert ghostscript.exists()
+
+
+def test_a_course_with_an_eps_file_lists_it_and_starts_nothing(tmp_path, ghostscript):
+    rows = []
+    (tmp_path / "data").mkdir()
+    for number in range(12):
+        guid, label = f"p{number}", ("negative", "neutral", "positive")[number % 3]
+        rows.append(f"{guid},{label}")
+        (tmp_path / "data" / f"{guid}.txt").write_text(f"a text of its own, number {number}")
+        colour = (20 * number, 90, 255 - 20 * number)
+        Image.new("RGB", (40, 30), colour).save(tmp_path / "data" / f"{guid}.jpg")
+    (tmp_path / "data" / "p11.jpg").write_bytes(EPS)
+    (tmp_path / "train.txt").write_text("guid,tag\n" + "\n".join(rows) + "\n")
+    (tmp_path / "test_without_label.txt").write_text("guid,tag\n")
+    course = read_course(tmp_path, dev_share=0.4)
+    assert [issue.guid for issue in course.health.issues] == ["p11"]
+    assert not ghostscript.exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_of_the_list_opens(name):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), (200, 30, 30)).save(buffer, name)
+    buffer.seek(0)
+    with open_image(buffer) as image:
+        assert (image.format, image.size) == (name, (8, 6))
+
+
+def test_no_other_module_opens_an_image_by_itself():
+    root = Path(__file__).resolve().parents[1]
+    files = [*root.glob("mmlab/**/*.py"), *root.glob("notebooks/*.ipynb")]
+    opening = [file.name for file in files if re.search(r"\bImage\.open\(", file.read_text(encoding="utf-8"))]
+    assert opening == ["images.py"]
