@@ -132,9 +132,9 @@ class Course:
 
     `pairs` holds the labelled rows in the order of train.txt, then the test rows in theirs. Its columns: guid (str),
     label (str, None for test), text (str, ends stripped), encoding (str), image (path as str), width and height (px, 0
-    without image), text_digest and image_digest (sha256 of the file's bytes as hex), has_text and has_image (bool),
-    twin (int, equal for twins) and split ("train", "dev" or "test"). What a pair lacks is `""` in text, encoding,
-    image and digests.
+    without image), text_digest and image_digest (hex sha256 of the text as read, of the image file's bytes), has_text
+    and has_image (bool), twin (int, equal for twins) and split ("train", "dev" or "test"). What a pair lacks is `""` in
+    text, encoding, image and digests.
     """
 
     root: Path
@@ -380,7 +380,8 @@ def _read_text(data: Path, guid: str, names: set[str]) -> _Text:
         return _Text(file, problem=problem, fix=fix)
     if not text.strip():
         return _Text(file, problem="the text is empty", fix="Write the text of the pair or remove the row.")
-    return _Text(file, text.strip(), encoding, hashlib.sha256(raw).hexdigest())
+    text = text.strip()
+    return _Text(file, text, encoding, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def _read_images(data: Path, guids: list[str], names: set[str]) -> list[_Image]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from mmlab.cache import cache_folder, write_atomic
 from mmlab.errors import EncoderError
+from mmlab.freshness import code_digest, digest_of
 from mmlab.images import read_rgb
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
@@ -43,10 +44,10 @@ class TextEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of all that decides the features: weights, tokenizer, length limit, arithmetic."""
+        """Hex digest of all that decides the features: weights and tokenizer, arithmetic, code."""
         name = self.name if self.name == "minilm" else self.source
         weights = _weights_id(self.source, lambda: self._loaded)
-        return _digest(name, weights, f"max_tokens={MAX_TOKENS} middle={MIDDLE_DEPTH:.3f}", _text_arithmetic())
+        return digest_of(name, weights, _text_arithmetic(), code_digest(TextEncoder), length=32)
 
     def load(self):
         """A tokenizer and a new copy of the model, float32 on the CPU. Raises EncoderError when they cannot be had."""
@@ -101,11 +102,11 @@ class ImageEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of all that decides the features: weights, preprocessing, patch grid, arithmetic."""
+        """Hex digest of all that decides the features: weights, arithmetic, and the code with its preprocessing."""
         own = self.name == "efficientnet_lite0"
         weights = _weights_id(self.source, lambda: self._loaded)
-        side = f" side={LITE0_SIDE}" if own else ""
-        return _digest(self.name if own else self.source, weights, f"grid={PATCH_GRID} squash{side}", _arithmetic())
+        name = self.name if own else self.source
+        return digest_of(name, weights, _arithmetic(), code_digest(ImageEncoder), length=32)
 
     def load(self, side: int = 0):
         """timm's settings for an image (at `side` pixels, 0: its own) and a new copy of the model, on the CPU.
@@ -297,7 +298,7 @@ def _weights_id(source: str, load: Callable[[], object]) -> str:
     path = Path(source.removeprefix("local-dir:"))
     if path.exists():
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        return _digest(*(_file_digest(file) for file in files))
+        return digest_of(*(_file_digest(file) for file in files), length=32)
     revision = _hub_revision(source)
     if revision is None:
         load()
@@ -326,10 +327,6 @@ def _file_digest(path: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         write_atomic(note, json.dumps({"file": path.name, "sha256": digest}))
         return digest
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _arithmetic() -> str:

@@ -10,7 +10,6 @@ Explained in notebook 04, section 4.
 
 import errno
 import glob
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -35,17 +34,15 @@ from mmlab.course import Course, write_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
+from mmlab.freshness import code_digest, digest_of, place_of
 
+TRAINING = "mmlab.training:cross_fit"  # where the code begins that makes a run's predictions
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under the name to hand in
 CONFIG, METRICS = "config.json", "metrics.json"
 PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
 HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
 
-# What decides a run's numbers besides knobs and data: a change in one of these files makes a new run.
-_TRAINING_CODE = (
-    "course.py", "text.py", "features.py", "models.py", "finetuning.py", "training.py", "evaluation.py",
-)  # fmt: skip
 STALE_SECONDS = 3600  # a draft not written to for so long was left by a process that was killed
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
 
@@ -94,6 +91,14 @@ class Run:
             found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
             raise RunError(f"{path}: is damaged ({found}). Delete the run's folder, and `mmlab run` makes it again.")
         return frame
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the code that made the predictions would make the same ones now."""
+        try:
+            return self.provenance["code"] == code_digest(self.provenance["code_of"])
+        except LookupError:  # made before this was recorded, or by code that is gone
+            return False
 
     def check_files(self) -> None:
         """Read each table and the head of each weight file. Raises RunError naming the first that is damaged."""
@@ -167,7 +172,8 @@ def train_run(
     if config.tunes:  # epochs that an earlier, interrupted call has done count as well
         seconds = max(seconds, float(fitted.history["seconds"].sum()))
     with _drafted(folder) as draft:
-        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": provenance(course, features, device)})
+        origin = provenance(course, features, TRAINING, device)
+        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": origin})
         _write_frame(draft / HISTORY, fitted.history)
         _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
         _write_frame(draft / PREDICTIONS, fitted.predictions)
@@ -215,14 +221,15 @@ def keep_predictions(
     there is no complete run yet. key: what decides the predictions besides the course and the code (the folds, the
     run they come from), as plain values.
     """
-    folder = Path(results) / RUNS / f"{name}-{_digest(name, key, course.fingerprint, code_digest())}"
+    digest = digest_of(name, key, course.fingerprint, code_digest(predict), length=10)
+    folder = Path(results) / RUNS / f"{name}-{digest}"
     if is_complete(folder):
         return load_run(folder)
     started = time.perf_counter()
     predictions = predict()
     seconds = time.perf_counter() - started
     with _drafted(folder) as draft:
-        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None)})
+        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None, predict)})
         _write_frame(draft / PREDICTIONS, predictions)
         _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
     return load_run(folder)
@@ -234,7 +241,9 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     features: the encoded pairs, or just their digest.
     """
     encoders = features if isinstance(features, str) else features.digest
-    digest = _digest(config.to_dict(), course.fingerprint, course.split_hash, encoders, code_digest())
+    digest = digest_of(
+        config.to_dict(), course.fingerprint, course.split_hash, encoders, code_digest(TRAINING), length=10
+    )
     control = "" if config.control == "none" else f"-{config.control}"
     fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
     name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
@@ -318,7 +327,7 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
     return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
 
 
-def provenance(course: Course, features: Features | None, device: str = "cpu") -> dict[str, Any]:
+def provenance(course: Course, features: Features | None, code: Any, device: str = "cpu") -> dict[str, Any]:
     """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
     return {
         "data_fingerprint": course.fingerprint,
@@ -326,7 +335,8 @@ def provenance(course: Course, features: Features | None, device: str = "cpu") -
         "n_labelled": int(len(course.labels)),
         "n_test": int(len(course.test)),
         "encoders": features.digest if features is not None else None,
-        "code": code_digest(),
+        "code": code_digest(code),
+        "code_of": place_of(code),
         "commit": _git_commit(),
         "python": platform.python_version(),
         "packages": _package_versions(),
@@ -421,16 +431,6 @@ def _read_frame(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}). Delete the run's folder and run again.") from error
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
-
-
-@cache
-def code_digest() -> str:
-    here = Path(__file__).parent
-    return hashlib.sha256(b"\n".join((here / name).read_bytes() for name in _TRAINING_CODE)).hexdigest()[:12]
 
 
 @cache

@@ -20,12 +20,13 @@ import yaml
 from mmlab import plots
 from mmlab.config import GRID_PRESETS, LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, suggest
 from mmlab.course import Course, read_course, verify_predictions
-from mmlab.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.document import TEMPLATE, Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
+from mmlab.freshness import code_digest, digest_of
 from mmlab.grid import GRID
 from mmlab.notebooks import NAMES, WORKBOOK, read_record
-from mmlab.runs import RUNS, TEST_RESULT, Run, code_digest, find_siblings, is_complete, load_run
+from mmlab.runs import RUNS, TEST_RESULT, TRAINING, Run, find_siblings, is_complete, load_run
 from mmlab.words import LANGUAGES, WORDS
 
 JOINT = "text_and_image"
@@ -173,7 +174,7 @@ class Evidence:
                 found.gaps.append(f"{error} {found.fix(notebook)}")
         found._refuse_strangers()
         found._look_for_cells()
-        found.stale = [part for part, run in found.runs.items() if run.provenance.get("code") != code_digest()]
+        found.stale = [part for part, run in found.runs.items() if not run.is_fresh]
         return found
 
     def _refuse_strangers(self) -> None:
@@ -768,12 +769,8 @@ def trace_run(run: Run):
 
 def report_digest() -> str:
     """Names the code that writes the report and the code that trains: another digest, another report."""
-    import hashlib
-
-    here = Path(__file__).parent
-    names = ("sections.py", "document.py", "plots.py", "report.html.jinja")
-    own = b"\n".join((here / name).read_bytes() for name in names)
-    return f"{hashlib.sha256(own).hexdigest()[:12]}-{code_digest()}"
+    template = digest_of(TEMPLATE.read_text(encoding="utf-8"))
+    return f"{code_digest(Writer)}-{template}-{code_digest(TRAINING)}"
 
 
 def _name_cell(run: Run, among: list[Run]) -> str:

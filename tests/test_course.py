@@ -459,7 +459,7 @@ def test_the_fingerprint_follows_content_not_time(folder, sound):
 def test_the_fingerprint_changes_with_the_data(folder, sound, what):
     data = folder / "data"
     if what == "text":
-        (data / "003.txt").write_text((data / "003.txt").read_text() + " ")
+        (data / "003.txt").write_text((data / "003.txt").read_text() + "!")
     elif what == "image":
         raw = (data / "003.jpg").read_bytes()
         (data / "003.jpg").write_bytes(raw + b"\0")

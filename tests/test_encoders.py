@@ -427,18 +427,6 @@ def test_a_fingerprint_follows_the_weights_and_not_the_time(text_folders, tmp_pa
     assert len({find_text_encoder(str(folder)).fingerprint, before}) == 2
 
 
-def test_a_fingerprint_follows_the_settings(monkeypatch, minilm, efficientnet):
-    from mmlab import encoders
-
-    before = minilm.fingerprint, efficientnet.fingerprint
-    for setting, value in (("MAX_TOKENS", 32), ("MIDDLE_DEPTH", 0.5), ("PATCH_GRID", 2), ("LITE0_SIDE", 224)):
-        with monkeypatch.context() as patch:
-            patch.setattr(encoders, setting, value)
-            after = find_text_encoder("minilm").fingerprint, find_image_encoder("efficientnet_lite0").fingerprint
-        side = setting in ("PATCH_GRID", "LITE0_SIDE")  # 0 for the text, 1 for the image
-        assert after[side] != before[side] and after[1 - side] == before[1 - side]
-
-
 def test_the_fingerprint_of_a_hub_model_is_its_revision_in_the_local_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))

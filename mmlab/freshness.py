@@ -1,0 +1,209 @@
+"""What is fresh: the code that decides a number, as a digest that only a change of meaning changes.
+
+A cached feature or a finished run is used again exactly when everything that decides its numbers is the same. Inputs,
+weights, knobs and the resolved precision are values, and their owners put them into a key. This module adds the code:
+everything that a function reaches inside the package, found by following names through the source without importing
+it. Comments, docstrings, layout, annotations, the words of errors and help, and the file in which something is defined
+do not count; a changed constant, operator or call does. Versions of other packages are in a run's provenance.
+
+Explained in notebook 04, section 4.
+"""
+
+import ast
+import hashlib
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "mmlab"
+# What decides no number: it moves bytes and words. A knob's value is in the key; the preset it came from is not.
+UNCOUNTED = ("mmlab.errors", "mmlab.cache", "mmlab.freshness", "mmlab.config:PRESETS", "mmlab.config:suggest")
+ROOT = Path(__file__).resolve().parent
+
+
+def digest_of(*parts: Any, length: int = 12) -> str:
+    """Hex digits that name plain values (texts, numbers, lists, dicts of them): equal values, equal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:length]
+
+
+def code_digest(*roots: Any) -> str:
+    """Twelve hex digits that name the code which the roots run, with all they reach inside the package.
+
+    roots: functions or classes, or their places as "mmlab.module:name", for which nothing is imported. A function from
+    elsewhere (a notebook, a test) counts with its own source. Raises LookupError for a place that does not exist.
+    """
+    return digest_of(sorted(_digests(tuple(place_of(root) for root in roots), ROOT)))
+
+
+def reached_code(*roots: str, root: Path = ROOT) -> dict[str, str]:
+    """Everything the roots reach, as place -> digest of its normalised syntax: to see why something is not fresh."""
+    found: dict[str, str] = {}
+    waiting = list(roots)
+    while waiting:
+        place = waiting.pop()
+        if place in found or place in UNCOUNTED or place.partition(":")[0] in UNCOUNTED:
+            continue
+        if "\n" in place:  # source from elsewhere
+            found[place] = digest_of(_normalised_source(place))
+            continue
+        module, _, name = place.partition(":")
+        node = _read_module(module, root).definitions[name]
+        found[place] = digest_of(name, _normalised(node))
+        waiting += _references(module, node, root, found)
+    return found
+
+
+@cache
+def _digests(places: tuple[str, ...], root: Path) -> frozenset[str]:
+    return frozenset(reached_code(*places, root=root).values())
+
+
+def place_of(root: Any) -> str:
+    """Where a function or class is defined, as "mmlab.module:name"; the source itself of one from elsewhere."""
+    while isinstance(root, partial):
+        root = root.func
+    if not isinstance(root, str):
+        module, name = root.__module__, root.__qualname__.partition(".")[0]
+        if module.partition(".")[0] != PACKAGE:
+            return textwrap.dedent(inspect.getsource(root)) + "\n"
+        root = f"{module}:{name}"
+    module, _, name = root.partition(":")
+    place = _resolve(module, name, ROOT)
+    if place is None:
+        raise LookupError(f"{root}: {module} defines no {name}.")
+    return place
+
+
+@dataclass(frozen=True)
+class _Module:
+    definitions: dict[str, ast.AST]  # what is defined at the top, by name
+    imports: dict[str, tuple[str, str]]  # local name -> module and name in it ("" for the module itself)
+
+
+@cache
+def _read_module(name: str, root: Path) -> _Module:
+    definitions: dict[str, ast.AST] = {}
+    imports: dict[str, tuple[str, str]] = {}
+    tree = ast.parse(_file_of(name, root).read_text(encoding="utf-8"))
+    for node in _top_statements(tree.body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            definitions[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+            definitions.update(dict.fromkeys(names, node))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            imports |= {one.asname or one.name: (node.module, one.name) for one in node.names}
+        elif isinstance(node, ast.Import):
+            imports |= {one.asname or one.name.partition(".")[0]: (one.name, "") for one in node.names}
+    return _Module(definitions, imports)
+
+
+def _file_of(module: str, root: Path) -> Path:
+    path = root.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _top_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "handlers", "finalbody"):
+            if isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+                yield from _top_statements(getattr(node, part, []))
+
+
+def _resolve(module: str, name: str, root: Path) -> str | None:
+    """Where a name of a module is defined, through the imports of packages that pass it on; None if it is not ours."""
+    if module.partition(".")[0] != PACKAGE or not _file_of(module, root).is_file():
+        return None
+    read = _read_module(module, root)
+    if name in read.definitions:
+        return f"{module}:{name}"
+    if name in read.imports:
+        return _resolve(*read.imports[name], root)
+    return None
+
+
+def _references(module: str, node: ast.AST, root: Path, found: dict[str, str]) -> Iterator[str]:
+    """The places of the package that a definition names; names from other packages go straight into `found`."""
+    read = _read_module(module, root)
+    for one in _walk_what_counts(node):
+        base, attribute = one, ""
+        if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name):
+            base, attribute = one.value, one.attr
+        if not isinstance(base, ast.Name):
+            continue
+        if base.id in read.definitions:
+            yield f"{module}:{base.id}"
+        elif base.id in read.imports:
+            source, name = read.imports[base.id]
+            if source.partition(".")[0] != PACKAGE:
+                found[f"import {source} {name}"] = digest_of(source, name)
+                continue
+            inside = f"{source}.{name}" if name else source  # a module of ours, by `from mmlab import plots`
+            place = _resolve(source, name, root) or (attribute and _resolve(inside, attribute, root))
+            if place:
+                yield place
+
+
+def _walk_what_counts(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node but an error's words. Annotations count here: they name the classes whose methods are called."""
+    if not isinstance(node, ast.Raise):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _walk_what_counts(child)
+
+
+class _Normaliser(ast.NodeTransformer):
+    """Leaves out what decides no number."""
+
+    def _without_docstring(self, node):
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:]
+        return node
+
+    def visit_FunctionDef(self, node):
+        node = self.generic_visit(self._without_docstring(node))
+        node.returns = None
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node):
+        return self.generic_visit(self._without_docstring(node))
+
+    def visit_arg(self, node):
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node):
+        if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "knob":
+            return None  # its value is in the key of whatever it decides
+        return ast.Assign([node.target], self.visit(node.value)) if node.value else None
+
+    def visit_Raise(self, node):
+        return ast.Raise()  # a number that is not made
+
+    def visit_Import(self, node):
+        return None
+
+    visit_ImportFrom = visit_Import
+
+
+def _normalised_source(source: str) -> str:
+    try:
+        return _normalised(ast.parse(source))
+    except SyntaxError:  # a lambda in the middle of a call
+        return source
+
+
+def _normalised(node: ast.AST) -> str:
+    copied = _Normaliser().visit(ast.parse(ast.unparse(node)))  # unparse: a copy, and one form for equal syntax
+    return ast.dump(copied)
