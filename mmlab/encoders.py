@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlab.cache import cache_folder, write_atomic
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
 from mmlab.images import read_rgb
+from mmlab.storage import cache_folder, write_atomic
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
 PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches

@@ -5,11 +5,11 @@ Explained in README, "Fine-tuning".
 
 from pathlib import Path
 
-from mmlab.cache import write_atomic
-from mmlab.course import Course
+from mmlab.course.reading import Course
 from mmlab.errors import RunError
 from mmlab.features import Features
 from mmlab.runs import Run, model_file
+from mmlab.storage import write_atomic
 
 CARD = "README.md"
 
@@ -24,7 +24,7 @@ def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | st
     from safetensors.torch import load_file, save
     from timm.models import save_for_hf
 
-    from mmlab.training import build_model
+    from mmlab.training.loop import build_model
 
     if run.config is None or not run.config.tunes:
         raise RunError(f"{run.id} trained no encoder: its encoders are the ones it began with. Use --preset tuned.")

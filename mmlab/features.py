@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmlab.cache import cache_folder, one_at_a_time, write_atomic
 from mmlab.config import GUID, IMAGE, TEXT
-from mmlab.course import Course
+from mmlab.course.reading import Course
 from mmlab.encoders import find_image_encoder, find_text_encoder
+from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
 # Worked on at once, and one file of the cache: an interrupted encoding loses no more than one block.
 PAIRS_PER_BLOCK = 512

@@ -22,7 +22,7 @@ from typing import Any
 
 PACKAGE = "mmlab"
 # What decides no number: it moves bytes and words. A knob's value is in the key; the preset it came from is not.
-UNCOUNTED = ("mmlab.errors", "mmlab.cache", "mmlab.freshness", "mmlab.config:PRESETS", "mmlab.config:suggest")
+UNCOUNTED = ("mmlab.errors", "mmlab.storage", "mmlab.freshness", "mmlab.config:PRESETS", "mmlab.config:suggest")
 ROOT = Path(__file__).resolve().parent
 
 

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlab.cache import umask, write_atomic
 from mmlab.config import FOLD, GUID, LABEL, LABELS, RunConfig, probability_columns
-from mmlab.course import Course, write_predictions
+from mmlab.course.reading import Course, write_predictions
 from mmlab.errors import MmlabError, RunError
-from mmlab.evaluation import Scores, score_frame
+from mmlab.evaluation.scores import Scores, score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
+from mmlab.storage import CHECKOUT, umask, write_atomic
 
 TRAINING = "mmlab.training:cross_fit"  # where the code begins that makes a run's predictions
 RUNS, CHECKPOINTS = "runs", "checkpoints"
@@ -124,7 +124,7 @@ class Run:
         """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
         from safetensors.torch import load_file
 
-        from mmlab.training import build_model
+        from mmlab.training.loop import build_model
 
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
@@ -159,8 +159,8 @@ def train_run(
     from safetensors.torch import save
 
     from mmlab.encoders import find_device
-    from mmlab.finetuning import find_precision
-    from mmlab.training import cross_fit
+    from mmlab.training.finetuning import find_precision
+    from mmlab.training.loop import cross_fit
 
     device = "cpu"
     if config.tunes:
@@ -197,7 +197,7 @@ def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) 
     see it: all of its fold, or only the first `seeds` of them, for a fair comparison with a run that has no more.
     Explained in notebook 04, section 5 and notebook 06, section 2.
     """
-    from mmlab.training import needed, predict
+    from mmlab.training.loop import needed, predict
 
     frame = run.predictions.copy()
     row_of = {guid: row for row, guid in enumerate(features.guids)}
@@ -257,7 +257,7 @@ def is_complete(folder: Path) -> bool:
 
 def predict_course(run: Run, features: Features) -> pd.DataFrame:
     """Predictions of all a run's models, averaged, for every pair of any encoded course: guid and probabilities."""
-    from mmlab.training import needed, predict
+    from mmlab.training.loop import needed, predict
 
     features = needed(run.config, features)
     models = [model for fold in run.load_models(features).values() for model in fold]
@@ -447,7 +447,7 @@ def _package_versions() -> dict[str, str]:
 @cache
 def _git_commit() -> str | None:
     """The commit of the checkout the package lies in, with + when files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parents[1]
+    here = CHECKOUT
     if not (here / ".git").exists():
         return None
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlab.course import read_course, write_predictions
+from mmlab.course.reading import read_course, write_predictions
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_demo_refuses_a_folder_with_other_files(tmp_path):
 
 
 def test_help_has_an_example_for_every_command():
-    from mmlab.cli import app
+    from mmlab.cli.app import app
 
     for command in app.registered_commands:
         assert "Example" in command.callback.__doc__, command.callback.__name__

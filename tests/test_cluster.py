@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmlab.cluster import run_array
 from mmlab.errors import ConfigError
-from mmlab.grid import Grid
+from mmlab.workbook.grid import Grid
+from mmlab.workbook.slurm import run_array
 
 pytestmark = pytest.mark.slurm
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo")
@@ -146,7 +146,7 @@ def running(tmp_path, demo_folder):
     """A grid of one cell, long enough to be caught at it; the command that trains it; its job on the cluster."""
     grid = Grid(demo_folder, tmp_path, {"lr": [0.001]}, {"folds": 5, "seeds": 3})
     command = [sys.executable, "-c", (
-        "from mmlab.grid import Grid\n"
+        "from mmlab.workbook.grid import Grid\n"
         f"grid = Grid({str(demo_folder)!r}, {str(tmp_path)!r}, {grid.values!r}, {grid.base!r})\n"
         f"print(grid.run(1, 'slurm', **{OPTIONS!r})[0].status)"
     )]  # fmt: skip

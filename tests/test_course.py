@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from mmlab import course as course_module
-from mmlab.cache import cache_folder
 from mmlab.config import LABELS
-from mmlab.course import (
+from mmlab.course import reading as course_module
+from mmlab.course.reading import (
     random_split_leak,
     read_course,
     save_split,
@@ -23,6 +22,7 @@ from mmlab.course import (
     write_predictions,
 )
 from mmlab.errors import CourseError
+from mmlab.storage import cache_folder
 
 N_TRAIN, N_TEST = 45, 12
 WORDS = (

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlab import demo
 from mmlab.config import LABELS, SCENARIOS
-from mmlab.course import read_course
+from mmlab.course.reading import read_course
+from mmlab.course.text import decode_text, normalise_for_twins
+from mmlab.demo import recipe as demo
 from mmlab.errors import ConfigError, CourseError
-from mmlab.text import decode_text, normalise_for_twins
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 

@@ -265,7 +265,7 @@ def list_heavy(statement: str) -> list[str]:
 
 
 def test_importing_mmlab_imports_nothing_heavy():
-    assert list_heavy("import mmlab, mmlab.config, mmlab.errors, mmlab.cache, mmlab.doctor") == []
+    assert list_heavy("import mmlab, mmlab.config, mmlab.errors, mmlab.storage, mmlab.doctor") == []
 
 
 def test_a_heavy_import_is_noticed():

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmlab import evaluation
 from mmlab.config import LABELS, probability_columns
 from mmlab.errors import MmlabError
-from mmlab.evaluation import Comparison, Interval, Scores, compare_frames, compare_predictions, score_frame
-from mmlab.evaluation import score_predictions as score
+from mmlab.evaluation import scores as evaluation
+from mmlab.evaluation.scores import Comparison, Interval, Scores, compare_frames, compare_predictions, score_frame
+from mmlab.evaluation.scores import score_predictions as score
 
 
 def some_predictions(n=400, right=0.7, seed=0, shares=(0.3, 0.1, 0.6)):

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from mmlab import features as features_module
-from mmlab.cache import cache_folder, write_atomic
 from mmlab.config import LABELS
-from mmlab.course import read_course
+from mmlab.course.reading import read_course
 from mmlab.errors import EncoderError
 from mmlab.features import Features, Sequences, encode_course
+from mmlab.storage import cache_folder, write_atomic
 
 N_TRAIN, N_TEST = 15, 3
 
@@ -407,7 +407,7 @@ def test_the_progress_bar_counts_what_is_new(folder, encoders, capsys):
 
 LOADS = """
 import sys
-from mmlab.course import read_course
+from mmlab.course.reading import read_course
 from mmlab.features import encode_course
 
 features = encode_course(read_course(sys.argv[1]), progress=False)

@@ -13,17 +13,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmlab import finetuning, training
 from mmlab.config import PRESETS, RunConfig
-from mmlab.course import Course, read_course
+from mmlab.course.reading import Course, read_course
 from mmlab.encoders import find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
 from mmlab.features import Features
-from mmlab.finetuning import TunedModel, bucketed_batches, explain_memory, find_precision, prepare_pairs, read_batches
 from mmlab.models import FusionModel
 from mmlab.runs import train_run
-from mmlab.training import TrainingBar, build_model, fit, predict
+from mmlab.training import finetuning
+from mmlab.training import loop as training
+from mmlab.training.finetuning import (
+    TunedModel,
+    bucketed_batches,
+    explain_memory,
+    find_precision,
+    prepare_pairs,
+    read_batches,
+)
+from mmlab.training.loop import TrainingBar, build_model, fit, predict
 
 WORDS = {
     "negative": ["awful rain again", "so sad today", "worst day ever :("],
@@ -287,8 +295,8 @@ def test_the_encoder_did_move(run, config, pairs):
 KILLED = """
 import os, signal, sys
 from mmlab.config import RunConfig
-from mmlab.course import read_course
-from mmlab.finetuning import prepare_pairs
+from mmlab.course.reading import read_course
+from mmlab.training.finetuning import prepare_pairs
 from mmlab.runs import train_run
 import json
 knobs, folder, results, kill_at = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])

@@ -16,15 +16,15 @@ import pandas as pd
 import pytest
 
 from mmlab import features as features_module
-from mmlab import grid as grid_module
 from mmlab.config import GRID_PRESETS, LABELS, RunConfig
-from mmlab.course import Course
+from mmlab.course.reading import Course
 from mmlab.errors import ConfigError, RunError
-from mmlab.evaluation import score_frame
+from mmlab.evaluation.scores import score_frame
 from mmlab.features import Features, Sequences
-from mmlab.grid import SCORED, Grid, list_cells, read_values
-from mmlab.notebooks import NotebookResult
 from mmlab.runs import train_run
+from mmlab.workbook import grid as grid_module
+from mmlab.workbook.execute import NotebookResult
+from mmlab.workbook.grid import SCORED, Grid, list_cells, read_values
 
 BASE = {"fusion": "concat", "epochs": 1, "folds": 2, "seeds": 1}
 VALUES = {"lr": [1e-2, 1e-3], "dropout": [0.1, 0.3]}

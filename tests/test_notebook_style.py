@@ -14,8 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from mmlab.config import RunConfig
 from mmlab.errors import RunError
-from mmlab.notebooks import WIDGET, _code_cells, _is_tagged, _read_declared
-from mmlab.report import NAMES
+from mmlab.report.build import NAMES
+from mmlab.workbook.execute import WIDGET, _code_cells, _is_tagged, _read_declared
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 CHECKED = "nbval-check-output"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from mmlab import notebooks
 from mmlab.errors import MmlabError, RunError
-from mmlab.notebooks import (
+from mmlab.workbook import execute as notebooks
+from mmlab.workbook.execute import (
     Job,
     check_parameters,
     finish_notebook,
@@ -37,7 +37,8 @@ READS = "n, share, shuffle, note"
 def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, ending: str | None = None) -> Path:
     """A notebook with an import cell, a parameters cell, the cells given, and the last cell that finishes it."""
     ending = ending or f"finish_notebook(results, {path.stem!r}, {{'n': n}})"
-    sources = ["import os, sys, time\nfrom mmlab.notebooks import finish_notebook", parameters, READS, *cells, ending]
+    imports = "import os, sys, time\nfrom mmlab.workbook import finish_notebook"
+    sources = [imports, parameters, READS, *cells, ending]
     node = new_notebook(cells=[new_markdown_cell("# Tiny"), *(new_code_cell(source) for source in sources)])
     node.cells[2].metadata["tags"] = ["parameters"]
     for number, cell in enumerate(node.cells):
@@ -307,7 +308,7 @@ def test_notebook_that_runs_notebooks(tmp_path):
     inner = write_notebook(tmp_path / "inner.ipynb")
     good = tmp_path / "good.ipynb"
     call = f"run_notebook({str(inner)!r}, {str(good)!r}, {{'results': results, 'n': 9}})"
-    cell = f"from mmlab.notebooks import run_notebook\nfound = {call}.record"
+    cell = f"from mmlab.workbook.execute import run_notebook\nfound = {call}.record"
     outer = write_notebook(tmp_path / "outer.ipynb", cell, ending="finish_notebook(results, 'outer', {'found': found})")
     result = run_notebook(outer, tmp_path / "out.ipynb", {"results": str(tmp_path)})
     assert result.record == {"found": {"n": 9}} and good.exists()

@@ -18,10 +18,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mmlab import plots
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
-from mmlab.evaluation import compare_predictions, score_predictions
+from mmlab.evaluation.scores import compare_predictions, score_predictions
+from mmlab.plots import figures as plots
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 

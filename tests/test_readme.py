@@ -72,7 +72,7 @@ def find_fault(words: list[str]) -> str | None:
 
 
 def find_mmlab_fault(words: list[str]) -> str | None:
-    from mmlab.cli import app
+    from mmlab.cli.app import app
 
     command, name, context = typer.main.get_command(app), "mmlab", None
     while True:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmlab import report
-from mmlab.course import read_course, verify_predictions
+from mmlab.course.reading import read_course, verify_predictions
 from mmlab.errors import CourseError, RunError
-from mmlab.notebooks import run_notebook
+from mmlab.report import build as report
 from mmlab.runs import find_siblings
+from mmlab.workbook.execute import run_notebook
 
 # Two folds and one seed: the same path as the real thing in a fraction of the time.
 SMALL = {"folds": 2, "seeds": 1}

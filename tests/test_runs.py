@@ -12,11 +12,10 @@ import pandas as pd
 import pytest
 
 from mmlab import runs as runs_module
-from mmlab import training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
-from mmlab.course import Course, split_folds
+from mmlab.course.reading import Course, split_folds
 from mmlab.errors import RunError
-from mmlab.evaluation import majority_baseline
+from mmlab.evaluation.scores import majority_baseline
 from mmlab.features import Features, Sequences
 from mmlab.runs import (
     is_complete,
@@ -30,6 +29,7 @@ from mmlab.runs import (
     train_run,
     write_test_results,
 )
+from mmlab.training import loop as training
 
 N_LABELLED, N_TEST = 90, 60
 CONFIG = RunConfig(

@@ -14,17 +14,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmlab import document, report, sections
-from mmlab.cli import app
+from mmlab.cli.app import app
 from mmlab.config import RunConfig
-from mmlab.course import read_course
-from mmlab.document import Document, Heading, Table, write_pdf
+from mmlab.course.reading import read_course
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.features import encode_course
-from mmlab.grid import Grid
+from mmlab.report import build as report
+from mmlab.report import document
+from mmlab.report import writer as sections
+from mmlab.report.document import Document, Heading, Table, write_pdf
+from mmlab.report.words import WORDS
+from mmlab.report.writer import Evidence, Settings, Writer, compare_rows, share_interval
 from mmlab.runs import run_folder
-from mmlab.sections import Evidence, Settings, Writer, compare_rows, share_interval
-from mmlab.words import WORDS
+from mmlab.workbook.grid import Grid
 
 SMALL = {"folds": 2, "seeds": 1}
 ROOT = Path(__file__).resolve().parents[1]

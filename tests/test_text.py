@@ -2,8 +2,8 @@
 
 import pytest
 
+from mmlab.course.text import decode_text, normalise_for_twins
 from mmlab.errors import CourseError
-from mmlab.text import decode_text, normalise_for_twins
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from mmlab import training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
-from mmlab.course import Course, split_folds
+from mmlab.course.reading import Course, split_folds
 from mmlab.errors import ConfigError, CourseError
 from mmlab.features import Batch, Features, Sequences
-from mmlab.training import (
+from mmlab.training import loop as training
+from mmlab.training.loop import (
     apply_control,
     class_weights,
     cross_fit,

@@ -19,10 +19,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, writes
 from PIL import Image
 
-from mmlab import widgets
 from mmlab.errors import MmlabError
-from mmlab.notebooks import run_notebook
-from mmlab.widgets import ALL, NO_LABEL, browse_pairs, find_pairs, show_pair
+from mmlab.widgets import browser as widgets
+from mmlab.widgets.browser import ALL, NO_LABEL, browse_pairs, find_pairs, show_pair
+from mmlab.workbook.execute import run_notebook
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -208,7 +208,7 @@ def test_browser_in_a_real_kernel(pairs, tmp_path):
     """Headless, the picture goes into the widget and not into the cell, and nothing of the widget is saved."""
     pairs.to_csv(tmp_path / "pairs.csv", index=False)
     cells = [
-        "import pandas as pd\nfrom mmlab.notebooks import finish_notebook\nfrom mmlab.widgets import browse_pairs",
+        "import pandas as pd\nfrom mmlab.workbook import finish_notebook\nfrom mmlab.widgets import browse_pairs",
         f"file = {str(tmp_path / 'pairs.csv')!r}  # the pairs",
         "box = browse_pairs(pd.read_csv(file))",
         "box",

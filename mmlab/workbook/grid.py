@@ -16,16 +16,16 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.cache import one_at_a_time, write_atomic
 from mmlab.config import GUID, RunConfig, name_knobs, suggest
-from mmlab.course import Course, read_course
+from mmlab.course.reading import Course, read_course
 from mmlab.errors import ConfigError, RunError
-from mmlab.evaluation import Scores, score_frame
-from mmlab.notebooks import READING, Job, NotebookResult, check_parameters, run_notebooks
+from mmlab.evaluation.scores import Scores, score_frame
 from mmlab.runs import RUNS, Run, is_complete, load_run, open_results, run_folder
+from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
+from mmlab.workbook.execute import READING, Job, NotebookResult, check_parameters, run_notebooks
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs lie in <results>/grid/runs/, beside its table
-FUSION_NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "04_fusion.ipynb"
+FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
 SCORED = "text_and_image"  # the scenario a grid is read by
 
 
@@ -221,7 +221,7 @@ class Grid:
                 yield number, _settle(outcome, self.run_folders[number])
 
     def _run_slurm(self, missing: list[int], jobs: int, **cluster: Any) -> Iterator[tuple[int, str]]:
-        from mmlab.cluster import run_array
+        from mmlab.workbook.slurm import run_array
 
         yield from run_array(self, missing, jobs, cluster)
 

@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from mmlab.cache import write_atomic
 from mmlab.config import suggest
 from mmlab.errors import MmlabError, RunError
+from mmlab.storage import write_atomic
 
 # Names a file outside the results, so that two runs leave the same results byte for byte.
 RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"

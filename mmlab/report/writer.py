@@ -17,17 +17,29 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mmlab import plots
 from mmlab.config import GRID_PRESETS, LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, suggest
-from mmlab.course import Course, read_course, verify_predictions
-from mmlab.document import TEMPLATE, Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.course.reading import Course, read_course, verify_predictions
 from mmlab.errors import ConfigError, MmlabError
-from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
+from mmlab.evaluation.scores import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.freshness import code_digest, digest_of
-from mmlab.grid import GRID
-from mmlab.notebooks import NAMES, WORKBOOK, read_record
+from mmlab.plots import figures as plots
+from mmlab.report.document import (
+    TEMPLATE,
+    Block,
+    Code,
+    Document,
+    Figure,
+    Formula,
+    Heading,
+    Items,
+    Notice,
+    Paragraph,
+    Table,
+)
+from mmlab.report.words import LANGUAGES, WORDS
 from mmlab.runs import RUNS, TEST_RESULT, TRAINING, Run, find_siblings, is_complete, load_run
-from mmlab.words import LANGUAGES, WORDS
+from mmlab.workbook.execute import NAMES, WORKBOOK, read_record
+from mmlab.workbook.grid import GRID
 
 JOINT = "text_and_image"
 FULL, HALF, WIDE = 6.7, 4.4, 9.6  # inches: an A4 page's text, a figure that needs less, one laid out with more room

@@ -93,7 +93,7 @@ def check(
 
     Example: mmlab check data/demo
     """
-    from mmlab.course import random_split_leak, read_course
+    from mmlab.course.reading import random_split_leak, read_course
 
     course = read_course(data, strict=strict)
     table = Table("check", "count", "detail", title=f"{data}", title_justify="left")
@@ -126,7 +126,7 @@ def run(
 
     mmlab run --data ../course --results results/course --fusion gated --seeds 5
     """
-    from mmlab.report import run_workbook
+    from mmlab.report.build import run_workbook
 
     knobs = {"lr": lr, "dropout": dropout, "fusion": fusion, "folds": folds, "seeds": seeds, "seed": seed}
     knobs = {name: value for name, value in knobs.items() if value is not None}
@@ -166,7 +166,7 @@ def grid(
     mmlab grid --preset coursework
     """
     from mmlab.errors import ConfigError
-    from mmlab.grid import TABLE, Grid, read_values
+    from mmlab.workbook.grid import TABLE, Grid, read_values
 
     if preset is not None and preset not in GRID_PRESETS:
         raise ConfigError(f"There is no preset {preset!r}.{suggest(preset, list(GRID_PRESETS))}")
@@ -209,15 +209,15 @@ def train(
 
     mmlab train --set text_layers=3 --save my_encoders --data ../course --results results/course
     """
-    from mmlab.course import read_course
+    from mmlab.course.reading import read_course
     from mmlab.encoders import find_image_encoder, find_text_encoder
     from mmlab.errors import ConfigError
-    from mmlab.evaluation import compare_frames
+    from mmlab.evaluation.scores import compare_frames
     from mmlab.export import check_new, export_encoders
-    from mmlab.finetuning import prepare_pairs
-    from mmlab.grid import read_values
     from mmlab.runs import open_results, train_run
-    from mmlab.training import TrainingBar
+    from mmlab.training.finetuning import prepare_pairs
+    from mmlab.training.loop import TrainingBar
+    from mmlab.workbook.grid import read_values
 
     values = read_values(settings or [])
     for name, several in values.items():
@@ -269,7 +269,7 @@ def report(
 
     mmlab report --results results/run --watch
     """
-    from mmlab.report import rebuild_report, watch_report
+    from mmlab.report.build import rebuild_report, watch_report
 
     if watch:
         watch_report(
@@ -293,7 +293,7 @@ def predict(
 
     Example: mmlab predict --data data/demo --results results/run --out my_result.txt
     """
-    from mmlab.report import predict_test
+    from mmlab.report.build import predict_test
 
     path, rows = predict_test(data, results, out, scenario)
     print(f"{rows} rows written to {path}")
@@ -308,7 +308,7 @@ def verify(
 
     Example: mmlab verify results/run/test_result.txt --data data/demo
     """
-    from mmlab.course import read_course, verify_predictions
+    from mmlab.course.reading import read_course, verify_predictions
     from mmlab.runs import find_siblings
 
     verdict = verify_predictions(file, read_course(data), find_siblings(file))
@@ -335,7 +335,7 @@ def demo(
 
     Example: mmlab demo my_demo --seed 7
     """
-    from mmlab.demo import make_demo
+    from mmlab.demo.recipe import make_demo
 
     print(f"A demo course is in {make_demo(folder, seed=seed)}")
 

@@ -17,11 +17,12 @@ import torch
 from torch.nn import functional as F
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, SCENARIOS, TWIN, RunConfig, probability_columns
-from mmlab.course import DEV_SHARE, Course, split_folds
+from mmlab.course.reading import DEV_SHARE, Course, split_folds
 from mmlab.encoders import find_device
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features
-from mmlab.finetuning import (
+from mmlab.models import FusionModel, uses_sequences
+from mmlab.training.finetuning import (
     TunedModel,
     bucketed_batches,
     explain_memory,
@@ -29,7 +30,6 @@ from mmlab.finetuning import (
     read_checkpoint,
     write_checkpoint,
 )
-from mmlab.models import FusionModel, uses_sequences
 
 INNER_FOLDS = 8  # an eighth of a fold's training pairs decides when to stop
 PREDICT_BATCH, TUNED_PREDICT_BATCH = 512, 64

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmlab.cache import cache_folder, write_atomic
 from mmlab.config import ENCODING, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT, TWIN, suggest
+from mmlab.course.text import decode_text, normalise_for_twins
 from mmlab.errors import CourseError
 from mmlab.images import open_image
-from mmlab.text import decode_text, normalise_for_twins
+from mmlab.storage import cache_folder, write_atomic
 
 # Names inside a course folder; `tag` is the course's word for the label.
 TRAIN_FILE, TEST_FILE, DATA_FOLDER = "train.txt", "test_without_label.txt", "data"

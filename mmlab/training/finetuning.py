@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmlab.cache import cache_folder, write_atomic
 from mmlab.config import ALL, IMAGE, TEXT, RunConfig
-from mmlab.course import Course
+from mmlab.course.reading import Course
 from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches, read_tokens
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.features import Batch, Features, Sequences, encode_course
 from mmlab.images import read_rgb
 from mmlab.models import FusionModel
+from mmlab.storage import cache_folder, write_atomic
 
 BATCHES_A_POOL = 16  # texts of like length are looked for among so many batches: little padding, still a fair shuffle
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mmlab.cache import write_atomic
 from mmlab.config import ENCODING, FOLD, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
-from mmlab.evaluation import Comparison, Scores, calibration_error, calibration_table
+from mmlab.evaluation.scores import Comparison, Scores, calibration_error, calibration_table
 from mmlab.images import read_rgb
+from mmlab.storage import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

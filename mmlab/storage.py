@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
+
 _UMASK = threading.Lock()
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmlab.cache import write_atomic
 from mmlab.errors import MmlabError
 from mmlab.images import open_image
+from mmlab.storage import write_atomic
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 BROWSERS = (

@@ -11,9 +11,9 @@ import io
 import numpy as np
 import pandas as pd
 
-from mmlab import plots
 from mmlab.config import ENCODING, GUID, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.errors import MmlabError
+from mmlab.plots import figures as plots
 
 ALL, NO_LABEL = "all", "no label"
 NO_PAIR = "<p>No pair has this label in this split.</p>"

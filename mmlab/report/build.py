@@ -15,14 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.cache import write_atomic
 from mmlab.config import LABELS, SCENARIOS, TWIN, RunConfig, probability_columns, suggest
-from mmlab.course import read_course, split_folds, write_predictions
-from mmlab.document import write_pdf
+from mmlab.course.reading import read_course, split_folds, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
-from mmlab.evaluation import Comparison, Scores, compare_frames
-from mmlab.grid import GRID
-from mmlab.notebooks import NAMES, WORKBOOK, Job, check_results, read_record, run_notebooks, share_parameters
+from mmlab.evaluation.scores import Comparison, Scores, compare_frames
+from mmlab.report.document import write_pdf
+from mmlab.report.writer import Evidence, Settings, Writer, check_language
 from mmlab.runs import (
     METRICS,
     RUNS,
@@ -34,9 +32,11 @@ from mmlab.runs import (
     predict_course,
     result_name,
 )  # fmt: skip
-from mmlab.sections import Evidence, Settings, Writer, check_language
+from mmlab.storage import CHECKOUT, write_atomic
+from mmlab.workbook.execute import NAMES, WORKBOOK, Job, check_results, read_record, run_notebooks, share_parameters
+from mmlab.workbook.grid import GRID
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = CHECKOUT / "notebooks"
 # What each notebook needs to be there, besides features, which the first to ask for them encodes. In the order in which
 # they are begun, two at a time, since the heads train on one thread each: the longest first.
 NEEDS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.errors import ConfigError, RunError
-from mmlab.grid import Grid, run_cell
-from mmlab.notebooks import Job
+from mmlab.workbook.execute import Job
+from mmlab.workbook.grid import Grid, run_cell
 
 POLL_SECONDS = 2.0
 LOST_SECONDS = 15.0  # a job that Slurm no longer lists may still be writing its result to a shared folder
