@@ -1,8 +1,3 @@
 """The command line: the package's functions under names to type."""
 
 from mmlab.cli.app import app, main
-
-__all__ = [
-    "app",
-    "main",
-]

@@ -13,16 +13,3 @@ from mmlab.course.reading import (
     write_predictions,
 )
 from mmlab.course.text import decode_text, normalise_for_twins
-
-__all__ = [
-    "Course",
-    "DEV_SHARE",
-    "random_split_leak",
-    "read_course",
-    "save_split",
-    "split_folds",
-    "verify_predictions",
-    "write_predictions",
-    "decode_text",
-    "normalise_for_twins",
-]

@@ -1,8 +1,3 @@
 """The demo course: tweets and drawn scenes made from a known recipe, so that the best possible score is known."""
 
 from mmlab.demo.recipe import make_demo, read_ceilings
-
-__all__ = [
-    "make_demo",
-    "read_ceilings",
-]

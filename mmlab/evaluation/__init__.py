@@ -15,19 +15,3 @@ from mmlab.evaluation.scores import (
     score_predictions,
     tfidf_baseline,
 )
-
-__all__ = [
-    "Comparison",
-    "Interval",
-    "MAJORITY",
-    "Scores",
-    "TFIDF",
-    "calibration_error",
-    "calibration_table",
-    "compare_frames",
-    "compare_predictions",
-    "majority_baseline",
-    "score_frame",
-    "score_predictions",
-    "tfidf_baseline",
-]

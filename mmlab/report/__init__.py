@@ -29,37 +29,3 @@ from mmlab.report.document import (
 )
 from mmlab.report.words import LANGUAGES, WORDS
 from mmlab.report.writer import Evidence, Settings, Writer, check_language, compare_rows, share_interval
-
-__all__ = [
-    "NAMES",
-    "build_report",
-    "compare_runs",
-    "list_scores",
-    "predict_test",
-    "publish",
-    "read_record",
-    "read_runs",
-    "rebuild_report",
-    "run_workbook",
-    "watch_report",
-    "Block",
-    "Code",
-    "Document",
-    "Figure",
-    "Formula",
-    "Heading",
-    "Items",
-    "Notice",
-    "Paragraph",
-    "TEMPLATE",
-    "Table",
-    "write_pdf",
-    "LANGUAGES",
-    "WORDS",
-    "Evidence",
-    "Settings",
-    "Writer",
-    "check_language",
-    "compare_rows",
-    "share_interval",
-]

@@ -18,30 +18,3 @@ from mmlab.workbook.execute import (
 )
 from mmlab.workbook.grid import FUSION_NOTEBOOK, GRID, SCORED, TABLE, Grid, list_cells, read_values, run_cell, tabulate
 from mmlab.workbook.slurm import run_array
-
-__all__ = [
-    "Job",
-    "NAMES",
-    "NotebookResult",
-    "READING",
-    "WIDGET",
-    "WORKBOOK",
-    "check_parameters",
-    "check_results",
-    "finish_notebook",
-    "read_parameters",
-    "read_record",
-    "run_notebook",
-    "run_notebooks",
-    "share_parameters",
-    "FUSION_NOTEBOOK",
-    "GRID",
-    "Grid",
-    "SCORED",
-    "TABLE",
-    "list_cells",
-    "read_values",
-    "run_cell",
-    "tabulate",
-    "run_array",
-]
