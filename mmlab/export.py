@@ -24,7 +24,7 @@ def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | st
     from safetensors.torch import load_file, save
     from timm.models import save_for_hf
 
-    from mmlab.training.loop import build_model
+    from mmlab.training import build_model
 
     if run.config is None or not run.config.tunes:
         raise RunError(f"{run.id} trained no encoder: its encoders are the ones it began with. Use --preset tuned.")

@@ -1,27 +1,31 @@
 """Encode once: the features of a course's pairs, cached by content.
 
-The cache knows a text or an image by the digest of its bytes and an encoder by the digest of its weights and
-settings. Adding ten pairs encodes ten; touching a file's time encodes none; another image size encodes all.
+The cache knows a text or an image by the digest of its bytes, and an encoder by its fingerprint. Adding ten pairs
+encodes ten; a new modification time encodes none; another image size encodes all.
 
 Explained in notebook 02, section 2 and notebook 03, section 2.
 """
 
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from mmlab.config import GUID, IMAGE, TEXT
 from mmlab.course.reading import Course
-from mmlab.encoders import find_image_encoder, find_text_encoder
+from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
+from mmlab.progress import open_bar
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
-# Worked on at once, and one file of the cache: an interrupted encoding loses no more than one block.
+# A block is encoded at once and becomes one file of the cache: an interrupted encoding loses no more than one block.
 PAIRS_PER_BLOCK = 512
+ANSWERED_AT_ONCE = 512  # pairs in a batch when a model only answers
 
 
 @dataclass(frozen=True)
@@ -116,119 +120,147 @@ class Batch:
         return Batch(*(tensor[rows] for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
 
     def without(self, *, text=None, image=None) -> "Batch":
-        """A copy in which the pairs marked True in a bool tensor (B,) have lost that side: its mask is all False."""
-        text_mask = self.text_mask if text is None else self.text_mask & ~text[:, None]
-        image_mask = self.image_mask if image is None else self.image_mask & ~image[:, None]
-        return Batch(self.text, text_mask, self.image, image_mask)
+        """A copy in which the pairs marked True in a bool tensor (B,) have lost that side: its mask is all False.
+
+        It shares no memory with this batch: what is written into the one is not seen in the other.
+        """
+        copy = Batch(self.text.clone(), self.text_mask.clone(), self.image.clone(), self.image_mask.clone())
+        if text is not None:
+            copy.text_mask[text] = False
+        if image is not None:
+            copy.image_mask[image] = False
+        return copy
 
 
 @dataclass(frozen=True)
-class Features:
-    """The encoded pairs of a course: row i belongs to row i of `course.pairs`.
+class Pairs:
+    """The pairs of a course in a form that a model reads: row i belongs to row i of `course.pairs`.
 
-    text, image: Sequences; guids: list of n; digest: hex, names the encoders.
+    guids: list of n; text, image: the two sides, each with `len`, `lengths`, `take`, `emptied` and `batch`; digest:
+    hex, names the encoders.
     """
 
     guids: list[str]
-    text: Sequences
-    image: Sequences
+    text: Any
+    image: Any
     digest: str
-    encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
-    # How to get the summaries without going through all sequences again, where these come from others.
-    summarise: Callable[[], "Features"] | None = field(default=None, compare=False, repr=False)
-    # Where encoders are trained, a side holds token ids or pixels, and here is what the frozen encoders make of it.
-    frozen: "Features | None" = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.guids)
-
-    def pooled(self, modality: str) -> np.ndarray:
-        """One vector a pair, float32 (n, width): the mean of the tokens, or the image's pooled vector; or zeros."""
-        summaries = getattr(self.summarised, modality)
-        vectors = np.zeros((len(self), summaries.width), np.float32)
-        vectors[summaries.lengths > 0] = summaries.values
-        return vectors
 
     def batch(self, rows) -> Batch:
         """The pairs at these rows as a model sees them."""
         rows = np.asarray(rows)
         return Batch(*self.text.batch(rows), *self.image.batch(rows))
 
+    def batches(self, rows) -> Iterator[tuple[np.ndarray, Batch]]:
+        """All of these rows in batches for a model that only answers, each with its places among the rows."""
+        rows = np.asarray(rows, dtype=int)
+        for start in range(0, len(rows), ANSWERED_AT_ONCE):
+            places = np.arange(start, min(start + ANSWERED_AT_ONCE, len(rows)))
+            yield places, self.batch(rows[places])
+
+    def without(self, modality: str) -> Self:
+        """Pairs of which none has this modality ("text" or "image") any more: its masks are all False."""
+        return replace(self, **{modality: getattr(self, modality).emptied()})
+
+    def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> Self:
+        """Pairs of which pair i has the text of row text_rows[i] and the image of row image_rows[i].
+
+        The controls and probes use it to break the tie between text and image.
+        """
+        return replace(self, text=self.text.take(text_rows), image=self.image.take(image_rows))
+
+
+@dataclass(frozen=True)
+class Features(Pairs):
+    """The pairs of a course as frozen encoders see them: each side holds vectors."""
+
+    text: Sequences
+    image: Sequences
+    encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
+    # How to get the summaries without going through all sequences again, where these come from others.
+    summarise: Callable[[], "Features"] | None = field(default=None, compare=False, repr=False)
+
+    def pooled(self, modality: str) -> np.ndarray:
+        """One vector per pair, float32 (n, width): the mean of the tokens, or the image's pooled vector; or zeros."""
+        summaries = getattr(self.summarised, modality)
+        vectors = np.zeros((len(self), summaries.width), np.float32)
+        vectors[summaries.lengths > 0] = summaries.values
+        return vectors
+
     @cached_property
     def summarised(self) -> "Features":
-        """Features with one vector a side: the text's mean and the image's pooled vector.
+        """Features with one vector per side: the text's mean and the image's pooled vector.
 
-        All that heads and fusions over summaries use, a fiftieth of the size: they train on it in a tenth of the time.
+        Heads and fusions over summaries use nothing else. It is a fiftieth of the size: they train on it in a tenth of
+        the time.
         """
         if self.summarise is not None:
             return self.summarise()
         return replace(self, text=self.text.means(), image=self.image.firsts())
 
     def without(self, modality: str) -> "Features":
-        """Features in which no pair has this modality ("text" or "image") any more: its masks are all False."""
-        empty, frozen = getattr(self, modality).emptied(), self.frozen and self.frozen.without(modality)
-        return replace(self, **{modality: empty}, summarise=lambda: self.summarised.without(modality), frozen=frozen)
+        """As in Pairs, with summaries made from the known ones."""
+        return replace(super().without(modality), summarise=lambda: self.summarised.without(modality))
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
-        """Features in which pair i has the text of row text_rows[i] and the image of row image_rows[i].
-
-        The controls and probes use it to break the tie between text and image.
-        """
-        text, image = self.text.take(text_rows), self.image.take(image_rows)
-        frozen = self.frozen and self.frozen.pair_up(text_rows, image_rows)
-        return replace(
-            self,
-            text=text,
-            image=image,
-            summarise=lambda: self.summarised.pair_up(text_rows, image_rows),
-            frozen=frozen,
-        )
+        """As in Pairs, with summaries made from the known ones."""
+        paired = super().pair_up(text_rows, image_rows)
+        return replace(paired, summarise=lambda: self.summarised.pair_up(text_rows, image_rows))
 
 
 def encode_course(
     course: Course,
     text_encoder: str = "minilm",
     image_encoder: str = "efficientnet_lite0",
-    progress: bool = True,
+    progress: Callable | None = open_bar,
+    precision: str = "auto",
 ) -> Features:
     """Features of all pairs of a course, from the cache where it has them.
 
-    Only what is missing is encoded, with a progress bar; a run in which nothing is missing imports neither
-    transformers nor timm. Raises EncoderError when an encoder cannot be found or loaded.
+    Only what is missing is encoded; when nothing is missing, neither transformers nor timm is imported.
+    progress: called as progress(total, label, unit) for each side that has to be encoded; gives a context manager whose
+    `update(n)` is called with the number of pairs just done, as a tqdm bar does. None or False: no progress.
+    precision: the knob of that name. Raises EncoderError when an encoder cannot be found or loaded.
     """
-    text, image = find_text_encoder(text_encoder), find_image_encoder(image_encoder)
+    text = find_text_encoder(text_encoder, precision)
+    image = find_image_encoder(image_encoder, precision)
     pairs = course.pairs
     texts = dict(zip(pairs.text_digest, pairs[TEXT], strict=True))
     images = dict(zip(pairs.image_digest, pairs[IMAGE], strict=True))
     wanted_texts = list(pairs.text_digest.where(pairs.has_text, ""))
     wanted_images = list(pairs.image_digest.where(pairs.has_image, ""))
-    text_sequences, text_new = _encode_missing(text, "text", wanted_texts, texts, progress)
-    image_sequences, image_new = _encode_missing(image, "image", wanted_images, images, progress)
+    text_sequences, text_new = _encode_missing(text, wanted_texts, texts, progress)
+    image_sequences, image_new = _encode_missing(image, wanted_images, images, progress)
     digest = hashlib.sha256(f"{text.fingerprint} {image.fingerprint}".encode()).hexdigest()[:16]
     return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, {"text": text_new, "image": image_new})
 
 
-def _encode_missing(encoder, modality: str, wanted: list[str], source: dict[str, str], progress: bool):
+def _encode_missing(encoder: Encoder, wanted: list[str], source: dict[str, str], progress: Callable | None):
     """The sequences for the wanted digests in order ("" stays empty), and how many had to be encoded."""
     folder = cache_folder("features", f"{encoder.name.replace('/', '--').strip('-.')[-40:]}-{encoder.fingerprint}")
     known = _read_cache(folder, set(wanted))
     missing = [digest for digest in dict.fromkeys(wanted) if digest and digest not in known]
     if missing:
-        words = f"Another process encodes with {encoder.name}; waiting for it ..."
+        words = f"Another process is encoding with {encoder.name}; waiting for it ..."
         with one_at_a_time(folder / ".lock", words):
-            known |= _read_cache(folder, set(missing))  # what that process has encoded meanwhile
+            known |= _read_cache(folder, set(missing))  # what that process has encoded in the meantime
             missing = [digest for digest in missing if digest not in known]
-            known |= _encode(encoder, modality, missing, source, folder, progress)
+            known |= _encode(encoder, missing, source, folder, progress)
     width = next(iter(known.values())).shape[1] if known else 1
     rows = [known[digest] if digest else np.zeros((0, width), np.float16) for digest in wanted]
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return Sequences(np.concatenate(rows) if rows else np.zeros((0, width), np.float16), starts), len(missing)
 
 
-def _encode(encoder, modality: str, digests: list[str], source: dict[str, str], folder: Path, progress: bool):
+def _encode(encoder: Encoder, digests: list[str], source: dict[str, str], folder: Path, progress: Callable | None):
     """Encode block by block into the cache's folder: digest -> sequence."""
     new: dict[str, np.ndarray] = {}
-    with _progress_bar(len(digests), f"encode {modality} ({encoder.name})", progress and bool(digests)) as tick:
+    label = f"encode {encoder.modality} ({encoder.name})"
+    shown = progress(len(digests), label, "pair") if progress and digests else nullcontext()
+    with shown as bar:
+        tick = bar.update if bar is not None else lambda n: None
         for start in range(0, len(digests), PAIRS_PER_BLOCK):
             block = digests[start : start + PAIRS_PER_BLOCK]
             sequences = encoder.encode([source[digest] for digest in block], tick)
@@ -258,7 +290,7 @@ def _read_cache(folder: Path, wanted: set[str]) -> dict[str, np.ndarray]:
             with safe_open(file, framework="numpy") as content:
                 metadata = content.metadata()
                 digests = metadata["digests"].split(" ")
-                if wanted.isdisjoint(digests):  # another course's
+                if wanted.isdisjoint(digests):  # of another course
                     continue
                 values, starts = content.get_tensor("values"), content.get_tensor("starts")
             if _checksum(metadata["digests"], values, starts) != metadata["crc32"]:
@@ -273,19 +305,3 @@ def _read_cache(folder: Path, wanted: set[str]) -> dict[str, np.ndarray]:
 def _checksum(digests: str, values: np.ndarray, starts: np.ndarray) -> str:
     """Over all of a cache file: a wrong start or digest would give a pair another pair's vectors, silently."""
     return str(zlib.crc32(starts.data, zlib.crc32(values.data, zlib.crc32(digests.encode()))))
-
-
-class _progress_bar:
-    """A tqdm bar as a function that ticks; plain tqdm, because the widget bar is blank in saved notebooks."""
-
-    def __init__(self, total: int, label: str, shown: bool):
-        self.total, self.label, self.shown = total, label, shown
-
-    def __enter__(self) -> Callable[[int], None]:
-        from tqdm import tqdm
-
-        self.bar = tqdm(total=self.total, desc=self.label, unit="pair", disable=not self.shown, mininterval=0.5)
-        return self.bar.update
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()

@@ -2,18 +2,21 @@
 
 The text head sees only the text and the image head only the image; the joint head sees what a fusion makes of both.
 One forward gives all three, so that no scenario can be mistaken for another. A missing side is masked out: no vector
-of it, not even zeros, reaches a fusion.
+of it reaches a fusion.
+
+A fusion is one class: its formula, one line about it, and a forward pass. Defining it, with the name by which a config
+chooses it, is all that is needed: `class Mine(Fusion, name="mine")`.
 
 Explained in notebooks 02 and 03 (heads, section 3) and notebook 04, section 2 (fusions).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmlab.config import LABELS, SCENARIOS, RunConfig
+from mmlab.config import LABELS, RunConfig
 from mmlab.features import Batch, Features
 
 CLASSES = len(LABELS)
@@ -72,28 +75,53 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class Sides:
-    """What a fusion works on, already of the head's width.
+    """What a fusion may work on. Vectors are already of the head's width.
 
-    summaries: (B, 2, hidden), the text's mean and the image's pooled vector, zeros where missing; present: bool
-    (B, 2, 1). Only for fusions over sequences: text (B, T, hidden), text_mask (B, T), image (B, P, hidden),
-    image_mask (B, P).
+    present: bool (B, 2, 1), is there a text, is there an image. answers: the logits (B, 3) of the heads, by scenario.
+    summaries: (B, 2, hidden), the text's mean and the image's pooled vector, zeros where missing. Only for fusions over
+    sequences: text (B, T, hidden), text_mask (B, T), image (B, P, hidden), image_mask (B, P).
     """
 
-    summaries: Tensor
     present: Tensor
+    answers: dict[str, Tensor] = field(default_factory=dict)
+    summaries: Tensor | None = None
     text: Tensor | None = None
     text_mask: Tensor | None = None
     image: Tensor | None = None
     image_mask: Tensor | None = None
 
 
-class ConcatFusion(nn.Module):
-    """[text; image] side by side through one layer. A missing side is replaced by a learned vector."""
+# The fusions by the name that a config gives them; their classes enter themselves.
+FUSIONS: dict[str, type["Fusion"]] = {}
 
-    over_sequences = False
+
+class Fusion(nn.Module):
+    """Makes one of two: `forward(sides)` gives a joint vector (B, hidden) for the joint head to classify.
+
+    A fusion that is not over vectors works on the heads' answers instead and gives logits (B, 3). Each class is built
+    with (hidden, heads, dropout): the width of the vectors, the number of attention heads, and the share to drop.
+    """
+
+    formula = ""  # LaTeX, for the report
+    summary = ""  # one line
+    over_vectors = True
+    over_sequences = False  # single tokens and patches, or only one summary per side
+
+    def __init_subclass__(cls, name: str) -> None:
+        FUSIONS[name] = cls
 
     def __init__(self, hidden: int, heads: int, dropout: float):
         super().__init__()
+
+
+class ConcatFusion(Fusion, name="concat"):
+    """[text; image], one after the other, through one layer. A missing side is replaced by a learned vector."""
+
+    formula = r"z = \operatorname{GELU}(W [t; v])"
+    summary = "both summaries, one after the other, through one layer"
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__(hidden, heads, dropout)
         self.missing = nn.Parameter(torch.zeros(2, hidden))
         self.mix = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.GELU())
 
@@ -101,26 +129,31 @@ class ConcatFusion(nn.Module):
         return self.mix(torch.where(sides.present, sides.summaries, self.missing).flatten(1))
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(Fusion, name="gated"):
     """A gate decides, dimension by dimension, how much of each side to take (Arevalo et al. 2017, gated unit).
 
-    z = g · tanh(Wt t) + (1 − g) · tanh(Wi v), g = σ(Wg [t; v]). Where a side is missing, the other is taken whole.
+    z = g · tanh(Wt t) + (1 − g) · tanh(Wv v), g = σ(Wg [t; v]). Where a side is missing, the other is taken whole.
     """
 
-    over_sequences = False
+    formula = r"z = g \odot \tanh(W_t t) + (1-g) \odot \tanh(W_v v), \quad g = \sigma(W_g [t; v])"
+    summary = "a gate weighs text against image in each dimension"
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__()
+        super().__init__(hidden, heads, dropout)
         self.text, self.image = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
         self.gate = nn.Linear(2 * hidden, hidden)
 
+    def gates(self, sides: Sides) -> Tensor:
+        """The text's share g (B, hidden), between 0 and 1; 1 without an image, 0 with nothing but an image."""
+        return only_present(torch.sigmoid(self.gate(sides.summaries.flatten(1))), sides.present)
+
     def forward(self, sides: Sides) -> Tensor:
-        gate = only_present(torch.sigmoid(self.gate(sides.summaries.flatten(1))), sides.present)
+        gate = self.gates(sides)
         text, image = sides.summaries.unbind(dim=1)
         return gate * torch.tanh(self.text(text)) + (1 - gate) * torch.tanh(self.image(image))
 
 
-class AttentionFusion(nn.Module):
+class AttentionFusion(Fusion, name="attention"):
     """Multi-head attention over the tokens of the text and the patches of the image at once.
 
     Each modality has its own key and its own value projection, so that words and patches are compared on equal terms.
@@ -128,10 +161,12 @@ class AttentionFusion(nn.Module):
     (Vaswani et al. 2017); padding and a missing side get weight 0. The result joins the summaries in one layer.
     """
 
+    formula = r"a = \operatorname{softmax}\left(\frac{q K^{\top}}{\sqrt{d}}\right) V"
+    summary = "one question, asked of all tokens and patches at once"
     over_sequences = True
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__()
+        super().__init__(hidden, heads, dropout)
         self.heads = heads
         self.query = nn.Linear(2 * hidden, hidden)
         self.text_key, self.text_value = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
@@ -156,17 +191,19 @@ class AttentionFusion(nn.Module):
         return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class TransformerFusion(nn.Module):
+class TransformerFusion(Fusion, name="transformer"):
     """A two-layer Transformer encoder over [summary token; text tokens; image patches].
 
-    Each vector carries an embedding that says which modality it is of; the summary token's last state is the result.
+    Each vector carries an embedding that says of which modality it is; the summary token's last state is the result.
     """
 
+    formula = r"z = \operatorname{Encoder}([s; t_1 \ldots t_n; v_1 \ldots v_m])_0"
+    summary = "two Transformer layers over a summary token, all tokens and all patches"
     over_sequences = True
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__()
-        self.summary = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
+        super().__init__(hidden, heads, dropout)
+        self.summary_token = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
         self.modality = nn.Parameter(torch.randn(2, hidden) * 0.02)
         layer = nn.TransformerEncoderLayer(
             hidden, heads, 2 * hidden, dropout, "gelu", batch_first=True, norm_first=True
@@ -174,35 +211,32 @@ class TransformerFusion(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, num_layers=2, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
 
     def forward(self, sides: Sides) -> Tensor:
-        summary = self.summary.expand(len(sides.text), -1, -1)
+        summary = self.summary_token.expand(len(sides.text), -1, -1)
         sequence = torch.cat([summary, sides.text + self.modality[0], sides.image + self.modality[1]], dim=1)
         always = torch.ones_like(sides.text_mask[:, :1])
         mask = torch.cat([always, sides.text_mask, sides.image_mask], dim=1)
         return self.encoder(sequence, src_key_padding_mask=~mask)[:, 0]
 
 
-class LateFusion(nn.Module):
-    """A learned mixture of what the two heads say: w · p(text) + (1 − w) · p(image), as log probabilities.
+class LateFusion(Fusion, name="late"):
+    """A learned mixture of what the two heads answer: w · p(text) + (1 − w) · p(image), as log probabilities.
 
-    One weight for all pairs; where a side is missing the other speaks alone.
+    One weight for all pairs; where a side is missing, only the other counts.
     """
 
-    def __init__(self):
-        super().__init__()
+    formula = r"p = w\, p_t + (1-w)\, p_v"
+    summary = "one learned weight mixes the answers of the two heads"
+    over_vectors = False
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__(hidden, heads, dropout)
         self.weight = nn.Parameter(torch.zeros(()))
 
-    def forward(self, text_logits: Tensor, image_logits: Tensor, present: Tensor) -> Tensor:
-        weight = only_present(torch.sigmoid(self.weight).expand(len(text_logits), 1), present)
-        mixed = weight * text_logits.softmax(dim=-1) + (1 - weight) * image_logits.softmax(dim=-1)
+    def forward(self, sides: Sides) -> Tensor:
+        text, image = sides.answers["text_only"], sides.answers["image_only"]
+        weight = only_present(torch.sigmoid(self.weight).expand(len(text), 1), sides.present)
+        mixed = weight * text.softmax(dim=-1) + (1 - weight) * image.softmax(dim=-1)
         return mixed.clamp(min=1e-9).log()
-
-
-SUMMARY_AND_SEQUENCE_FUSIONS = {
-    "concat": ConcatFusion,
-    "gated": GatedFusion,
-    "attention": AttentionFusion,
-    "transformer": TransformerFusion,
-}
 
 
 class FusionModel(nn.Module):
@@ -214,21 +248,23 @@ class FusionModel(nn.Module):
     def __init__(self, config: RunConfig, text_width: int, image_width: int):
         super().__init__()
         self.config, self.scenarios = config, config.trained_scenarios
+        hidden, dropout = config.hidden, config.dropout
         if "text_only" in self.scenarios:
-            self.text_head = Head(text_width, config.hidden, config.dropout)
+            self.text_head = Head(text_width, hidden, dropout)
         if "image_only" in self.scenarios:
-            self.image_head = Head(image_width, config.hidden, config.dropout)
-        if "text_and_image" in self.scenarios and config.fusion == "late":
-            self.fusion = LateFusion()
-        elif "text_and_image" in self.scenarios:
-            self.text_projection = Projection(text_width, config.hidden, config.dropout)
-            self.image_projection = Projection(image_width, config.hidden, config.dropout)
-            fusion = SUMMARY_AND_SEQUENCE_FUSIONS[config.fusion]
-            self.fusion = fusion(config.hidden, config.heads, config.dropout)
-            self.joint_head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, CLASSES))
+            self.image_head = Head(image_width, hidden, dropout)
+        if "text_and_image" in self.scenarios:
+            kind = FUSIONS[config.fusion]
+            if kind.over_vectors:
+                self.text_projection = Projection(text_width, hidden, dropout)
+                self.image_projection = Projection(image_width, hidden, dropout)
+            self.fusion = kind(hidden, config.heads, dropout)
+            self.joint_head = nn.Identity()
+            if kind.over_vectors:
+                self.joint_head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, CLASSES))
 
     def standardise(self, features: Features, rows: np.ndarray) -> None:
-        """Let each projection take mean and deviation of what it will see, from the training rows: `fit` begins so."""
+        """Let each projection take mean and deviation of what it will see, from the training rows, before training."""
         for modality in ("text", "image"):
             summaries = getattr(features.summarised, modality).take(rows).values
             every = getattr(features, modality).take(rows).values if uses_sequences(self.config) else summaries
@@ -238,17 +274,36 @@ class FusionModel(nn.Module):
                 getattr(self, f"{modality}_projection").standardise(torch.from_numpy(every).float())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        text, image = masked_mean(batch.text, batch.text_mask), batch.image[:, 0]
-        logits = {}
+        answers = self.answer_alone(batch)
+        if "text_and_image" in self.scenarios:
+            answers["text_and_image"] = self.joint_head(self.fusion(self.sides(batch, answers)))
+        return answers
+
+    def answer_alone(self, batch: Batch) -> dict[str, Tensor]:
+        """The logits (B, 3) of the heads that see one side, by scenario."""
+        answers = {}
         if "text_only" in self.scenarios:
-            logits["text_only"] = self.text_head(text)
+            answers["text_only"] = self.text_head(masked_mean(batch.text, batch.text_mask))
         if "image_only" in self.scenarios:
-            logits["image_only"] = self.image_head(image * batch.image_mask[:, :1])
-        if "text_and_image" in self.scenarios and isinstance(self.fusion, LateFusion):
-            logits["text_and_image"] = self.fusion(logits["text_only"], logits["image_only"], present_sides(batch))
-        elif "text_and_image" in self.scenarios:
-            logits["text_and_image"] = self.joint_head(self.fusion(self.sides(batch)))
-        return {scenario: logits[scenario] for scenario in SCENARIOS if scenario in logits}
+            answers["image_only"] = self.image_head(batch.image[:, 0] * batch.image_mask[:, :1])
+        return answers
+
+    def sides(self, batch: Batch, answers: dict[str, Tensor] | None = None) -> Sides:
+        """The batch as the fusion sees it: vectors of the head's width, missing sides zeroed and marked.
+
+        answers: those of `answer_alone`, where they are known already.
+        """
+        answers = self.answer_alone(batch) if answers is None else answers
+        present = present_sides(batch)
+        if not self.fusion.over_vectors:
+            return Sides(present, answers)
+        if not self.fusion.over_sequences:
+            text = self.text_projection(masked_mean(batch.text, batch.text_mask).unsqueeze(1))
+            image = self.image_projection(batch.image[:, :1])
+            return Sides(present, answers, torch.cat([text, image], dim=1) * present)
+        text, image = self.text_projection(batch.text), self.image_projection(batch.image)
+        summaries = torch.stack([masked_mean(text, batch.text_mask), image[:, 0]], dim=1) * present
+        return Sides(present, answers, summaries, text, batch.text_mask, image, batch.image_mask)
 
     def learned(self) -> dict[str, Tensor]:
         """What training has made of the model: all of it."""
@@ -258,22 +313,10 @@ class FusionModel(nn.Module):
         """The inverse of `learned`."""
         self.load_state_dict(tensors)
 
-    def sides(self, batch: Batch) -> Sides:
-        """The batch as the fusion sees it: projected to the head's width, missing sides zeroed and marked."""
-        present = present_sides(batch)
-        if not self.fusion.over_sequences:
-            text = self.text_projection(masked_mean(batch.text, batch.text_mask).unsqueeze(1))
-            image = self.image_projection(batch.image[:, :1])
-            return Sides(torch.cat([text, image], dim=1) * present, present)
-        text, image = self.text_projection(batch.text), self.image_projection(batch.image)
-        summaries = torch.stack([masked_mean(text, batch.text_mask), image[:, 0]], dim=1) * present
-        return Sides(summaries, present, text, batch.text_mask, image, batch.image_mask)
-
 
 def uses_sequences(config: RunConfig) -> bool:
-    """Whether this model looks at single tokens and patches, or only at one summary a side."""
-    fusion = SUMMARY_AND_SEQUENCE_FUSIONS.get(config.fusion)
-    return config.scenario == "text_and_image" and fusion is not None and fusion.over_sequences
+    """Whether this model looks at single tokens and patches, or only at one summary per side."""
+    return config.scenario == "text_and_image" and FUSIONS[config.fusion].over_sequences
 
 
 def present_sides(batch: Batch) -> Tensor:
@@ -289,61 +332,42 @@ def only_present(text_share: Tensor, present: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """One station of a forward pass: an input, a module of the model, or a scenario's logits."""
+    """One part of a model: an input, a module, or a scenario's logits."""
 
     name: str
     kind: str  # "input", the module's class, or "logits"
     shape: tuple[int, ...]  # of what comes out of it
     parameters: int
-    feeds: tuple[str, ...]  # the stations that use its output directly
+    feeds: tuple[str, ...]  # the parts that use its output directly
 
 
-def trace_model(model: FusionModel, batch: Batch, seed: int = 0) -> list[Node]:
-    """The stations of a forward pass and what feeds what, found by trying: whatever moves when a station's output is
-    disturbed depends on it. So a picture drawn from it shows the model that is there, not the one that was meant.
+def list_parts(model: FusionModel, tokens: int, patches: int) -> list[Node]:
+    """The parts of a model and what feeds what, for a picture of it.
+
+    tokens, patches: how many vectors a text and an image have. Shapes are those of one pair. This is no method of the
+    model because a change to it changes no number, and so must not make a run out of date.
     """
-    model.eval()
-    random = torch.Generator().manual_seed(seed)
-    shapes: dict[str, tuple[int, ...]] = {"text": tuple(batch.text.shape), "image": tuple(batch.image.shape)}
+    modules = {name: one for name, one in model.named_children() if not isinstance(one, nn.Identity)}
+    over_vectors = "fusion" in modules and model.fusion.over_vectors
+    shapes: dict[str, tuple[int, ...]] = {}
+    feeds: dict[str, list[str]] = {}
+    for side, length in (("text", tokens), ("image", patches)):
+        head, projection, logits = f"{side}_head", f"{side}_projection", f"logits {side}_only"
+        width = modules[head].projection.linear.in_features if head in modules else 0
+        shapes |= {side: (1, length, width), head: (1, CLASSES)}
+        shapes[projection] = (1, length if uses_sequences(model.config) else 1, model.config.hidden)
+        feeds |= {side: [head, projection], head: [logits] if over_vectors else [logits, "fusion"]}
+        feeds |= {projection: ["fusion"], logits: []}
+    both = "logits text_and_image"
+    shapes |= {"fusion": (1, model.config.hidden if over_vectors else CLASSES), "joint_head": (1, CLASSES)}
+    feeds |= {"fusion": ["joint_head"] if over_vectors else [both], "joint_head": [both], both: []}
+    there = {"text", "image", *modules, *(f"logits {scenario}" for scenario in model.scenarios)}
 
-    def outputs(disturbed: str = "") -> dict[str, Tensor]:
-        seen: dict[str, Tensor] = {}
-
-        def noise(values: Tensor) -> Tensor:
-            return values + torch.randn(values.shape, generator=random)
-
-        def watch(name):
-            def hook(module, arguments, output):
-                seen[name] = output = noise(output) if name == disturbed else output
-                return output
-
-            return hook
-
-        hooks = [child.register_forward_hook(watch(name)) for name, child in model.named_children()]
-        sides = {side: noise(getattr(batch, side)) if side == disturbed else getattr(batch, side) for side in shapes}
-        try:
-            with torch.inference_mode():
-                logits = model(Batch(sides["text"], batch.text_mask, sides["image"], batch.image_mask))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return {**seen, **{f"logits {scenario}": values for scenario, values in logits.items()}}
-
-    usual = outputs()
-    reaches: dict[str, set[str]] = {}
-    for source in ("text", "image", *usual):
-        if source.startswith("logits"):
-            reaches[source] = set()
-            continue
-        moved = outputs(source)
-        reaches[source] = {name for name in usual if name != source and not torch.equal(usual[name], moved[name])}
-    children = dict(model.named_children())
     nodes = []
-    for name, targets in reaches.items():
-        direct = tuple(t for t in targets if not any(t in reaches[between] for between in targets if between != t))
-        module = children.get(name)
-        kind = type(module).__name__ if module is not None else "logits" if name.startswith("logits") else "input"
-        shape = tuple(usual[name].shape) if name in usual else shapes[name]
-        count = sum(p.numel() for p in module.parameters()) if module is not None else 0
-        nodes.append(Node(name, kind, shape, count, tuple(sorted(direct))))
+    for name in filter(there.__contains__, feeds):
+        module = modules.get(name)
+        kind = type(module).__name__ if module is not None else "input" if name in ("text", "image") else "logits"
+        parameters = sum(p.numel() for p in module.parameters()) if module is not None else 0
+        targets = tuple(sorted(there.intersection(feeds[name])))
+        nodes.append(Node(name, kind, shapes.get(name, (1, CLASSES)), parameters, targets))
     return nodes

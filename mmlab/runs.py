@@ -30,6 +30,7 @@ import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, RunConfig, probability_columns
 from mmlab.course.reading import Course, write_predictions
+from mmlab.device import resolved, trained_precisions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation.scores import Scores, score_frame
 from mmlab.features import Features
@@ -96,7 +97,7 @@ class Run:
     def is_fresh(self) -> bool:
         """Whether the code that made the predictions would make the same ones now."""
         try:
-            return self.provenance["code"] == code_digest(self.provenance["code_of"])
+            return self.provenance["code"] == code_digest(*self.provenance["code_of"])
         except LookupError:  # made before this was recorded, or by code that is gone
             return False
 
@@ -124,7 +125,7 @@ class Run:
         """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
         from safetensors.torch import load_file
 
-        from mmlab.training.loop import build_model
+        from mmlab.training import build_model
 
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
@@ -158,21 +159,15 @@ def train_run(
         shutil.rmtree(checkpoints, ignore_errors=True)
     from safetensors.torch import save
 
-    from mmlab.encoders import find_device
-    from mmlab.training.finetuning import find_precision
-    from mmlab.training.loop import cross_fit
+    from mmlab.training import cross_fit
 
-    device = "cpu"
-    if config.tunes:
-        where = find_device()
-        device = ", ".join([str(where), *(f"{m} in {find_precision(m, where, config)}" for m in config.tunes)])
     started = time.perf_counter()
     fitted = cross_fit(config, course, features, on_model, checkpoints, **watch)
     seconds = time.perf_counter() - started
     if config.tunes:  # epochs that an earlier, interrupted call has done count as well
         seconds = max(seconds, float(fitted.history["seconds"].sum()))
     with _drafted(folder) as draft:
-        origin = provenance(course, features, TRAINING, device)
+        origin = provenance(course, features, *training_code(config), device=resolved(config))
         _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": origin})
         _write_frame(draft / HISTORY, fitted.history)
         _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
@@ -197,7 +192,7 @@ def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) 
     see it: all of its fold, or only the first `seeds` of them, for a fair comparison with a run that has no more.
     Explained in notebook 04, section 5 and notebook 06, section 2.
     """
-    from mmlab.training.loop import needed, predict
+    from mmlab.training import needed, predict
 
     frame = run.predictions.copy()
     row_of = {guid: row for row, guid in enumerate(features.guids)}
@@ -242,12 +237,20 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     """
     encoders = features if isinstance(features, str) else features.digest
     digest = digest_of(
-        config.to_dict(), course.fingerprint, course.split_hash, encoders, code_digest(TRAINING), length=10
-    )
+        config.to_dict(), trained_precisions(config), course.fingerprint, course.split_hash, encoders,
+        code_digest(*training_code(config)), length=10,
+    )  # fmt: skip
     control = "" if config.control == "none" else f"-{config.control}"
     fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
     name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
     return Path(results) / RUNS / name
+
+
+def training_code(config: RunConfig) -> list[Any]:
+    """Where the code begins that makes a run's predictions: the training, and the fusion which the config chooses."""
+    from mmlab.models import FUSIONS
+
+    return [TRAINING, *([FUSIONS[config.fusion]] if config.scenario == "text_and_image" else [])]
 
 
 def is_complete(folder: Path) -> bool:
@@ -257,7 +260,7 @@ def is_complete(folder: Path) -> bool:
 
 def predict_course(run: Run, features: Features) -> pd.DataFrame:
     """Predictions of all a run's models, averaged, for every pair of any encoded course: guid and probabilities."""
-    from mmlab.training.loop import needed, predict
+    from mmlab.training import needed, predict
 
     features = needed(run.config, features)
     models = [model for fold in run.load_models(features).values() for model in fold]
@@ -327,7 +330,7 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
     return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
 
 
-def provenance(course: Course, features: Features | None, code: Any, device: str = "cpu") -> dict[str, Any]:
+def provenance(course: Course, features: Features | None, *code: Any, device: str = "cpu") -> dict[str, Any]:
     """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
     return {
         "data_fingerprint": course.fingerprint,
@@ -335,8 +338,8 @@ def provenance(course: Course, features: Features | None, code: Any, device: str
         "n_labelled": int(len(course.labels)),
         "n_test": int(len(course.test)),
         "encoders": features.digest if features is not None else None,
-        "code": code_digest(code),
-        "code_of": place_of(code),
+        "code": code_digest(*code),
+        "code_of": [place_of(one) for one in code],
         "commit": _git_commit(),
         "python": platform.python_version(),
         "packages": _package_versions(),

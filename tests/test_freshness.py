@@ -9,7 +9,8 @@ import pytest
 from mmlab import freshness
 from mmlab.freshness import code_digest, digest_of, place_of, reached_code
 
-TEXT, IMAGE, RUN = "mmlab.encoders:TextEncoder", "mmlab.encoders:ImageEncoder", "mmlab.training:cross_fit"
+TEXT, IMAGE, RUN = "mmlab.encoders:MiniLM", "mmlab.encoders:EfficientNetLite0", "mmlab.training:cross_fit"
+GATED = "mmlab.models:GatedFusion"
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def package(tmp_path) -> Path:
 def digest(package: Path, *roots: str) -> str:
     freshness._read_module.cache_clear()
     freshness._digests.cache_clear()
-    return digest_of(sorted(freshness._digests(tuple(one for one in roots), package)))
+    places = tuple(freshness._resolve(*root.split(":"), package) for root in roots)
+    return digest_of(sorted(freshness._digests(places, package)))
 
 
 def find(package: Path, text: str) -> Path:
@@ -42,7 +44,7 @@ CHANGES = {
     "an operator of pooling": ("patches.float()], dim=1)", "patches.float() * 0], dim=1)", (IMAGE, RUN)),
     "the depth of tokens": ("MIDDLE_DEPTH = 2 / 3", "MIDDLE_DEPTH = 1 / 3", (TEXT, RUN)),
     "the length of texts": ("MAX_TOKENS = 64", "MAX_TOKENS = 32", (TEXT, RUN)),
-    "the size of images": ("LITE0_SIDE = 288", "LITE0_SIDE = 224", (IMAGE, RUN)),
+    "the size of images": ("side = 288", "side = 224", (IMAGE,)),  # a run has it through the digest of its features
     "the formats of images": ('"BMP", "TIFF")', '"BMP")', (IMAGE, RUN)),
     "splitting": ("kind=\"stable\")]\n    preference", "kind=\"stable\")][::-1]\n    preference", (RUN,)),
     "the loss": ("label_smoothing=smoothing)", "label_smoothing=0 * smoothing)", (RUN,)),

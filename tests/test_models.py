@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.config import FUSIONS, SCENARIOS, RunConfig
+from mmlab.config import SCENARIOS, RunConfig
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import (
+    FUSIONS,
     AttentionFusion,
     ConcatFusion,
     FusionModel,
@@ -91,7 +92,7 @@ def test_the_share_of_the_text_is_all_or_nothing_where_a_side_is_missing():
 
 def two_sides(text, image, has_text=True, has_image=True) -> Sides:
     present = torch.tensor([[[has_text], [has_image]]])
-    return Sides(torch.tensor([[text, image]]) * present, present)
+    return Sides(present, summaries=torch.tensor([[text, image]]) * present)
 
 
 def gate_by_hand() -> GatedFusion:
@@ -137,7 +138,7 @@ def attention_sides(pairs: int = 3, hidden: int = 4) -> Sides:
     image_mask = torch.ones(pairs, 2, dtype=torch.bool)
     text, image = torch.randn(pairs, 3, hidden), torch.randn(pairs, 2, hidden)
     present = torch.stack([text_mask.any(1), image_mask.any(1)], dim=1).unsqueeze(-1)
-    return Sides(torch.randn(pairs, 2, hidden) * present, present, text, text_mask, image, image_mask)
+    return Sides(present, {}, torch.randn(pairs, 2, hidden) * present, text, text_mask, image, image_mask)
 
 
 def test_attention_weighs_equal_keys_equally_and_padding_not_at_all():
@@ -194,13 +195,14 @@ def test_each_modality_has_its_own_keys_and_values():
 
 
 def test_late_mixing_by_hand():
-    fusion = LateFusion()
+    fusion = LateFusion(2, 1, 0.0)
     with torch.no_grad():
         fusion.weight.fill_(math.log(3))  # a share of 3/4 for the text
     text = torch.tensor([[0.2, 0.3, 0.5]] * 3).log()
     image = torch.tensor([[0.6, 0.3, 0.1]] * 3).log()
     present = torch.tensor([[True, True], [True, False], [False, True]]).unsqueeze(-1)
-    mixed = fusion(text, image, present).softmax(dim=-1)
+    sides = Sides(present, {"text_only": text, "image_only": image})
+    mixed = fusion(sides).softmax(dim=-1)
     np.testing.assert_allclose(mixed.detach().numpy(), [[0.3, 0.3, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], rtol=1e-5)
 
 

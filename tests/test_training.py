@@ -13,13 +13,14 @@ from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course.reading import Course, split_folds
 from mmlab.errors import ConfigError, CourseError
 from mmlab.features import Batch, Features, Sequences
-from mmlab.training import loop as training
-from mmlab.training.loop import (
+from mmlab.training import (
     apply_control,
     class_weights,
     cross_fit,
+    crossfit,
     drop_modalities,
     fit,
+    loop,
     predict,
     total_loss,
     warmup_cosine,
@@ -187,13 +188,13 @@ def test_the_best_weights_are_those_of_the_best_epoch(monkeypatch):
     train, dev = rows_of(course)
     config = QUICK.replace(epochs=15, patience=15, lr=2e-2, dropout=0.0)
     last = {}
-    score = training._dev_scores
+    score = loop._dev_scores
 
     def remember(model, *rest):
         last["weights"], last["model"] = weights_of(model), copy.deepcopy(model)
         return score(model, *rest)
 
-    monkeypatch.setattr(training, "_dev_scores", remember)
+    monkeypatch.setattr(loop, "_dev_scores", remember)
     fitted = fit(config, features, course.labels, train, dev)
     losses = fitted.history["dev_loss"]
     assert fitted.best_epoch == losses.argmin() + 1 < len(losses)
@@ -289,7 +290,7 @@ class Astray(torch.nn.Module):
 
 def test_a_loss_that_is_no_number_is_an_error(data, monkeypatch):
     course, features = data
-    monkeypatch.setattr(training, "FusionModel", Astray)
+    monkeypatch.setattr(loop, "FusionModel", Astray)
     with pytest.raises(ConfigError, match=r"lr=0\.01 is too high"):
         fit(QUICK.replace(patience=2), features, course.labels, *rows_of(course))
 
@@ -313,7 +314,7 @@ def fitted_both():
     """Text and image each tell half: cross-fitted with two seeds, and the rows every model saw."""
     course, features = make_data(300, "both")
     seen = []
-    whole = training.fit
+    whole = crossfit.fit
 
     def remember(config, features, labels, train_rows, dev_rows, seed=0, **rest):
         seen.append((np.asarray(train_rows), np.asarray(dev_rows), seed))
@@ -321,7 +322,7 @@ def fitted_both():
 
     ticks = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "fit", remember)
+        patch.setattr(crossfit, "fit", remember)
         found = cross_fit(QUICK.replace(seeds=2), course, features, lambda *done: ticks.append(done))
     return course, features, found, seen, ticks
 
@@ -431,13 +432,13 @@ def test_without_folds_train_is_trained_on_and_dev_predicted(data, monkeypatch):
     course, features = data
     train, dev = rows_of(course)
     seen = []
-    whole = training.fit
+    whole = crossfit.fit
 
     def remember(config, features, labels, train_rows, dev_rows, **rest):
         seen.append(np.sort(np.concatenate([train_rows, dev_rows])))
         return whole(config, features, labels, train_rows, dev_rows, **rest)
 
-    monkeypatch.setattr(training, "fit", remember)
+    monkeypatch.setattr(crossfit, "fit", remember)
     found = cross_fit(QUICK.replace(folds=0, epochs=2), course, features)
     assert found.predictions["guid"].tolist() == course.dev["guid"].tolist()
     assert found.predictions["label"].tolist() == course.dev["label"].tolist()

@@ -215,8 +215,7 @@ def train(
     from mmlab.evaluation.scores import compare_frames
     from mmlab.export import check_new, export_encoders
     from mmlab.runs import open_results, train_run
-    from mmlab.training.finetuning import prepare_pairs
-    from mmlab.training.loop import TrainingBar
+    from mmlab.training import TrainingBar, prepare_pairs
     from mmlab.workbook.grid import read_values
 
     values = read_values(settings or [])

@@ -491,7 +491,7 @@ def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None)
 def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     """A model as boxes and arrows: what its forward pass goes through, from the inputs on top to the logits below.
 
-    nodes: from `models.trace_model`. Left: what depends on the text alone; right: on the image alone; in the middle: on
+    nodes: from `models.list_parts`. Left: what depends on the text alone; right: on the image alone; in the middle: on
     both. B is the number of pairs. Explained in notebook 04, section 2.
     """
     by_name = {node.name: node for node in nodes}

@@ -327,13 +327,6 @@ def share_interval(share: float, n: int, z: float = 1.96) -> tuple[float, float]
     return centre - half, centre + half
 
 
-FUSION_FORMULAS = {
-    "gated": r"z = g \odot \tanh(W_t t) + (1-g) \odot \tanh(W_v v), \quad g = \sigma(W_g [t; v])",
-    "concat": r"z = \operatorname{GELU}(W [t; v])",
-    "attention": r"a = \operatorname{softmax}\left(\frac{q K^{\top}}{\sqrt{d}}\right) V",
-    "transformer": r"z = \operatorname{Encoder}([s; t_1 \ldots t_n; v_1 \ldots v_m])_0",
-    "late": r"p = w\, p_t + (1-w)\, p_v",
-}
 LOSS_FORMULA = r"L = -\sum_{h} \frac{1}{n} \sum_{i=1}^{n} \sum_{c} \tilde{y}_{ic} \log p_{h}(c \mid x_i)"
 DIFFERENCE_FORMULA = r"\hat{d} = \frac{1}{n} \sum_{i=1}^{n} \left( [a_i = y_i] - [b_i = y_i] \right)"
 
@@ -448,6 +441,8 @@ class Writer:
         main = self.evidence.runs.get("main")
         if main is None:
             return []
+        from mmlab.models import FUSIONS
+
         config = main.config
         folds = self.say("method.folds", n=config.folds) if config.folds else self.say("method.split")
         text = self.say(
@@ -459,7 +454,7 @@ class Writer:
             self.figure(
                 "architecture", plots.plot_architecture(trace_run(main)), self.say("method.figure"), drawn=WIDE
             ),
-            Formula(FUSION_FORMULAS[config.fusion]),
+            Formula(FUSIONS[config.fusion].formula),
             Paragraph(self.say("method.loss", smoothing=config.label_smoothing)),
             Formula(LOSS_FORMULA),
             Paragraph(self.say("method.interval")),
@@ -759,24 +754,18 @@ class Writer:
 
 
 def trace_run(run: Run):
-    """The stations of a run's first model, at the widths its weights have."""
-    import torch
+    """The parts of a run's first model, at the widths its weights have."""
     from safetensors.torch import load_file
 
     from mmlab.encoders import MAX_TOKENS, PATCH_GRID
-    from mmlab.features import Batch
-    from mmlab.models import FusionModel, trace_model
+    from mmlab.models import FusionModel, list_parts
 
     weights = load_file(next(iter(sorted(run.folder.glob("model_*.safetensors")))))
     weights = {name.removeprefix("head."): tensor for name, tensor in weights.items() if "towers." not in name}
     text, image = (weights[f"{side}_head.projection.linear.weight"].shape[1] for side in ("text", "image"))
     model = FusionModel(run.config, text, image)
     model.load_state_dict(weights)
-    patches, kept = 1 + PATCH_GRID**2, torch.ones(2, max(MAX_TOKENS, 1 + PATCH_GRID**2), dtype=torch.bool)
-    batch = Batch(
-        torch.randn(2, MAX_TOKENS, text), kept[:, :MAX_TOKENS], torch.randn(2, patches, image), kept[:, :patches]
-    )
-    return trace_model(model, batch)
+    return list_parts(model, MAX_TOKENS, 1 + PATCH_GRID**2)
 
 
 def report_digest() -> str:

@@ -1,27 +1,19 @@
 """Features in; trained models and out-of-fold predictions out."""
 
-from mmlab.training.finetuning import (
-    Pictures,
-    Tokens,
-    TunedModel,
-    bucketed_batches,
-    explain_memory,
-    find_precision,
-    prepare_pairs,
-    read_batches,
-    read_checkpoint,
-    write_checkpoint,
-)
+from mmlab.progress import model_bar
+from mmlab.training.bars import TrainingBar
+from mmlab.training.checkpoint import read_checkpoint, write_checkpoint
+from mmlab.training.controls import apply_control
+from mmlab.training.crossfit import CrossFit, build_model, cross_fit
+from mmlab.training.finetuning import TunedModel, TuningHooks, explain_memory
+from mmlab.training.inputs import Inputs, Pixels, Tokens, bucketed_batches, prepare_pairs, read_batches
 from mmlab.training.loop import (
     AdamW,
-    TrainingBar,
-    apply_control,
-    build_model,
+    Fit,
+    Hooks,
     class_weights,
-    cross_fit,
     drop_modalities,
     fit,
-    model_bar,
     needed,
     predict,
     total_loss,

@@ -1,0 +1,94 @@
+"""Device, arithmetic, threads and random numbers: decided here, by fixed rules, from torch's own word.
+
+No rule measures time: the same machine and knobs always compute in the same way.
+
+Explained in notebook 04, section 1.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmlab.config import RunConfig
+
+
+def find_device():
+    """The torch device that encoders run on: an accelerator that works, or the CPU."""
+    import torch
+
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def find_precision(modality: str, asked: str = "auto", training: bool = False, device=None) -> str:
+    """The arithmetic of an encoder of this modality: `fp32`, `bf16` or `fp16`.
+
+    asked: the knob `precision`; everything but `auto` is taken as it is. device: default `find_device()`.
+    `auto` on a GPU: bf16 where the GPU computes with it, else fp16. On a CPU that computes with bf16: bf16 in training
+    and for images, fp32 for texts that are only encoded. (Measured on two such cores: an epoch of training MiniLM takes
+    33 s in bf16 and 48 s in fp32; encoding texts with it is quicker in fp32.) Elsewhere: fp32.
+    """
+    import torch
+
+    if asked != "auto":
+        return asked
+    device = device or find_device()
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type != "cpu" or not cpu_computes_bf16():
+        return "fp32"
+    return "bf16" if training or modality == "image" else "fp32"
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether torch says that this CPU has instructions for bf16; False where torch no longer answers the question."""
+    import torch
+
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, question, bool)() for question in questions)
+
+
+def trained_precisions(config: RunConfig) -> dict[str, str]:
+    """The arithmetic of each encoder that this config trains, by modality; empty for heads on frozen features."""
+    return {modality: find_precision(modality, config.precision, training=True) for modality in config.tunes}
+
+
+def resolved(config: RunConfig) -> str:
+    """Where this config trains and in which arithmetic, for people: `cpu`, or `cuda, text in bf16`."""
+    if not config.tunes:
+        return "cpu"
+    precisions = trained_precisions(config)
+    return ", ".join([str(find_device()), *(f"{modality} in {one}" for modality, one in precisions.items())])
+
+
+def autocast(device, precision: str):
+    """torch's context in which matrix products run in this precision; it changes nothing for `fp32`."""
+    import torch
+
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, dtype=dtypes[precision], enabled=precision != "fp32")
+
+
+@contextmanager
+def threads_for(config: RunConfig) -> Iterator[None]:
+    """One thread for heads on frozen features, all of them where encoders are trained.
+
+    Matrices as small as a head's gain nothing from more threads, wait for each other when the machine has other work,
+    and would round differently on a machine with more cores.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if config.tunes else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def own_random(seed: int, device) -> Iterator[None]:
+    """Draw torch's random numbers from this seed, and leave the caller's as they were."""
+    import torch
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

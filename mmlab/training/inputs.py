@@ -1,0 +1,192 @@
+"""What trained encoders read: token ids and pixels, behind the same small protocol as features.
+
+Explained in README, "Fine-tuning".
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmlab.config import IMAGE, TEXT, RunConfig
+from mmlab.course.reading import Course
+from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
+from mmlab.features import Batch, Features, Pairs, Sequences, encode_course
+from mmlab.images import read_rgb
+from mmlab.progress import open_bar
+
+BATCHES_PER_POOL = 16  # texts of similar length are looked for in so many batches: little padding, still well shuffled
+ANSWERED_AT_ONCE = 64  # pairs in a batch when a model only answers
+SMALLEST_CROP = 0.6  # share of an image's area that a training crop keeps at least
+
+
+@dataclass(frozen=True)
+class Tokens(Sequences):
+    """Token ids as a side of Inputs: values int32 (total length, 1)."""
+
+    padding: int = 0
+
+    @classmethod
+    def of(cls, ids: list[list[int]], padding: int) -> "Tokens":
+        """From the ids of each text, where a pair without a text has none."""
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
+        values = np.fromiter((one for row in ids for one in row), np.int32).reshape(-1, 1)
+        return cls(values, starts, padding)
+
+    @property
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """ids int64 (n, longest) and mask bool (n, longest)."""
+        longest = max(1, int(self.lengths.max(initial=0)))
+        mask = np.arange(longest) < self.lengths[:, None]
+        ids = np.full(mask.shape, self.padding, np.int64)
+        ids[mask] = self.values[:, 0]
+        return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Image files as a side of Inputs: pixels are read when a batch is made. An absent image is an empty path."""
+
+    paths: np.ndarray  # of str
+    settings: dict  # timm's: input_size, mean, std, interpolation, ...
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return (self.paths != "").astype(np.int64)
+
+    def take(self, rows: np.ndarray) -> "Pixels":
+        """The images of these rows, in this order."""
+        return replace(self, paths=self.paths[np.asarray(rows)])
+
+    def emptied(self) -> "Pixels":
+        """As many rows, none of which has an image."""
+        return replace(self, paths=np.full_like(self.paths, ""))
+
+    def batch(self, rows: np.ndarray, draw: int | None = None) -> tuple[Tensor, Tensor]:
+        """Pixels float32 (n, 3, side, side), zeros where there is no image, and mask bool (n, 1).
+
+        draw: a seed for random crops and mirror images, or None for the whole image as it is. The same seed and row
+        give the same crop, whichever process reads it.
+        """
+        paths = self.paths[np.asarray(rows)]
+        pixels = torch.zeros(len(paths), *self.settings["input_size"])
+        for place, (row, path) in enumerate(zip(rows, paths, strict=True)):
+            if not path:
+                continue
+            image = read_rgb(path)
+            if draw is None:
+                pixels[place] = self._transforms[0](image)
+                continue
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(hash((draw, int(row))) % 2**63)
+                pixels[place] = self._transforms[1](image)
+        return pixels, torch.from_numpy(paths != "").unsqueeze(1)
+
+    @cached_property
+    def _transforms(self):
+        import timm
+        from torchvision.transforms import v2
+
+        size = self.settings["input_size"][1:]
+        crop = v2.RandomResizedCrop(size, scale=(SMALLEST_CROP, 1.0), antialias=True)
+        normalise = v2.Normalize(self.settings["mean"], self.settings["std"])
+        drawn = [crop, v2.RandomHorizontalFlip(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), normalise]
+        return timm.data.create_transform(**self.settings, is_training=False), v2.Compose(drawn)
+
+
+@dataclass(frozen=True)
+class Inputs(Pairs):
+    """The pairs of a course for a model that trains encoders.
+
+    text: Tokens and image: Pixels where the encoder of that side is trained, else Sequences of cached vectors.
+    frozen: what the encoders made of the pairs before their training, which begins with heads fitted to it; encoders:
+    those to be trained, by modality.
+    """
+
+    text: Tokens | Sequences
+    image: Pixels | Sequences
+    frozen: Features = field(compare=False, repr=False)
+    encoders: dict[str, Encoder] = field(compare=False, repr=False)
+
+    def batches(self, rows) -> Iterator[tuple[np.ndarray, Batch]]:
+        """As in Pairs; texts of similar length share a batch."""
+        rows = np.asarray(rows, dtype=int)
+        order = np.argsort(self.text.lengths[rows], kind="stable")
+        places = [order[start : start + ANSWERED_AT_ONCE] for start in range(0, len(rows), ANSWERED_AT_ONCE)]
+        return zip(places, read_batches(self, [rows[place] for place in places]), strict=True)
+
+    def without(self, modality: str) -> "Inputs":
+        """As in Pairs, and the frozen features too."""
+        return replace(super().without(modality), frozen=self.frozen.without(modality))
+
+    def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Inputs":
+        """As in Pairs, and the frozen features too."""
+        return replace(super().pair_up(text_rows, image_rows), frozen=self.frozen.pair_up(text_rows, image_rows))
+
+
+def prepare_pairs(course: Course, config: RunConfig, progress: Callable | None = open_bar) -> Features | Inputs:
+    """The pairs of a course as this config's model reads them, row i being row i of `course.pairs`.
+
+    Features where no encoder is trained, else Inputs. progress: as in `encode_course`. Raises EncoderError when an
+    encoder cannot be had.
+    """
+    frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision)
+    if not config.tunes:
+        return frozen
+    pairs = course.pairs
+    sides, encoders = {"text": frozen.text, "image": frozen.image}, {}
+    if "text" in config.tunes:
+        encoder = encoders["text"] = find_text_encoder(config.text_encoder)
+        ids = [row if has else [] for row, has in zip(encoder.tokenise(list(pairs[TEXT])), pairs.has_text, strict=True)]
+        sides["text"] = Tokens.of(ids, encoder.padding)
+    if "image" in config.tunes:
+        encoder = encoders["image"] = find_image_encoder(config.image_encoder)
+        settings, _ = encoder.load(config.image_side)
+        sides["image"] = Pixels(np.where(pairs.has_image, pairs[IMAGE].astype(str), "").astype(str), settings)
+    return Inputs(frozen.guids, sides["text"], sides["image"], frozen.digest, frozen, encoders)
+
+
+def bucketed_batches(rows: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:
+    """The rows in random batches of `size`, of similar length within a batch: texts are padded to the longest."""
+    shuffled = np.asarray(rows)[torch.randperm(len(rows)).numpy()]
+    batches = []
+    for start in range(0, len(shuffled), size * BATCHES_PER_POOL):
+        pool = shuffled[start : start + size * BATCHES_PER_POOL]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[first : first + size] for first in range(0, len(pool), size)]
+    return [batches[number] for number in torch.randperm(len(batches)).tolist()]
+
+
+class _BatchReader(torch.utils.data.Dataset):
+    """Batches by number, for the DataLoader's workers."""
+
+    def __init__(self, pairs: Pairs, batches: list[np.ndarray], draw: int | None):
+        self.text, self.image, self.batches, self.draw = pairs.text, pairs.image, batches, draw
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> Batch:
+        rows = self.batches[number]
+        pixels = isinstance(self.image, Pixels)
+        image = self.image.batch(rows, self.draw) if pixels else self.image.batch(rows)
+        return Batch(*self.text.batch(rows), *image)
+
+
+def read_batches(pairs: Pairs, batches: list[np.ndarray], draw: int | None = None) -> Iterator[Batch]:
+    """The batches in order; worker processes decode images ahead, one per core but one, at most 8.
+
+    draw: a seed for the augmentation of training images.
+    """
+    reader = _BatchReader(pairs, batches, draw)
+    if not isinstance(pairs.image, Pixels):
+        return (reader[number] for number in range(len(reader)))
+    workers = max(1, min(8, (os.cpu_count() or 1) - 1))
+    return iter(torch.utils.data.DataLoader(reader, batch_size=None, num_workers=workers, prefetch_factor=4))
