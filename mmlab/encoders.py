@@ -34,7 +34,8 @@ PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
 # Middle layers carry more sentiment than the last, which is trained for whole sentences (Tenney et al. 2019): a token's
 # vector joins the layer at two thirds of the depth and the last one.
 MIDDLE_DEPTH = 2 / 3
-TEXT_BATCH, IMAGE_BATCH = 64, 32
+TEXT_BATCH = 64
+IMAGE_BATCH = 32
 
 
 @dataclass(frozen=True)

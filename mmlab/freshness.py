@@ -23,6 +23,7 @@ from typing import Any
 PACKAGE = "mmlab"
 # What decides no number: it moves bytes and words. A knob's value is in the key; the preset it came from is not.
 UNCOUNTED = ("mmlab.errors", "mmlab.storage", "mmlab.freshness", "mmlab.config:PRESETS", "mmlab.config:suggest")
+DESCRIPTIONS = ("formula", "summary")  # attributes of a class that are there to be read
 ROOT = Path(__file__).resolve().parent
 
 
@@ -178,6 +179,10 @@ class _Normaliser(ast.NodeTransformer):
 
     def visit_ClassDef(self, node):
         return self.generic_visit(self._without_docstring(node))
+
+    def visit_Assign(self, node):
+        described = all(getattr(target, "id", "") in DESCRIPTIONS for target in node.targets)
+        return None if described and isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
     def visit_arg(self, node):
         node.annotation = None

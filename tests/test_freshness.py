@@ -52,6 +52,27 @@ CHANGES = {
 }  # fmt: skip
 
 
+FUSION_CHANGES = {
+    "the formula of the gate": ("torch.sigmoid(self.gate(", "torch.tanh(self.gate(", True),
+    "how a missing side is treated": (
+        "torch.where(has_text, text_share, 0.0)",
+        "torch.where(has_text, text_share, 0.1)",
+        True,
+    ),
+    "the formula in the report": (r'formula = r"z = g \odot', r'formula = r"h = g \odot', False),
+    "another fusion": ("self.mix(torch.where(sides.present", "self.mix(2 * torch.where(sides.present", False),
+}
+
+
+@pytest.mark.parametrize("name", FUSION_CHANGES)
+def test_a_run_notices_a_change_of_its_own_fusion_alone(package, name):
+    old, new, noticed = FUSION_CHANGES[name]
+    before, of_training = digest(package, RUN, GATED), digest(package, RUN)
+    edit(package, old, new)
+    assert (digest(package, RUN, GATED) != before) == noticed
+    assert digest(package, RUN) == of_training  # which fusion it is, the training does not know
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_constant_or_operator_is_noticed(package, name):
     old, new, roots = CHANGES[name]

@@ -115,6 +115,20 @@ class Inputs(Pairs):
     frozen: Features = field(compare=False, repr=False)
     encoders: dict[str, Encoder] = field(compare=False, repr=False)
 
+    @classmethod
+    def of(cls, course: Course, config: RunConfig, frozen: Features) -> "Inputs":
+        """The pairs of a course for the encoders that this config trains."""
+        pairs, sides, encoders = course.pairs, {"text": frozen.text, "image": frozen.image}, {}
+        if "text" in config.tunes:
+            encoder = encoders["text"] = find_text_encoder(config.text_encoder)
+            every = zip(encoder.tokenise(list(pairs[TEXT])), pairs.has_text, strict=True)
+            sides["text"] = Tokens.of([ids if has_text else [] for ids, has_text in every], encoder.padding)
+        if "image" in config.tunes:
+            encoder = encoders["image"] = find_image_encoder(config.image_encoder)
+            settings, _ = encoder.load(config.image_side)
+            sides["image"] = Pixels(np.where(pairs.has_image, pairs[IMAGE].astype(str), "").astype(str), settings)
+        return cls(frozen.guids, sides["text"], sides["image"], frozen.digest, frozen, encoders)
+
     def batches(self, rows) -> Iterator[tuple[np.ndarray, Batch]]:
         """As in Pairs; texts of similar length share a batch."""
         rows = np.asarray(rows, dtype=int)
@@ -138,19 +152,7 @@ def prepare_pairs(course: Course, config: RunConfig, progress: Callable | None =
     encoder cannot be had.
     """
     frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision)
-    if not config.tunes:
-        return frozen
-    pairs = course.pairs
-    sides, encoders = {"text": frozen.text, "image": frozen.image}, {}
-    if "text" in config.tunes:
-        encoder = encoders["text"] = find_text_encoder(config.text_encoder)
-        ids = [row if has else [] for row, has in zip(encoder.tokenise(list(pairs[TEXT])), pairs.has_text, strict=True)]
-        sides["text"] = Tokens.of(ids, encoder.padding)
-    if "image" in config.tunes:
-        encoder = encoders["image"] = find_image_encoder(config.image_encoder)
-        settings, _ = encoder.load(config.image_side)
-        sides["image"] = Pixels(np.where(pairs.has_image, pairs[IMAGE].astype(str), "").astype(str), settings)
-    return Inputs(frozen.guids, sides["text"], sides["image"], frozen.digest, frozen, encoders)
+    return Inputs.of(course, config, frozen) if config.tunes else frozen
 
 
 def bucketed_batches(rows: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:
