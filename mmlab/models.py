@@ -87,7 +87,18 @@ class Sides:
     image_mask: Tensor | None = None
 
 
-class ConcatFusion(nn.Module):
+FUSIONS: dict[str, type["Fusion"]] = {}
+
+
+class Fusion(nn.Module):
+    """What the joint head works on: a subclass declares its name, which makes it a value of the knob `fusion`."""
+
+    def __init_subclass__(cls, name: str, **options) -> None:
+        super().__init_subclass__(**options)
+        FUSIONS[name] = cls
+
+
+class ConcatFusion(Fusion, name="concat"):
     """[text; image] side by side through one layer. A missing side is replaced by a learned vector."""
 
     over_sequences = False
@@ -101,7 +112,7 @@ class ConcatFusion(nn.Module):
         return self.mix(torch.where(sides.present, sides.summaries, self.missing).flatten(1))
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(Fusion, name="gated"):
     """A gate decides, dimension by dimension, how much of each side to take (Arevalo et al. 2017, gated unit).
 
     z = g · tanh(Wt t) + (1 − g) · tanh(Wi v), g = σ(Wg [t; v]). Where a side is missing, the other is taken whole.
@@ -120,7 +131,7 @@ class GatedFusion(nn.Module):
         return gate * torch.tanh(self.text(text)) + (1 - gate) * torch.tanh(self.image(image))
 
 
-class AttentionFusion(nn.Module):
+class AttentionFusion(Fusion, name="attention"):
     """Multi-head attention over the tokens of the text and the patches of the image at once.
 
     Each modality has its own key and its own value projection, so that words and patches are compared on equal terms.
@@ -156,7 +167,7 @@ class AttentionFusion(nn.Module):
         return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class TransformerFusion(nn.Module):
+class TransformerFusion(Fusion, name="transformer"):
     """A two-layer Transformer encoder over [summary token; text tokens; image patches].
 
     Each vector carries an embedding that says which modality it is of; the summary token's last state is the result.
@@ -181,7 +192,7 @@ class TransformerFusion(nn.Module):
         return self.encoder(sequence, src_key_padding_mask=~mask)[:, 0]
 
 
-class LateFusion(nn.Module):
+class LateFusion(Fusion, name="late"):
     """A learned mixture of what the two heads say: w · p(text) + (1 − w) · p(image), as log probabilities.
 
     One weight for all pairs; where a side is missing the other speaks alone.
@@ -195,14 +206,6 @@ class LateFusion(nn.Module):
         weight = only_present(torch.sigmoid(self.weight).expand(len(text_logits), 1), present)
         mixed = weight * text_logits.softmax(dim=-1) + (1 - weight) * image_logits.softmax(dim=-1)
         return mixed.clamp(min=1e-9).log()
-
-
-SUMMARY_AND_SEQUENCE_FUSIONS = {
-    "concat": ConcatFusion,
-    "gated": GatedFusion,
-    "attention": AttentionFusion,
-    "transformer": TransformerFusion,
-}
 
 
 class FusionModel(nn.Module):
@@ -223,8 +226,7 @@ class FusionModel(nn.Module):
         elif "text_and_image" in self.scenarios:
             self.text_projection = Projection(text_width, config.hidden, config.dropout)
             self.image_projection = Projection(image_width, config.hidden, config.dropout)
-            fusion = SUMMARY_AND_SEQUENCE_FUSIONS[config.fusion]
-            self.fusion = fusion(config.hidden, config.heads, config.dropout)
+            self.fusion = FUSIONS[config.fusion](config.hidden, config.heads, config.dropout)
             self.joint_head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, CLASSES))
 
     def standardise(self, features: Features, rows: np.ndarray) -> None:
@@ -272,8 +274,7 @@ class FusionModel(nn.Module):
 
 def uses_sequences(config: RunConfig) -> bool:
     """Whether this model looks at single tokens and patches, or only at one summary a side."""
-    fusion = SUMMARY_AND_SEQUENCE_FUSIONS.get(config.fusion)
-    return config.scenario == "text_and_image" and fusion is not None and fusion.over_sequences
+    return config.scenario == "text_and_image" and getattr(FUSIONS[config.fusion], "over_sequences", False)
 
 
 def present_sides(batch: Batch) -> Tensor:

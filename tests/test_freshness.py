@@ -22,7 +22,8 @@ def package(tmp_path) -> Path:
 def digest(package: Path, *roots: str) -> str:
     freshness._read_module.cache_clear()
     freshness._digests.cache_clear()
-    return digest_of(sorted(freshness._digests(tuple(one for one in roots), package)))
+    places = tuple(freshness._resolve(*root.split(":"), package) for root in roots)
+    return digest_of(sorted(freshness._digests(places, package)))
 
 
 def find(package: Path, text: str) -> Path:
@@ -94,7 +95,7 @@ def test_code_that_a_root_does_not_reach_does_not_count(package):
 
 
 def test_a_function_of_ours_is_found_by_itself_by_its_place_and_behind_a_partial():
-    from mmlab.evaluation.scores import tfidf_baseline
+    from mmlab.evaluation import tfidf_baseline
 
     place = place_of(tfidf_baseline)
     assert place.startswith("mmlab.evaluation") and place.endswith(":tfidf_baseline")

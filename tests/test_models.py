@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.config import FUSIONS, SCENARIOS, RunConfig
+from mmlab.config import SCENARIOS, RunConfig
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import (
+    FUSIONS,
     AttentionFusion,
     ConcatFusion,
     FusionModel,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmlab.config import ALL, IMAGE, TEXT, RunConfig
+from mmlab.config import ALL_LAYERS, IMAGE, TEXT, RunConfig
 from mmlab.course.reading import Course
 from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches, read_tokens
 from mmlab.errors import ConfigError, MmlabError
@@ -248,7 +248,7 @@ def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
     """Leave only the last `layers` of `count` layers to be trained; ALL trains the embeddings or the stem as well."""
     if layers > count:
         raise ConfigError(f"{modality}_layers={layers}: this encoder has {count} layers. Use -1 for all of it.")
-    lowest = 0 if layers == ALL else count - layers + 1
+    lowest = 0 if layers == ALL_LAYERS else count - layers + 1
     for name, parameter in tower.model.named_parameters():
         parameter.requires_grad_(tower.depths.get(name, -1) >= lowest)
 
