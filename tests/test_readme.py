@@ -98,7 +98,7 @@ def find_knob_fault(params: dict) -> str | None:
     """What is wrong with the knobs that a command sets with --set: an unknown name, a value out of range."""
     from mmlab.config import RunConfig
     from mmlab.errors import MmlabError
-    from mmlab.workbook.grid import read_values
+    from mmlab.workbook import read_values
 
     try:
         values = read_values(params.get("settings") or [])
