@@ -1,13 +1,19 @@
-"""The vocabulary of the lab, its presets, and the one strict set of knobs a run has.
+"""The vocabulary of the lab, and every knob of a training, each declared once.
 
+The command line, the notebooks, the grid and the report's table of settings are made from these declarations.
 Explained in notebook 04, section 1.
 """
 
+import ast
 import dataclasses
 import difflib
 import hashlib
 import json
+import shlex
+import sys
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from mmlab.errors import ConfigError
@@ -15,12 +21,11 @@ from mmlab.errors import ConfigError
 # Ordered from bad to good: the position is the class number everywhere (arrays, logits, confusion).
 LABELS = ("negative", "neutral", "positive")
 SCENARIOS = ("text_only", "image_only", "text_and_image")
-FUSIONS = ("concat", "gated", "attention", "transformer", "late")
 CONTROLS = ("none", "shuffle_images", "shuffle_texts", "shuffle_labels")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ALL = -1  # of an encoder's layers
+ALL_LAYERS = -1
 
-# Columns of every frame and file the lab writes. Course files alone call the label `tag`.
+# Columns of every frame and file that the lab writes.
 GUID, LABEL, TEXT, IMAGE, ENCODING, TWIN, SPLIT, FOLD = (
     "guid", "label", "text", "image", "encoding", "twin", "split", "fold",
 )  # fmt: skip
@@ -31,6 +36,96 @@ def probability_columns(scenario: str) -> list[str]:
     return [f"{scenario}_{label}" for label in LABELS]
 
 
+@cache
+def _fusions_in_source() -> dict[str, str]:
+    tree = ast.parse(Path(__file__).with_name("models.py").read_text(encoding="utf-8"))
+    named = [(node, word) for node in tree.body if isinstance(node, ast.ClassDef) for word in node.keywords]
+    return {word.value.value: f"mmlab.models:{node.name}" for node, word in named if word.arg == "name"}
+
+
+def find_fusions() -> dict[str, Any]:
+    """Every fusion's class by its name. A class declares its own: `class GatedFusion(Fusion, name="gated")`.
+
+    The names are read from the source of models.py, since importing it loads torch: a class is then given by its place,
+    "mmlab.models:GatedFusion". Once it is loaded, the classes themselves are given, with those that a user has added.
+    """
+    return getattr(sys.modules.get("mmlab.models"), "FUSIONS", None) or _fusions_in_source()
+
+
+def list_fusions() -> tuple[str, ...]:
+    """The names of all fusions."""
+    return tuple(find_fusions())
+
+
+@dataclass(frozen=True)
+class Knob:
+    """The declaration of one knob: its name, type (bool, int, float or str), default, help, and what it may be.
+
+    choices: its values, or a function that lists them. The bounds are None where there is none.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    choices: Any = None
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    @property
+    def limits(self) -> str:
+        """What it may be, in words; "" where anything of its type is allowed."""
+        if self.choices is not None:
+            return ", ".join(self.list_choices())
+        bounds = {"at least": self.low, "above": self.above, "at most": self.high, "below": self.below}
+        return ", ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+
+    def list_choices(self) -> tuple[str, ...]:
+        return tuple(self.choices() if callable(self.choices) else self.choices or ())
+
+    def check(self, value: Any) -> None:
+        """Raise ConfigError for a value of another type or out of bounds; nothing is converted silently."""
+        name, kind = self.name, self.kind
+        fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not fits or (isinstance(value, bool) and kind is not bool):
+            hint = " Write it without quotes." if isinstance(value, str) else ""
+            raise ConfigError(f"{name}={value!r} is of type {type(value).__name__}; it must be {kind.__name__}.{hint}")
+        if self.choices is not None:
+            check_choice(name, value, self.list_choices())
+        bounds = [
+            (self.low is None or value >= self.low, f"at least {self.low}"),
+            (self.high is None or value <= self.high, f"at most {self.high}"),
+            (self.above is None or value > self.above, f"above {self.above}"),
+            (self.below is None or value < self.below, f"below {self.below}"),
+        ]
+        for holds, words in bounds:
+            if not holds:
+                raise ConfigError(f"{name}={value!r} is out of range: it must be {words}.")
+
+    def read(self, text: str) -> Any:
+        """The value that a text means, `"1e-3"` or `"true"`, checked. Raises ConfigError."""
+        value: Any = text
+        if self.kind is bool:
+            if text.lower() not in ("true", "false"):
+                raise ConfigError(f"{self.name}={text}: write true or false.")
+            value = text.lower() == "true"
+        elif self.kind is not str:
+            try:
+                value = self.kind(text)
+            except ValueError:
+                what = "a whole number" if self.kind is int else "a number"
+                raise ConfigError(f"{self.name}={text!r} is not {what}.") from None
+        self.check(value)
+        return value
+
+
+def knob(default: Any, help: str, **limits: Any) -> Any:
+    """A field of RunConfig with its declaration; limits: choices, low, high, above and below of a Knob."""
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Every knob of one training. Flat, so that papermill, a grid and a shell can set each by name.
@@ -38,60 +133,43 @@ class RunConfig:
     The defaults were chosen out of fold, on folds drawn with another seed than the default one that is reported.
     """
 
-    text_encoder: str = "minilm"
-    image_encoder: str = "efficientnet_lite0"
-    scenario: str = "text_and_image"  # text_and_image trains all three at once; text_only or image_only one alone
-    fusion: str = "gated"
-    hidden: int = 128  # width of the head
-    heads: int = 4  # attention heads; divides hidden
-    dropout: float = 0.6
-    modality_dropout: float = 0.2  # share of training pairs that lose one modality at random
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    epochs: int = 20  # at most; early stopping ends sooner
-    patience: int = 3  # epochs without a better dev loss before stopping
-    batch_size: int = 128
-    warmup: float = 0.1  # share of the steps in which lr rises from 0
-    label_smoothing: float = 0.1
-    class_weights: bool = False  # weigh classes by inverse frequency in the loss
-    clip_norm: float = 1.0  # largest gradient norm
-    folds: int = 5  # cross-fitting folds; 0 trains on `train` and scores on `dev`
-    seeds: int = 2  # models averaged in each fold
-    seed: int = 0
-    control: str = "none"  # a control experiment that destroys one relation on purpose
+    text_encoder: str = knob("minilm", "text encoder: a name or a folder")
+    image_encoder: str = knob("efficientnet_lite0", "image encoder: a name or a folder")
+    scenario: str = knob("text_and_image", "what is trained; text_and_image trains all three heads", choices=SCENARIOS)
+    fusion: str = knob("gated", "how the joint head combines text and image", choices=list_fusions)
+    hidden: int = knob(128, "width of the heads", low=1, high=65536)
+    heads: int = knob(4, "attention heads; they divide hidden", low=1, high=1024)
+    dropout: float = knob(0.6, "share of feature dimensions hidden in training", low=0, below=1)
+    modality_dropout: float = knob(0.2, "share of training pairs that lose text or image", low=0, below=1)
+    lr: float = knob(1e-3, "learning rate", above=0, high=1e6)
+    weight_decay: float = knob(0.05, "pull of the weights towards 0", low=0, high=1e6)
+    epochs: int = knob(20, "at most; early stopping ends sooner", low=1, high=1_000_000)
+    patience: int = knob(3, "epochs without a lower dev loss before training stops", low=1, high=1_000_000)
+    batch_size: int = knob(128, "pairs per batch", low=1, high=1_000_000)
+    warmup: float = knob(0.1, "share of the steps in which the learning rate rises from 0", low=0, below=1)
+    label_smoothing: float = knob(0.1, "share of each target spread over all labels", low=0, below=1)
+    class_weights: bool = knob(False, "weight each class by its inverse frequency in the loss")
+    clip_norm: float = knob(1.0, "largest norm of the gradient", above=0, high=1e6)
+    folds: int = knob(5, "cross-fitting folds; 0 trains on train and scores on dev", low=0, high=127)
+    seeds: int = knob(2, "models averaged in each fold", low=1, high=1000)
+    seed: int = knob(0, "of the split, the folds and the training", low=0, high=2**31 - 1)
+    control: str = knob("none", "a control experiment that destroys one relation on purpose", choices=CONTROLS)
     # Fine-tuning. With no layer of either encoder trained, features are computed once and cached: the laptop's way.
-    text_layers: int = 0  # last layers of the text encoder to train; -1: all, with the embeddings
-    image_layers: int = 0  # last blocks of the image encoder to train; -1: all
-    encoder_lr: float = 5e-5  # learning rate of an encoder's last layer
-    layer_decay: float = 0.9  # each layer below learns so many times slower than the one above
-    accumulate: int = 1  # batches added up before a step: batch_size * accumulate pairs a step
-    checkpointing: bool = False  # recompute activations in the backward pass: a third slower, far less memory
-    precision: str = "auto"  # of the encoders' arithmetic; auto: bf16 or fp16 on a GPU, the quicker on a CPU
-    image_side: int = 0  # pixels a side of the training images; 0: the encoder's own
-    augment: bool = True  # crop and mirror the training images, where the image encoder is trained
+    text_layers: int = knob(0, "last layers of the text encoder to train; -1: all", low=ALL_LAYERS, high=1000)
+    image_layers: int = knob(0, "last blocks of the image encoder to train; -1: all", low=ALL_LAYERS, high=1000)
+    encoder_lr: float = knob(5e-5, "learning rate of an encoder's last layer", above=0, high=1e6)
+    layer_decay: float = knob(0.9, "factor on the learning rate for each layer further down", above=0, high=1)
+    accumulate: int = knob(1, "batches added up before a step", low=1, high=100_000)
+    checkpointing: bool = knob(False, "recompute activations in the backward pass: slower, less memory")
+    precision: str = knob("auto", "arithmetic of trained encoders; auto follows the device", choices=PRECISIONS)
+    image_side: int = knob(0, "pixels per side of the training images; 0: the encoder's own", low=0, high=4096)
+    augment: bool = knob(True, "crop and mirror training images where the image encoder is trained")
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
-            if field.type is float:  # 1 and 1.0 are one setting, one run id and one file name
-                object.__setattr__(self, field.name, float(getattr(self, field.name)))
-        _check_choice("scenario", self.scenario, SCENARIOS)
-        _check_choice("fusion", self.fusion, FUSIONS)
-        _check_choice("control", self.control, CONTROLS)
-        _check_choice("precision", self.precision, PRECISIONS)
-        for name in ("hidden", "heads", "epochs", "patience", "batch_size", "seeds", "accumulate"):
-            _check_range(name, getattr(self, name), low=1)
-        for name in ("text_layers", "image_layers"):
-            _check_range(name, getattr(self, name), low=ALL)
-        _check_range("image_side", self.image_side, low=0, high=4096)
-        _check_range("layer_decay", self.layer_decay, above=0, high=1)
-        _check_range("seed", self.seed, low=0, high=2**31 - 1)
-        for name in ("dropout", "modality_dropout", "warmup", "label_smoothing"):
-            _check_range(name, getattr(self, name), low=0, below=1)
-        for name in ("lr", "encoder_lr", "clip_norm"):
-            _check_range(name, getattr(self, name), above=0, high=1e6)
-        _check_range("weight_decay", self.weight_decay, low=0, high=1e6)
-        _check_range("folds", self.folds, low=0)
+        for one in KNOBS.values():
+            one.check(getattr(self, one.name))
+            if one.kind is float:  # 1 and 1.0 are one setting, one run id and one file name
+                object.__setattr__(self, one.name, float(getattr(self, one.name)))
         if self.folds == 1:
             raise ConfigError("folds=1 leaves nothing to train on. Use 0 (train/dev split) or 2 and more.")
         if self.hidden % self.heads:
@@ -99,16 +177,14 @@ class RunConfig:
 
     @classmethod
     def from_params(cls, params: dict[str, Any], preset: str = "laptop") -> "RunConfig":
-        """A config from a preset and flat parameters (papermill's, a shell's, a grid cell's).
+        """A config from a preset and flat parameters (papermill's, a shell's, a setting's of a grid).
 
         Raises ConfigError for an unknown name (with the nearest known one), a value of the wrong type
         (`"1e-4"` is text, not a number) and a value out of range. Nothing is converted silently.
         """
-        _check_choice("preset", preset, tuple(PRESETS))
-        known = [field.name for field in dataclasses.fields(cls)]
+        check_choice("preset", preset, tuple(PRESETS))
         for name in params:
-            if name not in known:
-                raise ConfigError(f"Unknown parameter {name!r}.{suggest(name, known)}")
+            find_knob(name)
         return cls(**{**PRESETS[preset], **params})
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,6 +194,10 @@ class RunConfig:
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some knobs changed, checked as strictly as a new one."""
         return RunConfig.from_params({**self.to_dict(), **changes})
+
+    def changed(self) -> dict[str, Any]:
+        """The knobs that differ from their defaults."""
+        return {name: value for name, value in self.to_dict().items() if value != KNOBS[name].default}
 
     def digest(self) -> str:
         """Twelve hex digits that name this setting."""
@@ -135,15 +215,18 @@ class RunConfig:
 
     def frozen(self) -> "RunConfig":
         """The same heads on frozen features, trained as the laptop does: where fine-tuning begins."""
-        usual = RunConfig()
         names = ("text_layers", "image_layers", "lr", "epochs", "patience", "batch_size", "accumulate", "warmup")
-        return self.replace(**{name: getattr(usual, name) for name in names})
+        return self.replace(**{name: KNOBS[name].default for name in names})
 
+
+KNOBS = {
+    field.name: Knob(field.name, field.type, field.default, **field.metadata) for field in dataclasses.fields(RunConfig)
+}
 
 # A preset is a starting point: any knob can be set on top of it.
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {},
-    # On two cores about two minutes a model. Three models a fold, since what one learns of so few pairs is partly luck.
+    # About two minutes per model on two cores. Three models per fold: what one learns from so few pairs is partly luck.
     "tuned": {
         "text_layers": 6,
         "encoder_lr": 2e-4,
@@ -158,8 +241,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_encoder": "convnext_base.fb_in22k_ft_in1k",
         "fusion": "transformer",
         "hidden": 256,
-        "text_layers": ALL,
-        "image_layers": ALL,
+        "text_layers": ALL_LAYERS,
+        "image_layers": ALL_LAYERS,
         "image_side": 384,
         "encoder_lr": 3e-5,
         "lr": 3e-4,
@@ -171,16 +254,52 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"folds": 2, "seeds": 1, "epochs": 2, "hidden": 32},
 }
 
-
-# Values to try, by name. `coursework`: what the lab this one replaces tried; too small a step for so few updates.
+# Values to try, by name. `coursework`: what the lab that this one replaces tried, with steps too small to arrive.
 GRID_PRESETS: dict[str, dict[str, list[Any]]] = {
     "coursework": {"lr": [1e-5, 1e-6, 1e-7, 1e-8], "dropout": [0.1, 0.3]},
     "working": {"lr": [1e-2, 1e-3, 1e-4], "dropout": [0.2, 0.6]},
 }
 
 
+def find_knob(name: str) -> Knob:
+    """The declaration of a knob. Raises ConfigError, with the nearest name, for one that does not exist."""
+    if name not in KNOBS:
+        raise ConfigError(f"Unknown parameter {name!r}.{suggest(name, list(KNOBS))}")
+    return KNOBS[name]
+
+
+def read_knobs(text: str) -> dict[str, Any]:
+    """Knobs written as one text, `"hidden=64 text_encoder='./my folder'"`, as values of their types.
+
+    Raises ConfigError for a word without `=`, an unknown name, a name that is set twice, and a value that does not fit.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"knobs={text!r} cannot be read ({error}). Write name=value, separated by spaces.") from None
+    knobs: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not value:
+            raise ConfigError(f"knobs={text!r}: write name=value, such as hidden=64; {word!r} is not of this form.")
+        if name in knobs:
+            raise ConfigError(f"knobs={text!r}: {name} is set twice. Keep one of them.")
+        knobs[name] = find_knob(name).read(value)
+    return knobs
+
+
+def write_knobs(knobs: dict[str, Any]) -> str:
+    """The inverse of `read_knobs`."""
+    return " ".join(shlex.quote(f"{name}={write_value(value)}") for name, value in knobs.items())
+
+
+def write_value(value: Any) -> str:
+    """A knob's value as it is typed: true and false in lower case, numbers with all their digits."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def name_knobs(knobs: dict[str, Any]) -> str:
-    """What a grid's cell is called: `lr 0.001, dropout 0.2`."""
+    """The name of a grid's setting: `lr 0.001, dropout 0.2`."""
     return ", ".join(f"{name} {one:g}" if isinstance(one, float) else f"{name} {one}" for name, one in knobs.items())
 
 
@@ -190,25 +309,7 @@ def suggest(name: str, known: list[str] | tuple[str, ...]) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
 
 
-def _check_type(name: str, value: Any, kind: type) -> None:
-    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    if not fits or (isinstance(value, bool) and kind is not bool):
-        hint = " Write it without quotes." if isinstance(value, str) else ""
-        raise ConfigError(f"{name}={value!r} is of type {type(value).__name__}; it must be {kind.__name__}.{hint}")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ConfigError, with the nearest choice, for a value that is none of them."""
     if value not in choices:
         raise ConfigError(f"{name}={value!r} is not one of {', '.join(choices)}.{suggest(value, choices)}")
-
-
-def _check_range(name, value, low=None, high=None, above=None, below=None) -> None:
-    bounds = [
-        (low is None or value >= low, f"at least {low}"),
-        (high is None or value <= high, f"at most {high}"),
-        (above is None or value > above, f"above {above}"),
-        (below is None or value < below, f"below {below}"),
-    ]
-    for holds, words in bounds:
-        if not holds:
-            raise ConfigError(f"{name}={value!r} is out of range: it must be {words}.")

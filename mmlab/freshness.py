@@ -68,6 +68,8 @@ def place_of(root: Any) -> str:
     """Where a function or class is defined, as "mmlab.module:name"; the source itself of one from elsewhere."""
     while isinstance(root, partial):
         root = root.func
+    if isinstance(root, str) and "\n" in root:
+        return root
     if not isinstance(root, str):
         module, name = root.__module__, root.__qualname__.partition(".")[0]
         if module.partition(".")[0] != PACKAGE:

@@ -28,16 +28,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, RunConfig, probability_columns
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, find_fusions, probability_columns
 from mmlab.course.reading import Course, write_predictions
 from mmlab.device import resolved, trained_precisions
 from mmlab.errors import MmlabError, RunError
-from mmlab.evaluation.scores import Scores, score_frame
+from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.storage import CHECKOUT, umask, write_atomic
 
-TRAINING = "mmlab.training:cross_fit"  # where the code begins that makes a run's predictions
+JOINT = "text_and_image"  # the scenario that runs are compared by
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under the name to hand in
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -56,7 +56,8 @@ class Run:
     config: RunConfig | None  # None for a baseline, which has no knobs
     name: str  # `majority`, `tfidf`, or the config's scenario
     provenance: dict[str, Any]
-    scores: dict[str, Scores]  # one for each scenario it predicts
+    scenarios: tuple[str, ...]  # those it predicts
+    n: int  # pairs scored
     seconds: float
 
     @property
@@ -64,9 +65,14 @@ class Run:
         return self.folder.name
 
     @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """Each scenario's scores, from the predictions: a metric that is newer than the run has its value too."""
+        return {scenario: score_frame(self.predictions, scenario) for scenario in self.scenarios}
+
+    @cached_property
     def predictions(self) -> pd.DataFrame:
         """guid, fold, label, twin and three probabilities a scenario, a row for each scored pair."""
-        return self._read_whole(PREDICTIONS, next(iter(self.scores.values())).n)
+        return self._read_whole(PREDICTIONS, self.n)
 
     @cached_property
     def test_predictions(self) -> pd.DataFrame:
@@ -86,7 +92,7 @@ class Run:
     def _read_whole(self, name: str, rows: int | None) -> pd.DataFrame:
         """A table of probabilities, held against what the run says of it: a part of one would be scored as a whole."""
         frame, path = _read_frame(self.folder / name), self.folder / name
-        wanted = [GUID, *(column for scenario in self.scores for column in probability_columns(scenario))]
+        wanted = [GUID, *(column for scenario in self.scenarios for column in probability_columns(scenario))]
         lacking = [column for column in wanted if column not in frame]
         if lacking or (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
             found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
@@ -100,6 +106,14 @@ class Run:
             return self.provenance["code"] == code_digest(*self.provenance["code_of"])
         except LookupError:  # made before this was recorded, or by code that is gone
             return False
+
+    def find_folds(self, course: Course) -> np.ndarray:
+        """The fold in which each labelled pair of the course was predicted, (n_labelled,) int64; -1 where in none.
+
+        Matched by guid, never by the number of a row. Explained in notebook 02, section 4.1.
+        """
+        fold_of = self.predictions.set_index(GUID)[FOLD]
+        return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
     def check_files(self) -> None:
         """Read each table and the head of each weight file. Raises RunError naming the first that is damaged."""
@@ -167,7 +181,7 @@ def train_run(
     if config.tunes:  # epochs that an earlier, interrupted call has done count as well
         seconds = max(seconds, float(fitted.history["seconds"].sum()))
     with _drafted(folder) as draft:
-        origin = provenance(course, features, *training_code(config), device=resolved(config))
+        origin = provenance(course, features, training_code(config), resolved(config))
         _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": origin})
         _write_frame(draft / HISTORY, fitted.history)
         _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
@@ -207,6 +221,37 @@ def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) 
     return frame
 
 
+def predict_without(run: Run, features: Features, modality: str) -> pd.DataFrame:
+    """The joint head's out-of-fold answers when no pair has this modality ("text" or "image").
+
+    A predictions frame with the one scenario `joint_without_<modality>`. Explained in notebook 06, section 2.1.
+    """
+    frame = predict_out_of_fold(run, features.without(modality))
+    names = dict(zip(probability_columns(JOINT), probability_columns(f"joint_without_{modality}"), strict=True))
+    return frame[[GUID, FOLD, LABEL, TWIN, *names]].rename(columns=names)
+
+
+def predict_patches(run: Run, features: Features) -> np.ndarray:
+    """What the image head says of each image and of each of its patches, asked as if a patch were an image.
+
+    Probabilities float64 (n, 1 + patches, 3), row i for row i of `run.predictions`, the whole image first. Each pair is
+    answered by the models that did not see it. Explained in notebook 03, section 3.2.
+    """
+    import torch
+
+    frame = run.predictions
+    place = pd.Index(features.guids).get_indexer(frame[GUID])
+    seen, _ = features.image.take(place).padded
+    answers = np.zeros((*seen.shape[:2], len(LABELS)))
+    with torch.inference_mode():
+        for fold, models in run.load_models(features).items():
+            held_out = np.flatnonzero(frame[FOLD] == fold)
+            for model in models:
+                logits = model.image_head(seen[held_out].flatten(0, 1)).double()
+                answers[held_out] += logits.softmax(dim=-1).unflatten(0, (len(held_out), -1)).numpy() / len(models)
+    return answers
+
+
 def keep_predictions(
     name: str, predict: Callable[[], pd.DataFrame], course: Course, results: Path | str, key: Any
 ) -> Run:
@@ -224,7 +269,7 @@ def keep_predictions(
     predictions = predict()
     seconds = time.perf_counter() - started
     with _drafted(folder) as draft:
-        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None, predict)})
+        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None, (predict,))})
         _write_frame(draft / PREDICTIONS, predictions)
         _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
     return load_run(folder)
@@ -236,21 +281,19 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     features: the encoded pairs, or just their digest.
     """
     encoders = features if isinstance(features, str) else features.digest
-    digest = digest_of(
-        config.to_dict(), trained_precisions(config), course.fingerprint, course.split_hash, encoders,
-        code_digest(*training_code(config)), length=10,
-    )  # fmt: skip
+    code, arithmetic = code_digest(*training_code(config)), trained_precisions(config)
+    inputs = course.fingerprint, course.split_hash, encoders
+    digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
     control = "" if config.control == "none" else f"-{config.control}"
     fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
     name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
     return Path(results) / RUNS / name
 
 
-def training_code(config: RunConfig) -> list[Any]:
-    """Where the code begins that makes a run's predictions: the training, and the fusion which the config chooses."""
-    from mmlab.models import FUSIONS
-
-    return [TRAINING, *([FUSIONS[config.fusion]] if config.scenario == "text_and_image" else [])]
+def training_code(config: RunConfig) -> tuple[Any, ...]:
+    """Where the code begins that makes the predictions of a training: cross-fitting, and the fusion it uses."""
+    fusion = (find_fusions()[config.fusion],) if config.scenario == "text_and_image" else ()
+    return ("mmlab.training:cross_fit", *fusion)
 
 
 def is_complete(folder: Path) -> bool:
@@ -279,9 +322,9 @@ def load_run(folder: Path | str) -> Run:
     record, metrics = _read_json(folder / CONFIG), _read_json(folder / METRICS)
     try:
         config = RunConfig.from_params(record["config"]) if "config" in record else None
-        scores = {name: Scores.from_dict(data) for name, data in metrics["scores"].items()}
-        return Run(folder, config, metrics["name"], record["provenance"], scores, metrics["seconds"])
-    except (KeyError, TypeError, AttributeError, MmlabError) as error:
+        scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
+        return Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"])
+    except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise RunError(
             f"{folder}: {CONFIG} or {METRICS} is not as this version writes it ({error}). "
             "Delete the folder and run again."
@@ -330,7 +373,7 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
     return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
 
 
-def provenance(course: Course, features: Features | None, *code: Any, device: str = "cpu") -> dict[str, Any]:
+def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
     """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
     return {
         "data_fingerprint": course.fingerprint,

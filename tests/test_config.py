@@ -2,10 +2,24 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 
 import pytest
 
-from mmlab.config import LABELS, PRESETS, SCENARIOS, RunConfig, probability_columns, suggest
+from mmlab.config import (
+    KNOBS,
+    LABELS,
+    PRESETS,
+    SCENARIOS,
+    RunConfig,
+    find_fusions,
+    list_fusions,
+    probability_columns,
+    read_knobs,
+    suggest,
+    write_knobs,
+)
 from mmlab.errors import ConfigError
 
 
@@ -172,3 +186,44 @@ def test_one_scenario_is_trained_alone_and_the_joint_one_with_all():
 def test_probability_columns_follow_the_order_of_the_labels():
     assert LABELS == ("negative", "neutral", "positive")
     assert probability_columns("text_only") == ["text_only_negative", "text_only_neutral", "text_only_positive"]
+
+
+def test_a_knob_says_what_it_may_be():
+    assert KNOBS["dropout"].limits == "at least 0, below 1"
+    assert KNOBS["control"].limits.startswith("none, shuffle_images")
+    assert KNOBS["text_encoder"].limits == ""
+    assert all(one.help and len(one.help) < 80 and one.help[-1] != "." for one in KNOBS.values())
+
+
+def test_knobs_as_one_text_and_back():
+    knobs = {"hidden": 64, "lr": 1e-05, "augment": False, "text_encoder": "./my folder, 'new'", "fusion": "late"}
+    assert read_knobs(write_knobs(knobs)) == knobs
+    assert [type(one) for one in read_knobs("lr=1 hidden=8 class_weights=True").values()] == [float, int, bool]
+    assert read_knobs("") == {} == read_knobs("  ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("hiden=64", "Did you mean 'hidden'"), ("hidden", "'hidden' is not of this form"), ("hidden=", "not of this form"),
+     ("hidden=6.5", "not a whole number"), ("augment=1", "write true or false"), ("hidden=8 hidden=9", "set twice"),
+     ("dropout=1", "below 1"), ("text_encoder='a", "cannot be read")],
+)  # fmt: skip
+def test_knobs_that_cannot_be_read(text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_knobs(text)
+
+
+def test_fusions_are_known_without_torch_and_are_those_of_the_module():
+    code = "import sys; from mmlab.config import list_fusions; print(*list_fusions(), 'torch' in sys.modules)"
+    *names, loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    from mmlab.models import FUSIONS
+
+    assert loaded == "False" and tuple(names) == tuple(FUSIONS) == list_fusions()
+    assert find_fusions()["gated"] is FUSIONS["gated"]
+
+
+def test_only_what_differs_from_the_defaults():
+    assert RunConfig().changed() == {}
+    assert RunConfig(lr=0.1, fusion="late").changed() == {"fusion": "late", "lr": 0.1}

@@ -11,9 +11,12 @@ import pytest
 
 from mmlab.config import LABELS, probability_columns
 from mmlab.errors import MmlabError
+from mmlab.evaluation import METRICS, Interval, Metric, compare_frames, compare_predictions, score_frame
+from mmlab.evaluation import score_predictions as score
 from mmlab.evaluation import scores as evaluation
-from mmlab.evaluation.scores import Comparison, Interval, Scores, compare_frames, compare_predictions, score_frame
-from mmlab.evaluation.scores import score_predictions as score
+from mmlab.evaluation.baselines import majority_baseline, majority_predictions, tfidf_predictions
+from mmlab.evaluation.confidence import calibration_error
+from mmlab.evaluation.probes import list_answers, list_mistakes, measure_optimism, share_changed
 
 
 def some_predictions(n=400, right=0.7, seed=0, shares=(0.3, 0.1, 0.6)):
@@ -128,16 +131,29 @@ def test_same_seed_same_scores_in_any_row_order():
     assert first != score(labels, predicted, twins, seed=4)
 
 
-def test_scores_round_trip_through_json():
-    scores = score(*some_predictions(n=97), range(97))
+def test_scores_are_plain_values_for_json():
     absent = score([0, 2, 2], [0, 1, 2], range(3))
-    for one in (scores, absent):
-        text = json.dumps(one.to_dict(), allow_nan=False)
-        assert Scores.from_dict(json.loads(text)) == one
-    comparison = compare_predictions(*([0, 1, 2, 1],), [0, 1, 2, 2], [0, 1, 1, 1], range(4))
-    assert Comparison.from_dict(json.loads(json.dumps(comparison.to_dict(), allow_nan=False))) == comparison
-    with pytest.raises(MmlabError, match="not scores"):
-        Scores.from_dict({"n": 3})
+    data = json.loads(json.dumps(absent.to_dict(), allow_nan=False))
+    assert list(data) == ["n", *METRICS, "recall", "confusion"]
+    assert data["accuracy"] == absent.accuracy.to_list() and data["recall"]["neutral"] == [None, None, None]
+    comparison = compare_predictions([0, 1, 2, 1], [0, 1, 2, 2], [0, 1, 1, 1], range(4))
+    assert json.loads(json.dumps(comparison.to_dict(), allow_nan=False))["b"] == comparison.b
+
+
+def test_a_metric_is_one_entry_and_then_everywhere(monkeypatch):
+    def worst_recall(confusion):
+        return np.nanmin(evaluation.recall_of(confusion), axis=-1)
+
+    new = Metric("worst_recall", "worst recall", "the recall of the label that is found least", worst_recall)
+    monkeypatch.setitem(METRICS, "worst_recall", new)
+    scores = score(*some_predictions(), np.arange(400))
+    assert scores.worst_recall.value == min(one.value for one in scores.recall.values())
+    assert scores.worst_recall.low < scores.worst_recall.value < scores.worst_recall.high
+    assert scores.to_dict()["worst_recall"] == scores.worst_recall.to_list()
+    assert scores.to_row()["worst recall"] == str(scores.worst_recall)
+    assert "worst recall" in str(scores)
+    with pytest.raises(AttributeError, match="no score 'best_recall'.*worst_recall"):
+        _ = scores.best_recall
 
 
 def test_text_of_scores():
@@ -252,12 +268,12 @@ def test_paired_comparison_is_sharper_than_two_separate_intervals():
 def test_majority_baseline_answers_the_most_frequent_label_of_the_other_folds():
     labels = np.array([2, 2, 2, 0, 0, 0, 0, 1])
     folds = np.array([0, 0, 0, 1, 1, 1, 1, -1])
-    probabilities = evaluation.majority_predictions(labels, folds)
+    probabilities = majority_predictions(labels, folds)
     assert probabilities[0].tolist() == [4 / 5, 1 / 5, 0]  # fold 0 sees fold 1 and the pair that is only trained on
     assert probabilities[3].tolist() == [0, 1 / 4, 3 / 4]
     assert np.isnan(probabilities[-1]).all()
     pairs = pd.DataFrame({"guid": list("abcdefgh"), "label": [LABELS[k] for k in labels], "twin": range(8)})
-    frame = evaluation.majority_baseline(pairs, folds)
+    frame = majority_baseline(pairs, folds)
     assert frame.columns.tolist() == ["guid", "fold", "label", "twin", *probability_columns("majority")]
     assert frame["guid"].tolist() == list("abcdefg")
     assert score_frame(frame, "majority", draws=10).accuracy.value == 0
@@ -273,26 +289,26 @@ def tweets(n=120, seed=0):
 def test_tfidf_learns_from_words_and_shuffled_labels_teach_it_nothing():
     texts, labels = tweets()
     folds = np.arange(120) % 3
-    learnt = evaluation.tfidf_predictions(texts, labels, folds)
+    learnt = tfidf_predictions(texts, labels, folds)
     assert learnt.shape == (120, 3) and np.allclose(learnt.sum(axis=1), 1)
     assert (learnt.argmax(axis=1) == labels).mean() > 0.95
-    assert np.array_equal(learnt, evaluation.tfidf_predictions(texts, labels, folds))
+    assert np.array_equal(learnt, tfidf_predictions(texts, labels, folds))
     shuffled = np.random.default_rng(1).permutation(labels)
-    assert (evaluation.tfidf_predictions(texts, shuffled, folds).argmax(axis=1) == shuffled).mean() < 0.5
+    assert (tfidf_predictions(texts, shuffled, folds).argmax(axis=1) == shuffled).mean() < 0.5
 
 
 def test_tfidf_never_trains_on_the_fold_it_predicts():
     texts, labels = tweets()
     folds = np.arange(120) % 3
-    before = evaluation.tfidf_predictions(texts, labels, folds)
+    before = tfidf_predictions(texts, labels, folds)
     changed = np.where(folds == 0, (labels + 1) % 3, labels)
-    after = evaluation.tfidf_predictions(texts, changed, folds)
+    after = tfidf_predictions(texts, changed, folds)
     assert np.array_equal(before[folds == 0], after[folds == 0])
     assert not np.array_equal(before[folds == 1], after[folds == 1])
 
 
 def test_tfidf_keeps_a_class_its_training_rows_lack_at_zero():
-    probabilities = evaluation.tfidf_predictions(["a b", "c d", "a b", "c d"], [0, 2, 0, 2], [0, 0, 1, 1])
+    probabilities = tfidf_predictions(["a b", "c d", "a b", "c d"], [0, 2, 0, 2], [0, 0, 1, 1])
     assert probabilities[:, 1].tolist() == [0, 0, 0, 0] and np.allclose(probabilities.sum(axis=1), 1)
 
 
@@ -309,18 +325,18 @@ def test_tfidf_keeps_a_class_its_training_rows_lack_at_zero():
 )
 def test_tfidf_refuses(texts, labels, folds, message):
     with pytest.raises(MmlabError, match=message):
-        evaluation.tfidf_predictions(texts, labels, np.asarray(folds))
+        tfidf_predictions(texts, labels, np.asarray(folds))
 
 
 def test_calibration_error_by_hand():
     probabilities = np.tile([0.75, 0.15, 0.1], (4, 1))
-    assert evaluation.calibration_error([0, 0, 0, 1], probabilities) == pytest.approx(0, abs=1e-12)
-    assert evaluation.calibration_error([0, 1, 1, 1], probabilities) == pytest.approx(0.5, rel=1e-9)
+    assert calibration_error([0, 0, 0, 1], probabilities) == pytest.approx(0, abs=1e-12)
+    assert calibration_error([0, 1, 1, 1], probabilities) == pytest.approx(0.5, rel=1e-9)
     two = np.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.25, 0.5, 0.25]])
-    assert evaluation.calibration_error([0, 1, 1], two) == pytest.approx((2 * 0.4 + 1 * 0.5) / 3, rel=1e-9)
-    assert evaluation.calibration_error([0], [[1.0, 0.0, 0.0]]) == 0  # confidence 1 belongs to the last bin
+    assert calibration_error([0, 1, 1], two) == pytest.approx((2 * 0.4 + 1 * 0.5) / 3, rel=1e-9)
+    assert calibration_error([0], [[1.0, 0.0, 0.0]]) == 0  # confidence 1 belongs to the last bin
     with pytest.raises(MmlabError, match="probabilities of shape"):
-        evaluation.calibration_error([0, 1], [0, 1])
+        calibration_error([0, 1], [0, 1])
 
 
 def test_import_is_light():
@@ -340,6 +356,46 @@ def test_bootstrap_is_quick_and_chunked(monkeypatch):
 def test_real_course_beats_nothing_by_always_answering_positive(course_folder):
     table = pd.read_csv(course_folder / "train.txt", dtype=str, keep_default_na=False)
     pairs = pd.DataFrame({"guid": table["guid"], "label": table["tag"], "twin": range(len(table))})
-    scores = score_frame(evaluation.majority_baseline(pairs, np.arange(len(pairs)) % 5), "majority")
+    scores = score_frame(majority_baseline(pairs, np.arange(len(pairs)) % 5), "majority")
     assert scores.accuracy.value == (table["tag"] == "positive").mean()
     assert scores.macro_f1.value == pytest.approx(2 * 0.6 / 1.6 / 3, rel=0.05)
+
+
+# -------------------------------------------------------------------------------------------------------------- probes
+
+
+def test_answers_and_mistakes_worked_out_by_hand():
+    frame = as_frame([0, 1, 2, 2], [0, 2, 2, 0])
+    frame.loc[1, probability_columns("text_only")] = [0.0, 0.1, 0.9]
+    answers = list_answers(frame, "text_only")
+    assert list(answers["predicted"]) == ["negative", "positive", "positive", "negative"]
+    assert list(answers["right"]) == [True, False, True, False]
+    assert list(answers["confidence"]) == [0.8, 0.9, 0.8, 0.8]
+    assert list(list_mistakes(frame, "text_only")["guid"]) == ["g0001", "g0003"]
+
+
+def test_the_share_that_changed_its_mind():
+    before, after = as_frame([0, 1, 2, 2], [0, 1, 2, 2]), as_frame([0, 1, 2, 2], [0, 2, 2, 1])
+    assert share_changed(before, after, "text_only") == 0.5
+    assert share_changed(before, before, "text_only") == 0
+    with pytest.raises(MmlabError, match="same pairs"):
+        share_changed(before, after.iloc[::-1], "text_only")
+
+
+def test_choosing_among_equal_guessers_flatters_and_choosing_one_does_not():
+    labels, _ = some_predictions()
+    guessers = [as_frame(labels, np.random.default_rng(seed).integers(0, 3, 400)) for seed in range(20)]
+    flattered = measure_optimism(guessers, "text_only", draws=300)
+    assert flattered.points > 2
+    alone = measure_optimism(guessers[:1], "text_only", draws=300)
+    assert abs(alone.points) < 1
+    assert measure_optimism(guessers, "text_only", draws=300) == flattered
+
+
+def test_twins_are_never_divided_between_the_halves():
+    """Two settings, each right on one of two twin groups: the one chosen here is always wrong there."""
+    labels = np.array([0, 0, 1, 1])
+    frames = [as_frame(labels, wrong, twins=[0, 0, 1, 1]) for wrong in ([0, 0, 2, 2], [2, 2, 1, 1])]
+    assert measure_optimism(frames, "text_only", draws=50).elsewhere == 0
+    apart = [frame.assign(twin=range(4)) for frame in frames]  # the twin: without groups some draws mix them
+    assert measure_optimism(apart, "text_only", draws=50).elsewhere > 0

@@ -117,7 +117,7 @@ def test_code_that_a_root_does_not_reach_does_not_count(package):
 
 
 def test_a_function_of_ours_is_found_by_itself_by_its_place_and_behind_a_partial():
-    from mmlab.evaluation.scores import tfidf_baseline
+    from mmlab.evaluation import tfidf_baseline
 
     place = place_of(tfidf_baseline)
     assert place.startswith("mmlab.evaluation") and place.endswith(":tfidf_baseline")

@@ -19,7 +19,7 @@ from mmlab import features as features_module
 from mmlab.config import GRID_PRESETS, LABELS, RunConfig
 from mmlab.course.reading import Course
 from mmlab.errors import ConfigError, RunError
-from mmlab.evaluation.scores import score_frame
+from mmlab.evaluation import score_frame
 from mmlab.features import Features, Sequences
 from mmlab.runs import train_run
 from mmlab.workbook import grid as grid_module

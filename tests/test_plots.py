@@ -20,7 +20,7 @@ from PIL import Image
 
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
-from mmlab.evaluation.scores import compare_predictions, score_predictions
+from mmlab.evaluation import compare_predictions, score_predictions
 from mmlab.plots import figures as plots
 
 pytestmark = pytest.mark.usefixtures("clean_figures")

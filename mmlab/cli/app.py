@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmlab.config import FUSIONS, GRID_PRESETS, PRESETS, SCENARIOS, RunConfig, suggest
+from mmlab.config import GRID_PRESETS, PRESETS, SCENARIOS, RunConfig, list_fusions, suggest
 from mmlab.errors import MmlabError
 
 app = typer.Typer(
@@ -112,7 +112,7 @@ def run(
     results: Results,
     lr: Annotated[float | None, typer.Option(help=f"Learning rate of the main run ({USUAL.lr:g}).")] = None,
     dropout: Annotated[float | None, typer.Option(help=f"Dropout of the main run ({USUAL.dropout:g}).")] = None,
-    fusion: Annotated[str | None, typer.Option(help=f"One of {', '.join(FUSIONS)} ({USUAL.fusion}).")] = None,
+    fusion: Annotated[str | None, typer.Option(help=f"One of {', '.join(list_fusions())} ({USUAL.fusion}).")] = None,
     folds: Annotated[int | None, typer.Option(help=f"Cross-fitting folds ({USUAL.folds}).")] = None,
     seeds: Annotated[int | None, typer.Option(help=f"Models averaged in each fold ({USUAL.seeds}).")] = None,
     seed: Annotated[int | None, typer.Option(help=f"Of the split, the folds and the training ({USUAL.seed}).")] = None,
@@ -212,7 +212,7 @@ def train(
     from mmlab.course.reading import read_course
     from mmlab.encoders import find_image_encoder, find_text_encoder
     from mmlab.errors import ConfigError
-    from mmlab.evaluation.scores import compare_frames
+    from mmlab.evaluation import compare_frames
     from mmlab.export import check_new, export_encoders
     from mmlab.runs import open_results, train_run
     from mmlab.training import TrainingBar, prepare_pairs

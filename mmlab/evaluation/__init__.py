@@ -1,17 +1,17 @@
-"""Predictions in; scores with intervals, paired comparisons and baselines out."""
+"""Predictions in; scores with intervals, paired comparisons and baselines out.
 
-from mmlab.evaluation.scores import (
-    MAJORITY,
-    TFIDF,
-    Comparison,
-    Interval,
-    Scores,
-    calibration_error,
-    calibration_table,
-    compare_frames,
-    compare_predictions,
-    majority_baseline,
-    score_frame,
-    score_predictions,
-    tfidf_baseline,
+`scores` holds the registry of metrics; `frames` the table that everything here reads.
+"""
+
+from mmlab.evaluation.baselines import MAJORITY, TFIDF, majority_baseline, tfidf_baseline
+from mmlab.evaluation.comparison import Comparison, compare_frames, compare_predictions
+from mmlab.evaluation.confidence import calibration_error, calibration_table
+from mmlab.evaluation.frames import predictions_frame
+from mmlab.evaluation.probes import (
+    Optimism,
+    list_answers,
+    list_mistakes,
+    measure_optimism,
+    share_changed,
 )
+from mmlab.evaluation.scores import METRICS, Interval, Metric, Scores, score_frame, score_predictions

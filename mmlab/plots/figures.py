@@ -22,7 +22,7 @@ import pandas as pd
 
 from mmlab.config import ENCODING, FOLD, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
-from mmlab.evaluation.scores import Comparison, Scores, calibration_error, calibration_table
+from mmlab.evaluation import Comparison, Scores, calibration_error, calibration_table
 from mmlab.images import read_rgb
 from mmlab.storage import write_atomic
 

@@ -18,7 +18,7 @@ import pandas as pd
 from mmlab.config import LABELS, SCENARIOS, TWIN, RunConfig, probability_columns, suggest
 from mmlab.course.reading import read_course, split_folds, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
-from mmlab.evaluation.scores import Comparison, Scores, compare_frames
+from mmlab.evaluation import Comparison, Scores, compare_frames
 from mmlab.report.document import write_pdf
 from mmlab.report.writer import Evidence, Settings, Writer, check_language
 from mmlab.runs import (

@@ -20,7 +20,7 @@ import yaml
 from mmlab.config import GRID_PRESETS, LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, suggest
 from mmlab.course.reading import Course, read_course, verify_predictions
 from mmlab.errors import ConfigError, MmlabError
-from mmlab.evaluation.scores import MAJORITY, TFIDF, Comparison, Scores, compare_frames
+from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.freshness import code_digest, digest_of
 from mmlab.plots import figures as plots
 from mmlab.report.document import (
@@ -37,7 +37,7 @@ from mmlab.report.document import (
     Table,
 )
 from mmlab.report.words import LANGUAGES, WORDS
-from mmlab.runs import RUNS, TEST_RESULT, TRAINING, Run, find_siblings, is_complete, load_run
+from mmlab.runs import RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
 from mmlab.workbook.execute import NAMES, WORKBOOK, read_record
 from mmlab.workbook.grid import GRID
 
@@ -771,7 +771,7 @@ def trace_run(run: Run):
 def report_digest() -> str:
     """Names the code that writes the report and the code that trains: another digest, another report."""
     template = digest_of(TEMPLATE.read_text(encoding="utf-8"))
-    return f"{code_digest(Writer)}-{template}-{code_digest(TRAINING)}"
+    return f"{code_digest(Writer)}-{template}-{code_digest('mmlab.training:cross_fit')}"
 
 
 def _name_cell(run: Run, among: list[Run]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmlab.config import ALL, RunConfig
+from mmlab.config import ALL_LAYERS, RunConfig
 from mmlab.device import autocast, find_device, find_precision
 from mmlab.encoders import ImageEncoder, TextEncoder, pool_patches, read_tokens
 from mmlab.errors import ConfigError, MmlabError
@@ -139,10 +139,10 @@ class TunedModel(nn.Module):
 
 
 def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
-    """Let only the last `layers` of `count` layers be trained; ALL trains the embeddings or the stem as well."""
+    """Let only the last `layers` of `count` layers be trained; ALL_LAYERS trains the embeddings or the stem as well."""
     if layers > count:
         raise ConfigError(f"{modality}_layers={layers}: this encoder has {count} layers. Use -1 for all of it.")
-    lowest = 0 if layers == ALL else count - layers + 1
+    lowest = 0 if layers == ALL_LAYERS else count - layers + 1
     for name, parameter in tower.model.named_parameters():
         parameter.requires_grad_(tower.depths.get(name, -1) >= lowest)
 

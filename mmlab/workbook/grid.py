@@ -16,10 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, RunConfig, name_knobs, suggest
+from mmlab.config import GUID, KNOBS, RunConfig, name_knobs, suggest
 from mmlab.course.reading import Course, read_course
 from mmlab.errors import ConfigError, RunError
-from mmlab.evaluation.scores import Scores, score_frame
+from mmlab.evaluation import Scores, score_frame
 from mmlab.runs import RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING, Job, NotebookResult, check_parameters, run_notebooks
@@ -245,18 +245,17 @@ def read_values(settings: list[str]) -> dict[str, list[Any]]:
 
     Raises ConfigError for a setting without `=`, a name that is no knob and a value of another type.
     """
-    kinds = {name: type(value) for name, value in RunConfig().to_dict().items()}
     values: dict[str, list[Any]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         name = name.strip()
         if not equals or not text.strip():
             raise ConfigError(f"--set {setting}: write a name and its values, such as lr=1e-2,1e-3.")
-        if name not in kinds:
-            raise ConfigError(f"--set {setting}: there is no knob {name!r}.{suggest(name, list(kinds))}")
+        if name not in KNOBS:
+            raise ConfigError(f"--set {setting}: there is no knob {name!r}.{suggest(name, list(KNOBS))}")
         if name in values:
             raise ConfigError(f"--set {setting}: {name} is set twice. Give all its values at once.")
-        values[name] = [_read_value(name, one.strip(), kinds[name]) for one in text.split(",")]
+        values[name] = [KNOBS[name].read(one.strip()) for one in text.split(",")]
     return values
 
 
@@ -302,20 +301,6 @@ def tabulate(settings: list[Setting]) -> pd.DataFrame:
         means = {"best_epoch": best, "epochs": epochs, "seconds": seconds}
         rows.append({**one.knobs, **scores, **{name: sum(each) / len(each) for name, each in means.items()}})
     return pd.DataFrame(rows)
-
-
-def _read_value(name: str, text: str, kind: type) -> Any:
-    if kind is str:
-        return text
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ConfigError(f"{name}={text}: write true or false.")
-        return text.lower() == "true"
-    try:
-        return kind(text)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{name}={text!r} is not {what}.") from None
 
 
 def _split_machine(jobs: int) -> list[dict[str, str]]:

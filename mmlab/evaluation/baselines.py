@@ -1,0 +1,110 @@
+"""What every model has to beat: the most frequent label, and counted words. Explained in notebook 02, section 4.1."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmlab.config import LABEL, LABELS, TEXT
+from mmlab.errors import MmlabError
+from mmlab.evaluation.frames import check_lengths, class_numbers, predictions_frame
+
+MAJORITY, TFIDF = "majority", "tfidf"  # the baselines' names where a predictions frame names a scenario
+_CLASSES = len(LABELS)
+
+
+def majority_predictions(labels, folds) -> np.ndarray:
+    """The class shares of the other folds as every pair's probabilities: always the most frequent label.
+
+    labels: (n,) class numbers or label names; folds: (n,) int, where a negative fold is only ever trained on.
+    Returns (n, 3) float64, nan in rows with a negative fold. Explained in notebook 02, section 4.
+    """
+    labels, folds = _check_training(labels, folds)
+    probabilities = np.full((len(labels), _CLASSES), np.nan)
+    for fold in np.unique(folds[folds >= 0]):
+        train = labels[folds != fold]
+        probabilities[folds == fold] = np.bincount(train, minlength=_CLASSES) / len(train)
+    return probabilities
+
+
+def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.ndarray:
+    """Logistic regression on TF-IDF of words, word pairs and letter groups, fitted anew for each fold.
+
+    texts: n strings; labels and folds as in `majority_predictions`. Vocabulary, weights and classifier see only the
+    other folds. Returns (n, 3) float64 probabilities, nan in rows with a negative fold. Raises MmlabError when the
+    training texts of a fold hold no word or only one class. Explained in notebook 02, section 4.
+    """
+    from scipy.sparse import hstack
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    labels, folds = _check_training(labels, folds)
+    check_lengths(texts=texts, labels=labels)
+    counts = _count_terms([str(text) for text in texts])
+    probabilities = np.full((len(labels), _CLASSES), np.nan)
+    for fold in np.unique(folds[folds >= 0]):
+        train, held_out = folds != fold, folds == fold
+        classes = np.unique(labels[train])
+        if len(classes) < 2:
+            raise MmlabError(f"All labels outside fold {fold} are the same. Use fewer folds or more labelled pairs.")
+        features = hstack([_weigh_terms(block, train) for block in counts], format="csr")
+        if features.shape[1] == 0:
+            raise MmlabError(f"The texts outside fold {fold} hold no word to learn from. Check the texts.")
+        model = LogisticRegression(C=3, tol=1e-3, max_iter=500, random_state=seed)
+        with threadpool_limits(1):  # vectors this short gain nothing from threads, and wait long for a busy core
+            model.fit(features[train], labels[train])
+        # A class that the training rows lack keeps probability 0.
+        probabilities[held_out] = 0
+        probabilities[np.ix_(held_out, classes)] = model.predict_proba(features[held_out])
+    return probabilities
+
+
+def majority_baseline(pairs: pd.DataFrame, folds) -> pd.DataFrame:
+    """`majority_predictions` as a predictions frame whose scenario is called "majority".
+
+    pairs: labelled rows of a course (guid, label, twin); folds: (n,) int. For `score_frame` and `compare_frames`.
+    """
+    return predictions_frame(pairs, folds, {MAJORITY: majority_predictions(pairs[LABEL], folds)})
+
+
+def tfidf_baseline(pairs: pd.DataFrame, folds, seed: int = 0) -> pd.DataFrame:
+    """`tfidf_predictions` as a predictions frame whose scenario is called "tfidf".
+
+    pairs: labelled rows of a course (guid, label, text, twin); folds: (n,) int.
+    """
+    return predictions_frame(pairs, folds, {TFIDF: tfidf_predictions(pairs[TEXT], pairs[LABEL], folds, seed)})
+
+
+def _count_terms(texts: list[str]) -> list:
+    """Sparse counts (n, terms) of words and word pairs, and of letter groups. Counting is done once for all folds."""
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    # Any run of letters, with its # or @, or any other visible sign: emoji and punctuation carry sentiment.
+    words = CountVectorizer(token_pattern=r"[#@]?\w+|[^\w\s]", ngram_range=(1, 2))
+    letters = CountVectorizer(analyzer="char_wb", ngram_range=(2, 4))
+    try:
+        return [vectoriser.fit_transform(texts) for vectoriser in (words, letters)]
+    except ValueError:  # scikit-learn's "empty vocabulary": the caller says so for the fold it is in
+        return [csr_matrix((len(texts), 0))]
+
+
+def _weigh_terms(counts, train: np.ndarray):
+    """TF-IDF (n, terms) of the terms that the training rows know, weighted by the training rows alone."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    rare = 2 if train.sum() >= 100 else 1  # a term seen once teaches nothing, but in a handful of texts all are
+    known = np.asarray((counts[train] > 0).sum(axis=0)).ravel() >= rare
+    counts = counts[:, known]
+    return TfidfTransformer(sublinear_tf=True).fit(counts[train]).transform(counts) if known.any() else counts
+
+
+def _check_training(labels, folds) -> tuple[np.ndarray, np.ndarray]:
+    labels, folds = class_numbers(labels), np.asarray(folds)
+    check_lengths(labels=labels, folds=folds)
+    if folds.dtype.kind not in "iu":
+        raise MmlabError(f"folds is of type {folds.dtype}. It must hold whole numbers, one for each pair.")
+    for fold in np.unique(folds[folds >= 0]):
+        if (folds == fold).all():
+            raise MmlabError(f"All pairs are in fold {fold}: nothing is left to train on. Use two folds or more.")
+    return labels, folds

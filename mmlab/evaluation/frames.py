@@ -1,0 +1,102 @@
+"""The frame of predictions.csv: made, read and checked. Row i of everything is the same pair."""
+
+import numpy as np
+import pandas as pd
+
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns, suggest
+from mmlab.errors import MmlabError
+
+_CLASSES = len(LABELS)
+
+
+def predictions_frame(pairs: pd.DataFrame, folds, probabilities: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The frame of predictions.csv: guid, fold, label, twin, then three probability columns for each scenario.
+
+    pairs: (n,) rows with guid, label, twin; folds: (n,) int; probabilities: (n, 3) for each scenario, row i for row
+    i of pairs. Rows with a negative fold were only trained on and are left out. Raises MmlabError for other shapes.
+    """
+    require_columns(pairs, [GUID, LABEL, TWIN])
+    folds = np.asarray(folds)
+    frame = pairs[[GUID, LABEL, TWIN]].reset_index(drop=True)
+    check_lengths(pairs=frame, folds=folds)
+    frame.insert(1, FOLD, folds)
+    for scenario, values in probabilities.items():
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (len(frame), _CLASSES):
+            raise MmlabError(f"{scenario}: probabilities of shape {values.shape} do not fit {len(frame)} pairs.")
+        frame[probability_columns(scenario)] = values
+    return frame[folds >= 0].reset_index(drop=True)
+
+
+def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarray]:
+    """Class numbers (n,) and probabilities (n, 3) of a predictions frame."""
+    columns = probability_columns(scenario)
+    if not set(columns) <= set(frame.columns):
+        known = [name.removesuffix(f"_{LABELS[0]}") for name in frame.columns if name.endswith(f"_{LABELS[0]}")]
+        raise MmlabError(f"The frame has no predictions for {scenario!r}.{suggest(scenario, known)}")
+    require_columns(frame, [GUID, LABEL, TWIN])
+    if len(frame) == 0:
+        raise MmlabError("There are no predictions to score: the frame is empty.")
+    twice = frame[GUID].astype(str).duplicated()
+    if twice.any():
+        raise MmlabError(
+            f"guid {frame.loc[twice.to_numpy(), GUID].iloc[0]} has more than one row. Keep one row a pair."
+        )
+    probabilities = frame[columns].to_numpy(dtype=np.float64)
+    empty = ~np.isfinite(probabilities).all(axis=1)
+    if empty.any():
+        raise MmlabError(f"guid {frame[GUID].to_numpy()[empty][0]} has no probabilities for {scenario}.")
+    return class_numbers(frame[LABEL]), probabilities
+
+
+def require_columns(frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise MmlabError(f"The frame has no column {', '.join(missing)}. It has: {', '.join(map(str, frame.columns))}.")
+
+
+def class_numbers(labels) -> np.ndarray:
+    """(n,) int64 class numbers from class numbers or label names."""
+    values = np.asarray(labels)
+    if values.dtype.kind not in "OUST":
+        return check_classes(values, "labels")
+    numbers = pd.Index(LABELS).get_indexer(pd.Index(values))
+    if (numbers < 0).any():
+        row = int(np.flatnonzero(numbers < 0)[0])
+        raise MmlabError(f"Row {row} has the label {values[row]!r}. Labels are {', '.join(LABELS)}.")
+    return numbers.astype(np.int64)
+
+
+def check_classes(values, name: str) -> np.ndarray:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1:
+        raise MmlabError(f"{name} has the shape {numbers.shape}. It must be (n,).")
+    if len(numbers) == 0:
+        raise MmlabError(f"{name} is empty: there is nothing to score.")
+    if numbers.dtype.kind not in "iuf" or not np.isin(numbers, range(_CLASSES)).all():
+        raise MmlabError(f"{name} must hold the class numbers 0, 1 and 2 (the places of {', '.join(LABELS)}).")
+    return numbers.astype(np.int64)
+
+
+def check_predicted(values, name: str) -> np.ndarray:
+    """(n,) int64 class numbers from class numbers or (n, 3) probabilities."""
+    values = np.asarray(values)
+    if values.ndim != 2:
+        return check_classes(values, name)
+    if values.shape[1] != _CLASSES or values.dtype.kind not in "iuf":
+        raise MmlabError(f"{name} has the shape {values.shape}. Give (n,) class numbers or (n, 3) probabilities.")
+    if len(values) == 0:
+        raise MmlabError(f"{name} is empty: there is nothing to score.")
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise MmlabError(f"{name} holds nan or infinity in row {row}. Every pair needs three probabilities.")
+    if (values < 0).any() or (abs(values.sum(axis=1) - 1) > 1e-3).any():  # logits passed by mistake
+        raise MmlabError(f"{name} holds rows that are no probabilities: none below 0, each row summing to 1.")
+    return values.argmax(axis=1)
+
+
+def check_lengths(**columns) -> None:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        words = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise MmlabError(f"The numbers of rows differ ({words}): these are not the same pairs.")
