@@ -1,5 +1,6 @@
 """Fine-tuning on tiny encoders in the real formats: the same head, the same loop, nothing lost when it is killed."""
 
+import io
 import json
 import os
 import signal
@@ -15,23 +16,27 @@ from safetensors.torch import load_file
 
 from mmlab.config import PRESETS, RunConfig
 from mmlab.course.reading import Course, read_course
-from mmlab.encoders import find_image_encoder, find_text_encoder
+from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
-from mmlab.features import Features
+from mmlab.features import Pairs
 from mmlab.models import FusionModel
-from mmlab.runs import train_run
-from mmlab.training import finetuning
-from mmlab.training import loop as training
-from mmlab.training.finetuning import (
+from mmlab.runs import run_folder, train_run
+from mmlab.training import (
+    AdamW,
+    Inputs,
+    TrainingBar,
     TunedModel,
+    TuningHooks,
     bucketed_batches,
+    build_model,
     explain_memory,
-    find_precision,
+    fit,
+    predict,
     prepare_pairs,
     read_batches,
+    read_checkpoint,
 )
-from mmlab.training.loop import TrainingBar, build_model, fit, predict
 
 WORDS = {
     "negative": ["awful rain again", "so sad today", "worst day ever :("],
@@ -121,11 +126,27 @@ def config(text_folder, image_folder) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def pairs(course, config) -> Features:
-    return prepare_pairs(course, config, progress=False)
+def pairs(course, config) -> Inputs:
+    return prepare_pairs(course, config, progress=None)
 
 
-def logits_of(model, features: Features, rows) -> torch.Tensor:
+def tune(config, pairs, course, train_rows, dev_rows, checkpoint=None, on_epoch=None):
+    hooks = TuningHooks(config, on_epoch, checkpoint=checkpoint)
+    return fit(config, pairs, course.labels, train_rows, dev_rows, hooks=hooks)
+
+
+@pytest.fixture
+def random_heads(monkeypatch):
+    """Training begins with random heads, which takes no time."""
+
+    def begin(self, pairs, labels, train_rows, dev_rows, seed):
+        self.seed = seed
+        return build_model(self.config, pairs)
+
+    monkeypatch.setattr(TuningHooks, "begin", begin)
+
+
+def logits_of(model, features: Pairs, rows) -> torch.Tensor:
     with torch.inference_mode():
         return model.eval()(features.batch(np.asarray(rows)))["text_and_image"]
 
@@ -136,7 +157,7 @@ def logits_of(model, features: Features, rows) -> torch.Tensor:
 def test_at_its_start_the_model_is_what_the_head_makes_of_frozen_features(course, config, pairs):
     """The head never knows which: token ids and pixels give what the cache gives."""
     own_size = config.replace(image_side=0)  # the size at which the frozen features were made
-    pairs = prepare_pairs(course, own_size, progress=False)
+    pairs = prepare_pairs(course, own_size, progress=None)
     torch.manual_seed(1)
     tuned = build_model(own_size, pairs)
     frozen = FusionModel(own_size, pairs.frozen.text.width, pairs.frozen.image.width)
@@ -197,12 +218,16 @@ def test_more_layers_than_there_are_is_refused(config, pairs):
 def test_a_lower_layer_learns_more_slowly(config, pairs):
     tuned = config.replace(text_layers=-1, image_layers=-1, encoder_lr=1e-3, layer_decay=0.5)
     model = build_model(tuned, pairs)
-    rates = {id(p): group["lr"] for group in model.encoder_groups() for p in group["params"]}
+    rates = {id(p): group.get("lr") for group in model.parameter_groups() for p in group["params"]}
     for tower in model.towers.values():
         top = max(tower.depths.values())
         for name, parameter in tower.model.named_parameters():
             if name in tower.depths:
                 assert rates[id(parameter)] == pytest.approx(1e-3 * 0.5 ** (top - tower.depths[name]))
+    assert {rates[id(parameter)] for parameter in model.head.parameters()} == {None}  # the head has the optimizer's
+    assert len(rates) == sum(parameter.requires_grad for parameter in model.parameters())
+    for group in model.parameter_groups():
+        assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] > 0}
 
 
 def test_checkpointed_activations_give_the_same_gradients(config, pairs):
@@ -251,15 +276,31 @@ def test_augmentation_follows_its_seed_and_leaves_other_reading_alone(pairs):
     assert plain[1].image_mask.tolist() == [[True], [False]] and not plain[1].image[1].any()
 
 
-def test_accumulated_batches_make_one_step(config, pairs, course, monkeypatch):
+def test_accumulated_batches_make_one_step(config, pairs, course, monkeypatch, random_heads):
     taken = []
-    step = training.AdamW.step
-    monkeypatch.setattr(training.AdamW, "step", lambda self, *a, **k: (taken.append(1), step(self, *a, **k))[1])
-    monkeypatch.setattr(training, "_begin_model", lambda c, f, *_: build_model(c, f))
+    step = AdamW.step
+    monkeypatch.setattr(AdamW, "step", lambda self, *a, **k: (taken.append(1), step(self, *a, **k))[1])
     for accumulate, steps in ((1, 5), (2, 3), (9, 1)):  # 38 rows in batches of 8
         taken.clear()
-        fit(config.replace(epochs=1, accumulate=accumulate), pairs, course.labels, np.arange(38), np.arange(38, 50))
+        tune(config.replace(epochs=1, accumulate=accumulate), pairs, course, np.arange(38), np.arange(38, 50))
         assert len(taken) == steps
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_an_accumulated_gradient_is_that_of_one_batch_of_all_its_pairs(config, pairs, accumulate):
+    """20 rows in batches of 8, 8 and 4, where the loss of a row is its number times w: the gradient is their mean."""
+    weight = torch.nn.Parameter(torch.tensor([1.0]))
+    hooks = TuningHooks(config.replace(accumulate=accumulate))
+    hooks.seed, hooks.scaler = 0, torch.amp.GradScaler("cpu", enabled=False)
+    torch.manual_seed(0)
+    numbers, groups = [], 0
+    for rows, _ in hooks.batches(pairs, np.arange(20), epoch=1):
+        numbers.extend(rows)
+        hooks.backward((weight * torch.as_tensor(rows, dtype=torch.float32)).mean())
+        if hooks.completes_group:
+            assert weight.grad.item() == pytest.approx(np.mean(numbers))
+            weight.grad, numbers, groups = None, [], groups + 1
+    assert groups == hooks.steps(3) == {1: 3, 2: 2, 3: 1}[accumulate]
 
 
 # -------------------------------------------------------------------------------------- training, and its end
@@ -296,8 +337,8 @@ KILLED = """
 import os, signal, sys
 from mmlab.config import RunConfig
 from mmlab.course.reading import read_course
-from mmlab.training.finetuning import prepare_pairs
-from mmlab.runs import train_run
+from mmlab.training import prepare_pairs
+from mmlab.runs import run_folder, train_run
 import json
 knobs, folder, results, kill_at = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 config = RunConfig.from_params(knobs)
@@ -307,7 +348,7 @@ def on_batch(pairs, loss):
     seen.append(pairs)
     if len(seen) == kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
-run = train_run(config, course, prepare_pairs(course, config, progress=False), results, on_batch=on_batch)
+run = train_run(config, course, prepare_pairs(course, config, progress=None), results, on_batch=on_batch)
 print(len(seen), run.folder)
 """
 
@@ -341,25 +382,24 @@ def test_what_a_checkpoint_holds_is_not_trained_again_and_damage_is_named(config
 
     rows = np.arange(38), np.arange(38, 50)
     path = tmp_path / "model.safetensors"
-    fit(config, pairs, course.labels, *rows, checkpoint=path)
-    whole = fit(config, pairs, course.labels, *rows)
-    resumed = fit(config, pairs, course.labels, *rows, checkpoint=path, on_epoch=stop)  # nothing is left to do
+    tune(config, pairs, course, *rows, checkpoint=path)
+    whole = tune(config, pairs, course, *rows)
+    resumed = tune(config, pairs, course, *rows, checkpoint=path, on_epoch=stop)  # nothing is left to do
     assert resumed.best_epoch == whole.best_epoch
     for name, tensor in whole.model.learned().items():
         assert torch.equal(tensor, resumed.model.learned()[name]), name
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(MmlabError, match=r"model.safetensors: is damaged"):
-        fit(config, pairs, course.labels, *rows, checkpoint=path)
+        tune(config, pairs, course, *rows, checkpoint=path)
 
 
-def test_no_memory_names_knobs_and_numbers(config, pairs, course, monkeypatch):
+def test_no_memory_names_knobs_and_numbers(config, pairs, course, monkeypatch, random_heads):
     def full(self, batch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(training, "_begin_model", lambda c, f, *_: build_model(c, f))
     monkeypatch.setattr(TunedModel, "forward", full)
     with pytest.raises(ConfigError) as caught:
-        fit(config, pairs, course.labels, np.arange(38), np.arange(38, 50))
+        tune(config, pairs, course, np.arange(38), np.arange(38, 50))
     message = str(caught.value)
     assert "batch_size=8 does not fit" in message and "batch_size=4 with accumulate=2" in message
     assert "checkpointing=true" in message
@@ -370,21 +410,32 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(config):
         raise RuntimeError("shapes do not match")
 
 
-def test_the_precision_of_a_cpu_is_measured_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("MMLAB_CACHE", str(tmp_path))
-    asked = []
+def test_cached_features_are_no_input_of_a_model_that_trains_encoders(config, course, pairs):
+    with pytest.raises(MmlabError, match="prepare_pairs"):
+        build_model(config, pairs.frozen)
 
-    def measured(modality, dtype, repeats=3):
-        asked.append(dtype)
-        return 1.0 if dtype == torch.bfloat16 else 2.0
 
-    monkeypatch.setattr(finetuning, "_time_step", measured)
-    auto, cpu = RunConfig(), torch.device("cpu")
-    assert [find_precision("text", cpu, auto) for _ in range(3)] == ["bf16"] * 3
-    assert len(asked) == 2
-    monkeypatch.setattr(finetuning, "_time_step", lambda m, d, repeats=3: 1.0 if d == torch.float32 else 2.0)
-    assert find_precision("image", cpu, auto) == "fp32"
-    assert find_precision("text", cpu, auto.replace(precision="fp32")) == "fp32"
+def test_inputs_change_like_features(config, course, pairs):
+    """What controls and probes do to features they do to token ids and pixels, and to the frozen features with them."""
+    rows, moved = np.arange(len(pairs)), np.roll(np.arange(len(pairs)), 1)
+    swapped, blind = pairs.pair_up(rows, moved), pairs.without("image")
+    assert torch.equal(swapped.batch([3]).image, pairs.batch([2]).image)
+    assert torch.equal(swapped.batch([3]).text, pairs.batch([3]).text)
+    assert not torch.equal(swapped.batch([3]).image, pairs.batch([3]).image)  # the twin
+    np.testing.assert_array_equal(swapped.frozen.pooled("image")[3], pairs.frozen.pooled("image")[2])
+    assert not blind.batch(rows[:4]).image_mask.any() and not blind.frozen.batch(rows[:4]).image_mask.any()
+    assert len(swapped) == len(blind) == len(pairs) and blind.digest == pairs.digest
+
+
+def test_a_run_id_follows_the_resolved_precision(config, course, pairs, monkeypatch, tmp_path):
+    auto = config.replace(precision="auto")
+    names = []
+    for has_bf16 in (True, False, True):
+        monkeypatch.setattr("mmlab.device.cpu_computes_bf16", lambda has_bf16=has_bf16: has_bf16)
+        names.append(run_folder(auto, course, pairs, tmp_path).name)
+    if torch.accelerator.is_available():
+        pytest.skip("the precision is the accelerator's here")
+    assert names[0] == names[2] != names[1]
 
 
 def test_bf16_changes_the_arithmetic_and_little_else(config, pairs):
@@ -413,7 +464,7 @@ def test_trained_encoders_load_again_by_their_paths(run, course, pairs, config, 
         np.testing.assert_allclose(vectors, own, atol=0.02)
     with torch.inference_mode():
         loaded = image.load(64)[1].eval()
-        torch.testing.assert_close(finetuning.pool_patches(loaded, batch.image), encoded.image, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(pool_patches(loaded, batch.image), encoded.image, atol=1e-4, rtol=1e-4)
     original = find_text_encoder(config.text_encoder).encode(list(course.pairs["text"][:1]))[0]
     assert np.abs(original - text.encode(list(course.pairs["text"][:1]))[0]).max() > 0.02  # the twin: it has moved
     card = (tmp_path / "mine" / "README.md").read_text()
@@ -457,7 +508,18 @@ def test_a_wrong_knob_is_refused(knobs, words):
         RunConfig(**knobs)
 
 
-def test_the_bar_ends_full_and_tells_loss_and_score(capsys):
+@pytest.fixture
+def terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def test_the_bar_ends_full_and_shows_loss_and_score(terminal):
     config = RunConfig(folds=2, seeds=1, epochs=2, text_layers=1)
     with TrainingBar(config, 64) as bar:
         for done in (1, 2):
@@ -467,7 +529,7 @@ def test_the_bar_ends_full_and_tells_loss_and_score(capsys):
             bar.on_batch(10, 1.25)
             bar.on_model(done, 2)
         assert bar.bar.n == bar.bar.total
-    said = capsys.readouterr().err
+    said = terminal.getvalue()
     assert "loss 1.250" in said and "dev accuracy 0.500" in said and "model 2/2" in said
 
 
@@ -475,9 +537,9 @@ def test_fp16_trains_with_a_scaled_loss_and_its_scale_is_kept(config, pairs, cou
     """What an older GPU does; here on the CPU, which can."""
     path = tmp_path / "model.safetensors"
     rows = np.arange(38), np.arange(38, 50)
-    fitted = fit(config.replace(precision="fp16", epochs=2), pairs, course.labels, *rows, checkpoint=path)
+    fitted = tune(config.replace(precision="fp16", epochs=2), pairs, course, *rows, checkpoint=path)
     assert np.isfinite(fitted.history["train_loss"]).all()
-    _, state = finetuning.read_checkpoint(path)
+    _, state = read_checkpoint(path)
     assert state["scaler"]["scale"] >= 1 and state["scaler"]["_growth_tracker"] >= 0
-    fit(config.replace(epochs=1), pairs, course.labels, *rows, checkpoint=tmp_path / "other.safetensors")
-    assert finetuning.read_checkpoint(tmp_path / "other.safetensors")[1]["scaler"] == {}  # the twin: fp32 has none
+    tune(config.replace(epochs=1), pairs, course, *rows, checkpoint=tmp_path / "other.safetensors")
+    assert read_checkpoint(tmp_path / "other.safetensors")[1]["scaler"] == {}  # the twin: fp32 has none

@@ -7,16 +7,19 @@ import pytest
 import torch
 
 from mmlab.config import SCENARIOS, RunConfig
+from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import (
     FUSIONS,
     AttentionFusion,
     ConcatFusion,
+    Fusion,
     FusionModel,
     GatedFusion,
     LateFusion,
     Projection,
     Sides,
+    list_parts,
     masked_mean,
     only_present,
     present_sides,
@@ -429,3 +432,144 @@ def test_the_answers_come_in_the_order_of_the_scenarios():
     logits = answers(make_model("late"), make_batch())
     assert list(logits) == list(SCENARIOS)
     assert all(one.shape == (7, 3) for one in logits.values())
+
+
+# -------------------------------------------------------------------------------- what is shown of a model
+
+
+def test_the_gated_unit_from_the_models_own_layers():
+    """What notebook 04 computes step by step is what the model returns."""
+    model, batch = make_model("gated"), make_batch()
+    sides = model.sides(batch)
+    text, image = sides.summaries.unbind(dim=1)
+    g = torch.sigmoid(model.fusion.gate(torch.cat([text, image], dim=1)))
+    z = g * torch.tanh(model.fusion.text(text)) + (1 - g) * torch.tanh(model.fusion.image(image))
+    torch.testing.assert_close(g, model.fusion.gates(sides), rtol=0, atol=0)
+    torch.testing.assert_close(z, model.fusion(sides), rtol=0, atol=0)
+    torch.testing.assert_close(model.joint_head(z), model(batch)["text_and_image"], rtol=0, atol=0)
+    missing = model.sides(hide(batch, text=[0], image=[1]))
+    assert (model.fusion.gates(missing)[0] == 0).all() and (model.fusion.gates(missing)[1] == 1).all()
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_joint_answer_is_what_the_fusion_makes_of_the_sides(fusion):
+    model, batch = make_model(fusion), make_batch()
+    joint = model.joint_head(model.fusion(model.sides(batch)))
+    torch.testing.assert_close(joint, model(batch)["text_and_image"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_each_fusion_says_what_it_is(fusion):
+    assert FUSIONS[fusion].formula and FUSIONS[fusion].summary and "\n" not in FUSIONS[fusion].summary
+
+
+def trace(model: FusionModel, batch: Batch) -> dict[str, tuple[str, ...]]:
+    """What feeds what, found by trying: whatever moves when a part's output is disturbed depends on it."""
+    random = torch.Generator().manual_seed(0)
+
+    def outputs(disturbed: str = "") -> dict[str, torch.Tensor]:
+        seen: dict[str, torch.Tensor] = {}
+
+        def noise(values):
+            return values + torch.randn(values.shape, generator=random)
+
+        def watch(name):
+            def hook(module, arguments, output):
+                seen[name] = output = noise(output) if name == disturbed else output
+                return output
+
+            return hook
+
+        parts = [(name, part) for name, part in model.named_children() if not isinstance(part, torch.nn.Identity)]
+        hooks = [part.register_forward_hook(watch(name)) for name, part in parts]
+        text, image = (noise(getattr(batch, s)) if s == disturbed else getattr(batch, s) for s in ("text", "image"))
+        logits = answers(model, Batch(text, batch.text_mask, image, batch.image_mask))
+        for hook in hooks:
+            hook.remove()
+        return {**seen, **{f"logits {scenario}": values for scenario, values in logits.items()}}
+
+    usual = outputs()
+    reaches = {name: set() if name.startswith("logits") else {
+        other for other, moved in outputs(name).items() if other != name and not torch.equal(usual[other], moved)
+    } for name in ("text", "image", *usual)}  # fmt: skip
+    return {
+        name: tuple(sorted(t for t in targets if not any(t in reaches[between] for between in targets - {t})))
+        for name, targets in reaches.items()
+    }
+
+
+@pytest.mark.parametrize("knobs", [*({"fusion": name} for name in FUSIONS), {"scenario": "text_only"}])
+def test_the_declared_parts_are_those_of_the_forward_pass(knobs):
+    model, batch = make_model(**knobs), make_batch()
+    nodes = {node.name: node for node in list_parts(model, TOKENS, PATCHES)}
+    assert {name: node.feeds for name, node in nodes.items()} == trace(model, batch)
+    assert sum(node.parameters for node in nodes.values()) == sum(p.numel() for p in model.parameters())
+    logits = answers(model, batch)
+    for scenario, values in logits.items():
+        assert nodes[f"logits {scenario}"].shape[1:] == values.shape[1:]
+    assert nodes["text"].shape == (1, TOKENS, TEXT_WIDTH)
+    for name, part in model.named_children():
+        if name in nodes and name.endswith("projection"):
+            made = []
+            hook = part.register_forward_hook(lambda module, arguments, output, made=made: made.append(output))
+            answers(model, batch)
+            hook.remove()
+            assert nodes[name].shape[1:] == made[0].shape[1:] and nodes[name].kind == "Projection"
+
+
+def test_the_comparison_of_parts_catches_a_model_that_ignores_its_fusion():
+    model = ReturnsItsTextHead(make_model("gated"))
+    declared = {node.name: node.feeds for node in list_parts(model.model, TOKENS, PATCHES)}
+    inner = model.model
+    inner.forward = lambda batch: {
+        **FusionModel.forward(inner, batch),
+        "text_and_image": inner.answer_alone(batch)["text_only"],
+    }
+    assert trace(inner, make_batch()) != declared
+
+
+# -------------------------------------------------------------------------------- one more is one class
+
+
+@pytest.fixture
+def product(monkeypatch):
+    """A fusion of our own, found by name as long as the test runs."""
+    known = dict(FUSIONS)
+
+    class Product(Fusion, name="product"):
+        """Both summaries, multiplied."""
+
+        formula = r"z = W (t \odot v)"
+        summary = "both summaries, multiplied"
+
+        def __init__(self, hidden, heads, dropout):
+            super().__init__(hidden, heads, dropout)
+            self.mix = torch.nn.Linear(hidden, hidden)
+
+        def forward(self, sides):
+            return self.mix(torch.where(sides.present, sides.summaries, 1.0).prod(dim=1))
+
+    yield Product
+    FUSIONS.clear()
+    FUSIONS.update(known)
+
+
+def test_a_fusion_of_our_own_is_a_fusion_like_the_others(product):
+    model = make_model("product")
+    assert_scenarios_keep_to_their_sides(model)
+    nodes = {node.name: node for node in list_parts(model, TOKENS, PATCHES)}
+    assert nodes["fusion"].kind == "Product" and nodes["fusion"].feeds == ("joint_head",)
+
+
+def test_a_run_is_trained_with_a_fusion_of_our_own(product, tmp_path):
+    from test_training import QUICK, make_data
+
+    from mmlab.runs import run_folder, train_run
+
+    course, features = make_data(120, "both")
+    config = QUICK.replace(fusion="product", epochs=2, folds=2)
+    run = train_run(config, course, features, tmp_path)
+    assert run.id.startswith("text_and_image-product-") and len(run.predictions) == 120
+    assert run.folder == run_folder(config, course, features, tmp_path)
+    with pytest.raises(ConfigError, match="products"):  # the twin: a name that no class has
+        QUICK.replace(fusion="products")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from mmlab import runs as runs_module
+from mmlab import training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course.reading import Course, split_folds
 from mmlab.errors import RunError
@@ -31,7 +32,6 @@ from mmlab.runs import (
     train_run,
     write_test_results,
 )
-from mmlab.training import loop as training
 
 N_LABELLED, N_TEST = 90, 60
 CONFIG = RunConfig(

@@ -1,0 +1,71 @@
+"""A bar that is seen while it runs, and leaves nothing behind where output is kept."""
+
+import io
+import sys
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from mmlab.progress import model_bar, open_bar
+
+CELL = """
+import time
+from mmlab.progress import open_bar
+print("before")
+with open_bar(3, "encode text", "pair") as bar:
+    for _ in range(3):
+        time.sleep(0.6)
+        bar.update(1)
+print("after")
+"""
+
+
+class Stream(io.StringIO):
+    def __init__(self, terminal: bool):
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_appears_on_a_terminal_and_not_in_a_log(terminal, monkeypatch):
+    stream = Stream(terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with open_bar(2, "encode text", "pair") as bar:
+        bar.update(2)
+    assert ("encode text: 100%" in stream.getvalue()) == terminal
+    assert terminal or not stream.getvalue()
+
+
+def test_the_bar_of_models_appears_with_the_first_one(monkeypatch):
+    stream = Stream(True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with model_bar("fusion"):
+        pass
+    assert not stream.getvalue()
+    with model_bar("fusion") as tick:
+        tick(1, 2)
+        tick(2, 2)
+    assert "fusion" in stream.getvalue() and "2/2" in stream.getvalue()
+
+
+def test_a_notebook_shows_the_bar_while_it_runs_and_saves_nothing_of_it():
+    shown = []
+
+    class Watched(NotebookClient):
+        def process_message(self, msg, cell, cell_index):
+            if msg["msg_type"] in ("display_data", "update_display_data", "stream"):
+                shown.append((msg["msg_type"], str(msg["content"])))
+            return super().process_message(msg, cell, cell_index)
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    Watched(notebook, kernel_name="python3", timeout=120).execute()
+    nbformat.validate(notebook)
+    assert any(kind == "update_display_data" and "encode text" in content for kind, content in shown)  # the twin
+    saved = notebook.cells[0].outputs
+    assert "".join(one.get("text", "") for one in saved) == "before\nafter\n"
+    assert all(one.name == "stdout" for one in saved if one.output_type == "stream")
+    assert all(not one.data for one in saved if one.output_type == "display_data")
