@@ -1,12 +1,12 @@
-"""What an epoch of fine-tuning costs: the coursework's pair of encoders beside the lab's own, in one run.
+"""What an epoch of fine-tuning costs: the coursework's pair of encoders next to the lab's own, in one run.
 
     python benchmarks/finetune.py                    # the demo, a few steps of each; some minutes on two cores
     python benchmarks/finetune.py --data ../course --steps 5
-    python benchmarks/finetune.py --batch 32         # on a GPU: more pairs a step, bf16 against fp32, memory
+    python benchmarks/finetune.py --batch 32         # on a GPU: more pairs per step, bf16 against fp32, memory
 
 The coursework's pair is RoBERTa-base and ConvNeXt-base at 384 pixels, batches of 4, all layers trained. Its weights are
-random here: a step of them costs what a step of pretrained ones costs. Seconds an epoch are extrapolated from the steps
-that were taken, and said to be.
+random here: a step of them costs what a step of pretrained ones costs. The seconds per epoch are extrapolated from the
+steps that were taken.
 """
 
 import argparse
@@ -20,12 +20,21 @@ import timm
 import torch
 import transformers
 
-from mmlab.config import ALL, RunConfig
+from mmlab.config import ALL_LAYERS, RunConfig
 from mmlab.course.reading import Course, read_course
-from mmlab.encoders import find_device, find_image_encoder, find_text_encoder
-from mmlab.features import Features, encode_course
-from mmlab.training.finetuning import Pictures, Tokens, bucketed_batches, prepare_pairs, read_batches
-from mmlab.training.loop import AdamW, build_model, drop_modalities, total_loss
+from mmlab.device import find_device
+from mmlab.encoders import find_image_encoder, find_text_encoder
+from mmlab.features import Features
+from mmlab.training import (
+    AdamW,
+    Inputs,
+    bucketed_batches,
+    build_model,
+    drop_modalities,
+    prepare_pairs,
+    read_batches,
+    total_loss,
+)
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 
@@ -41,30 +50,25 @@ def make_big_encoders(folder: Path) -> tuple[str, str]:
     return str(text), str(image)
 
 
-def read_raw(course: Course, config: RunConfig) -> Features:
-    """Token ids and pictures of a course without encoding it first, which the big pair would take an hour for."""
-    pairs = course.pairs
-    encoder = find_text_encoder(config.text_encoder)
-    ids = encoder.tokenise(list(pairs["text"]))
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
-    text = Tokens(np.concatenate(ids).astype(np.int32).reshape(-1, 1), starts, 1)
-    settings, model = find_image_encoder(config.image_encoder).load(config.image_side)
-    image = Pictures(pairs["image"].astype(str).to_numpy(str), settings)
-    widths = 2 * encoder.load()[1].config.hidden_size, model.num_features
-    frozen = encode_course(course, progress=False)
-    sides = {"text": _Width(widths[0]), "image": _Width(widths[1])}
-    return Features(list(pairs["guid"]), text, image, "raw", frozen=Features(frozen.guids, **sides, digest="raw"))
+def read_raw(course: Course, config: RunConfig) -> Inputs:
+    """Token ids and pixels of a course without encoding it first, which would take an hour with the big pair."""
+    widths = {
+        "text": 2 * find_text_encoder(config.text_encoder).load()[1].config.hidden_size,
+        "image": find_image_encoder(config.image_encoder).load()[1].num_features,
+    }
+    sides = {side: _Width(width) for side, width in widths.items()}
+    return Inputs.of(course, config, Features(list(course.pairs["guid"]), **sides, digest="raw"))
 
 
 class _Width:
-    """Stands where only the width of a side's vectors is asked for."""
+    """A side of which only the width of its vectors is asked."""
 
     def __init__(self, width: int):
         self.width = width
 
 
 def measure(config: RunConfig, pairs: Features, rows: np.ndarray, steps: int) -> tuple[float, float]:
-    """Seconds a step, after one that is not counted, and the most GPU memory used, in GiB."""
+    """Seconds per step, after one that is not counted, and the most GPU memory used, in GiB."""
     device = find_device()
     torch.manual_seed(0)
     model = build_model(config, pairs).to(device).train()
@@ -93,33 +97,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DEMO)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=4, help="pairs a step of the big pair")
+    parser.add_argument("--batch", type=int, default=4, help="pairs per step of the big pair")
     options = parser.parse_args()
     course = read_course(options.data)
     rows = np.arange(len(course.labels))
     device = find_device()
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
-    print(f"{name}; {len(rows)} pairs an epoch; seconds an epoch are extrapolated from {options.steps} steps")
+    print(f"{name}; {len(rows)} pairs per epoch; the seconds per epoch are extrapolated from {options.steps} steps")
     print(f"{'pair':<44} {'batch':>5} {'arithmetic':>10} {'s/step':>8} {'pairs/s':>8} {'s/epoch':>9} {'GiB':>6}")
 
-    def tell(label: str, config: RunConfig, pairs: Features) -> float:
+    def measure_and_print(label: str, config: RunConfig, pairs: Features) -> float:
         seconds, memory = measure(config, pairs, rows, options.steps)
         epoch = seconds * len(rows) / config.batch_size
-        said = f"{label:<44} {config.batch_size:>5} {config.precision:>10} {seconds:>8.2f}"
-        print(f"{said} {config.batch_size / seconds:>8.1f} {epoch:>9.0f} {memory:>6.1f}", flush=True)
+        row = f"{label:<44} {config.batch_size:>5} {config.precision:>10} {seconds:>8.2f}"
+        print(f"{row} {config.batch_size / seconds:>8.1f} {epoch:>9.0f} {memory:>6.1f}", flush=True)
         return epoch
 
     with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
         text, image = make_big_encoders(Path(folder))
-        knobs = {"text_encoder": text, "image_encoder": image, "batch_size": options.batch, "text_layers": ALL}
-        big = RunConfig.from_params({**knobs, "image_layers": ALL, "image_side": 384}, "gpu")
+        knobs = {"text_encoder": text, "image_encoder": image, "batch_size": options.batch, "text_layers": ALL_LAYERS}
+        big = RunConfig.from_params({**knobs, "image_layers": ALL_LAYERS, "image_side": 384}, "gpu")
         pairs = read_raw(course, big)
         label = "RoBERTa-base + ConvNeXt-base, 384 px, all"
-        theirs = [tell(label, big.replace(precision=p), pairs) for p in ("fp32", "bf16")]
+        theirs = [measure_and_print(label, big.replace(precision=p), pairs) for p in ("fp32", "bf16")]
     tuned = RunConfig.from_params({}, "tuned")
-    pairs = prepare_pairs(course, tuned, progress=False)
+    pairs = prepare_pairs(course, tuned, progress=None)
     label = "MiniLM trained, EfficientNet-Lite0 cached"
-    ours = [tell(label, tuned.replace(precision=p), pairs) for p in ("fp32", "bf16")]
+    ours = [measure_and_print(label, tuned.replace(precision=p), pairs) for p in ("fp32", "bf16")]
     print(f"an epoch of the first pair takes {min(theirs) / min(ours):.0f} times as long as one of the second")
 
 

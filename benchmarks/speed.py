@@ -1,9 +1,9 @@
 """Where a run's seconds go, both sides of each decision from one run: python benchmarks/speed.py [COURSE] [PAIRS]
 
-- `import mmlab` beside importing torch;
-- encoding in the arithmetic and memory layout the lab uses beside the other choice (text, then image);
-- features encoded beside features read from the cache;
-- training on one summary a side beside training on whole sequences.
+- `import mmlab` next to importing torch;
+- encoding in the arithmetic and memory layout that the lab uses next to the other choice (text, then image);
+- features encoded next to features read from the cache;
+- training on one summary per side next to training on whole sequences.
 """
 
 import os
@@ -43,29 +43,26 @@ def main(folder: Path, n: int) -> None:
         os.environ["MMLAB_CACHE"] = cache
         import torch
 
-        from mmlab import encoders
         from mmlab.config import RunConfig
         from mmlab.course.reading import read_course
+        from mmlab.device import find_precision
+        from mmlab.encoders import find_image_encoder, find_text_encoder
         from mmlab.features import encode_course
-        from mmlab.training.loop import cross_fit
+        from mmlab.training import cross_fit
 
         course = read_course(folder)
         print(f"read {len(course.pairs)} pairs, warm         {seconds(lambda: read_course(folder)):8.2f} s")
         texts, images = list(course.pairs.text[:n]), list(course.pairs.image[:n])
-        text, image = encoders.find_text_encoder("minilm"), encoders.find_image_encoder("efficientnet_lite0")
-        _ = text._loaded, image._loaded  # weights are read once: not what is compared
-        text.encode(texts[:64]), image.encode(images[:32])
-        here = f"text {encoders._text_arithmetic()}, image {encoders._arithmetic()}"
-        print(f"\nencode {n} pairs ({here})")
-        print_pair("as the lab does it", text, texts, image, images)
-        usual = encoders._arithmetic, encoders._text_arithmetic
-        encoders._arithmetic, encoders._text_arithmetic = lambda: "fp32", lambda: "bf16"
-        image._loaded[1].to(memory_format=torch.contiguous_format)
-        print_pair("text bf16, image fp32", text, texts, image, images)
-        encoders._arithmetic, encoders._text_arithmetic = usual
-        cold, warm = (seconds(lambda: encode_course(course, progress=False)) for _ in range(2))
+        print(f"\nencode {n} pairs (text {find_precision('text')}, image {find_precision('image')})")
+        for name, knobs in {"as the lab does it": ("auto", "auto"), "text bf16, image fp32": ("bf16", "fp32")}.items():
+            text, image = find_text_encoder("minilm", knobs[0]), find_image_encoder("efficientnet_lite0", knobs[1])
+            text.encode(texts[:64]), image.encode(images[:32])  # weights are read once: not what is compared
+            if knobs[1] == "fp32":
+                image._loaded[1].to(memory_format=torch.contiguous_format)
+            print_pair(name, text, texts, image, images)
+        cold, warm = (seconds(lambda: encode_course(course, progress=None)) for _ in range(2))
         print(f"\nencode all pairs: nothing cached {cold:.1f} s, cached {warm:.1f} s")
-        features = encode_course(course, progress=False)
+        features = encode_course(course, progress=None)
         print("\ncross-fit 5 folds, 1 seed     seconds   epochs")
         for fusion in ("gated", "attention"):
             config = RunConfig(fusion=fusion, seeds=1)

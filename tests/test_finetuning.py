@@ -131,8 +131,8 @@ def pairs(course, config) -> Inputs:
 
 
 def tune(config, pairs, course, train_rows, dev_rows, checkpoint=None, on_epoch=None):
-    hooks = TuningHooks(config, on_epoch, checkpoint=checkpoint)
-    return fit(config, pairs, course.labels, train_rows, dev_rows, hooks=hooks)
+    hooks = TuningHooks(config, checkpoint=checkpoint)
+    return fit(config, pairs, course.labels, train_rows, dev_rows, on_epoch=on_epoch, hooks=hooks)
 
 
 @pytest.fixture
@@ -508,18 +508,14 @@ def test_a_wrong_knob_is_refused(knobs, words):
         RunConfig(**knobs)
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
-def test_the_bar_ends_full_and_shows_loss_and_score(terminal):
+def test_the_bar_ends_full_and_shows_loss_and_score(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     config = RunConfig(folds=2, seeds=1, epochs=2, text_layers=1)
     with TrainingBar(config, 64) as bar:
         for done in (1, 2):

@@ -316,9 +316,9 @@ def fitted_both():
     seen = []
     whole = crossfit.fit
 
-    def remember(config, features, labels, train_rows, dev_rows, seed=0, **rest):
+    def remember(config, features, labels, train_rows, dev_rows, seed, *rest):
         seen.append((np.asarray(train_rows), np.asarray(dev_rows), seed))
-        return whole(config, features, labels, train_rows, dev_rows, seed, **rest)
+        return whole(config, features, labels, train_rows, dev_rows, seed, *rest)
 
     ticks = []
     with pytest.MonkeyPatch.context() as patch:
@@ -434,9 +434,9 @@ def test_without_folds_train_is_trained_on_and_dev_predicted(data, monkeypatch):
     seen = []
     whole = crossfit.fit
 
-    def remember(config, features, labels, train_rows, dev_rows, **rest):
+    def remember(config, features, labels, train_rows, dev_rows, *rest):
         seen.append(np.sort(np.concatenate([train_rows, dev_rows])))
-        return whole(config, features, labels, train_rows, dev_rows, **rest)
+        return whole(config, features, labels, train_rows, dev_rows, *rest)
 
     monkeypatch.setattr(crossfit, "fit", remember)
     found = cross_fit(QUICK.replace(folds=0, epochs=2), course, features)

@@ -13,12 +13,10 @@ from torch import nn
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
 from mmlab.course.reading import Course, split_folds
-from mmlab.errors import MmlabError
 from mmlab.features import Pairs
 from mmlab.models import FusionModel
 from mmlab.training.controls import apply_control
 from mmlab.training.finetuning import TunedModel, TuningHooks
-from mmlab.training.inputs import Inputs
 from mmlab.training.loop import Hooks, fit, needed, predict
 
 INNER_FOLDS = 8  # an eighth of a fold's training pairs decides when to stop
@@ -38,8 +36,6 @@ class CrossFit:
 def build_model(config: RunConfig, pairs: Pairs) -> FusionModel | TunedModel:
     """An untrained model for this config and these pairs; the encoders in it, if any, as they were pretrained."""
     if config.tunes:
-        if not isinstance(pairs, Inputs):
-            raise MmlabError("A model that trains encoders reads the pairs of `prepare_pairs`, not cached features.")
         return TunedModel(config, pairs)
     return FusionModel(config, pairs.text.width, pairs.image.width)
 
@@ -58,8 +54,8 @@ def cross_fit(
     Early stopping looks at an inner split of the training folds, never at the fold that is predicted. Probabilities
     are averaged over seeds, and for test pairs over all models. With `folds=0` there is one fold: `train` is trained
     on and `dev` predicted, with an inner split of `train` for stopping just the same.
-    features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch and on_batch: see
-    `Hooks`. checkpoints: a folder for the checkpoint of each model that trains encoders, from which an interrupted
+    features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see `fit`; on_batch:
+    see `Hooks`. checkpoints: a folder for the checkpoint of each model that trains encoders, from which an interrupted
     cross-fitting goes on. Honours `config.control`.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
@@ -75,12 +71,12 @@ def cross_fit(
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
             inner = split_folds(labels[others], frame[TWIN].to_numpy()[others], INNER_FOLDS, seed)
-            hooks = Hooks(config, on_epoch, on_batch)
+            hooks = Hooks(config, on_batch)
             if config.tunes:
                 checkpoint = checkpoints and checkpoints / f"fold{fold}_seed{seed}.safetensors"
-                hooks = TuningHooks(config, on_epoch, on_batch, checkpoint)
+                hooks = TuningHooks(config, on_batch, checkpoint)
             rows = others[inner != 0], others[inner == 0]
-            fitted = fit(config, features, labels, *rows, seed=seed + int(fold), hooks=hooks)
+            fitted = fit(config, features, labels, *rows, seed + int(fold), on_epoch, hooks)
             for scenario, probabilities in predict(fitted.model, features, held_out).items():
                 out[scenario][held_out] += probabilities / config.seeds
             for scenario, probabilities in predict(fitted.model, features, test_rows).items():

@@ -76,6 +76,8 @@ class TunedModel(nn.Module):
 
     def __init__(self, config: RunConfig, inputs: Inputs):
         super().__init__()
+        if not isinstance(inputs, Inputs):
+            raise MmlabError("A model that trains encoders reads the pairs of `prepare_pairs`, not cached features.")
         self.config = config
         self.towers = nn.ModuleDict()
         for modality, encoder in inputs.encoders.items():
@@ -157,11 +159,10 @@ class TuningHooks(Hooks):
     def __init__(
         self,
         config: RunConfig,
-        on_epoch: Callable | None = None,
-        on_batch: Callable | None = None,
+        on_batch: Callable[[int, float], None] | None = None,
         checkpoint: Path | None = None,
     ):
-        super().__init__(config, on_epoch, on_batch)
+        super().__init__(config, on_batch)
         self.device, self.checkpoint = find_device(), checkpoint
 
     @contextmanager

@@ -9,7 +9,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,22 +62,18 @@ class Progress:
 class Hooks:
     """What a training may do in its own way. This is the plain way, which trains heads on frozen features.
 
-    on_epoch: called after each epoch with the history so far, for a live curve; on_batch: called after each batch with
-    its number of pairs and its loss.
+    on_batch: called after each batch with its number of pairs and its loss per scenario.
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, config: RunConfig, on_epoch: Callable | None = None, on_batch: Callable | None = None):
-        self.config = config
-        self.on_epoch, self.on_batch = on_epoch or (lambda history: None), on_batch or (lambda pairs, loss: None)
+    def __init__(self, config: RunConfig, on_batch: Callable[[int, float], None] | None = None):
+        self.config, self.on_batch = config, on_batch or (lambda pairs, loss: None)
 
     @contextmanager
     def running(self, seed: int) -> Iterator[None]:
         """Around the whole training: its threads and its own random numbers."""
-        with ExitStack() as stack:
-            stack.enter_context(threads_for(self.config))
-            stack.enter_context(own_random(seed, self.device))
+        with threads_for(self.config), own_random(seed, self.device):
             yield
 
     def begin(self, pairs: Pairs, labels, train_rows, dev_rows, seed: int) -> nn.Module:
@@ -139,11 +135,11 @@ def fit(
     """Train on `train_rows` and keep the weights of the epoch with the lowest loss on `dev_rows`.
 
     labels: integer (n,), the class number of each row of `features`; only those of the two sets of rows count.
-    on_epoch: called after each epoch with the history so far. hooks: the plain ones, which train heads on frozen
-    features, or those of `finetuning`. The same arguments give the same weights on the same machine.
+    on_epoch: called after each epoch with the history so far, for a live curve. hooks: the plain ones, which train
+    heads on frozen features, or those of `finetuning`. The same arguments give the same weights on the same machine.
     Raises ConfigError when the learning rate is too high for any epoch to give a model.
     """
-    hooks = hooks or Hooks(config, on_epoch)
+    hooks = hooks or Hooks(config)
     pairs, targets = needed(config, features), torch.as_tensor(np.asarray(labels), dtype=torch.long)
     with hooks.running(seed):
         model = hooks.begin(pairs, labels, train_rows, dev_rows, seed).to(hooks.device)
@@ -169,7 +165,8 @@ def fit(
                 "lr": hooks.schedule.get_last_lr()[0],
                 "seconds": time.perf_counter() - started,
             })  # fmt: skip
-            hooks.on_epoch(pd.DataFrame(progress.history))
+            if on_epoch is not None:
+                on_epoch(pd.DataFrame(progress.history))
             progress.keep_better(model, dev_loss)
             hooks.after_epoch(model, progress)
     if progress.best is None:
