@@ -308,7 +308,7 @@ def verify(
 
     Example: mmlab verify results/run/test_result.txt --data data/demo
     """
-    from mmlab.course.reading import read_course, verify_predictions
+    from mmlab.course import read_course, verify_predictions
     from mmlab.runs import find_siblings
 
     verdict = verify_predictions(file, read_course(data), find_siblings(file))
