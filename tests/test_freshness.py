@@ -22,7 +22,7 @@ def package(tmp_path) -> Path:
 def digest(package: Path, *roots: str) -> str:
     freshness._read_module.cache_clear()
     freshness._digests.cache_clear()
-    return digest_of(sorted(freshness._digests(tuple(one for one in roots), package)))
+    return digest_of(sorted(freshness._digests(tuple(place_of(one) for one in roots), package)))
 
 
 def find(package: Path, text: str) -> Path:

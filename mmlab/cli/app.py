@@ -335,7 +335,7 @@ def demo(
 
     Example: mmlab demo my_demo --seed 7
     """
-    from mmlab.demo.recipe import make_demo
+    from mmlab.demo import make_demo
 
     print(f"A demo course is in {make_demo(folder, seed=seed)}")
 
