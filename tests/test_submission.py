@@ -81,8 +81,8 @@ def replaced(path: Path, old: str, new: str) -> Path:
 def test_a_bad_file_is_refused_with_its_row(answered, sound, old, new, words):
     found = verify_predictions(replaced(answered, old, new), sound)
     assert not found.ok
-    told = "\n".join(found.problems)
-    assert all(word in told for word in words), told
+    listed = "\n".join(found.problems)
+    assert all(word in listed for word in words), listed
 
 
 @pytest.mark.parametrize(

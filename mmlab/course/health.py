@@ -58,19 +58,13 @@ class Health:
     def to_dict(self) -> dict:
         """All of it as plain literals, ready for JSON (image sizes as a list of {width, height, count})."""
         shallow = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return shallow | {
-            "issues": [asdict(issue) for issue in self.issues],
-            "image_sizes": self.image_sizes.to_dict("records"),
-        }
+        issues, sizes = [asdict(issue) for issue in self.issues], self.image_sizes.to_dict("records")
+        return shallow | {"issues": issues, "image_sizes": sizes}
 
     def to_frame(self) -> pd.DataFrame:
         """A tidy table to look at: columns check (str), count (int), detail (str), one row per check."""
         sizes, length = self.image_sizes, self.text_lengths
-        span = ""
-        if len(sizes):
-            span = (
-                f"{sizes.width.min()} to {sizes.width.max()} px wide, {sizes.height.min()} to {sizes.height.max()} high"
-            )
+        wide, high = (f"{side.min()} to {side.max()}" for side in (sizes.width, sizes.height))
         shares = ", ".join(f"{name} {count / self.n_labelled:.1%}" for name, count in self.label_counts.items())
         charsets = ", ".join(f"{name} {count}" for name, count in self.encodings.items())
         actions = Counter(issue.action for issue in self.issues)
@@ -79,7 +73,7 @@ class Health:
             ("test pairs", self.n_test, "no label; answered in the order of the file"),
             ("texts", sum(self.encodings.values()), charsets),
             ("text length", round(length["median"]), f"median; {length['min']:.0f} to {length['max']:.0f} characters"),
-            ("image sizes", len(sizes), span),
+            ("image sizes", len(sizes), f"{wide} px wide, {high} high"),
             ("twin groups", self.twin_groups, f"{self.twin_pairs} pairs"),
             ("twins in text", self.twins_in_text, "pairs whose words another pair has too"),
             ("twins in image", self.twins_in_image, "pairs whose picture another pair has too, or nearly"),

@@ -156,9 +156,14 @@ class _Part:
     text: str = ""
     encoding: str = ""
     image: str = ""
-    facts: np.void | None = None
+    facts: np.void | None = None  # what twins are found by
     problem: str = ""
     fix: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, 0 without image."""
+        return (0, 0) if self.facts is None else (int(self.facts["width"]), int(self.facts["height"]))
 
 
 def _find_parts(root: Path) -> Path:
@@ -275,22 +280,16 @@ def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issu
 
 def _tabulate(kept: list[_Pair]) -> pd.DataFrame:
     """The columns of `Course.pairs` but twin and split."""
-    rows, texts, images = zip(*kept, strict=True)
-    side = {name: [0 if one.facts is None else int(one.facts[name]) for one in images] for name in ("width", "height")}
-    return pd.DataFrame(
+    records = [
         {
-            GUID: [row.guid for row in rows],
-            LABEL: pd.Series([row.label for row in rows], dtype=object),  # object keeps None: no label is not NaN
-            TEXT: [text.text for text in texts],
-            ENCODING: [text.encoding for text in texts],
-            IMAGE: [image.image for image in images],
-            **side,
-            "text_digest": [text.digest for text in texts],
-            "image_digest": [image.digest for image in images],
-            "has_text": [not text.problem for text in texts],
-            "has_image": [not image.problem for image in images],
+            GUID: row.guid, LABEL: row.label, TEXT: text.text, ENCODING: text.encoding, IMAGE: image.image,
+            "width": image.size[0], "height": image.size[1], "text_digest": text.digest, "image_digest": image.digest,
+            "has_text": not text.problem, "has_image": not image.problem,
         }
-    )
+        for row, text, image in kept
+    ]  # fmt: skip
+    labels = pd.Series([row.label for row, _, _ in kept], dtype=object)  # object keeps None: no label is not NaN
+    return pd.DataFrame(records).assign(**{LABEL: labels})
 
 
 def _fingerprint(pairs: pd.DataFrame) -> str:

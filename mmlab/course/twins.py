@@ -21,16 +21,8 @@ from mmlab.storage import cache_folder, write_atomic
 HASH_BITS_APART, COLOUR_LEVELS_APART, STEPS_NEEDED = 32, 6.0, 64
 FACTS_VERSION = 2
 
-FACTS = np.dtype(
-    [
-        ("digest", "V32"),
-        ("width", "<i4"),
-        ("height", "<i4"),
-        ("steps", "<i4"),
-        ("hash", "<u8", 4),
-        ("colours", "u1", 192),
-    ]
-)
+_NUMBERS = [(name, "<i4") for name in ("width", "height", "steps")]
+FACTS = np.dtype([("digest", "V32"), *_NUMBERS, ("hash", "<u8", 4), ("colours", "u1", 192)])
 
 Link = tuple[int, int]  # two positions that are twins, directly
 

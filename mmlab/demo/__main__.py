@@ -1,24 +1,23 @@
 """`python -m mmlab.demo FOLDER [SEED]`."""
 
+import argparse
 import sys
 
 from mmlab.demo.folder import make_demo
-from mmlab.errors import ConfigError, CourseError
+from mmlab.errors import MmlabError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make a demo and return the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    seed = arguments[1] if len(arguments) == 2 else "0"
-    if len(arguments) not in (1, 2) or arguments[0][:1] in ("", "-") or not (seed.isascii() and seed.isdigit()):
-        print("usage: python -m mmlab.demo FOLDER [SEED]", file=sys.stderr)
-        return 2
+    """Make a demo and return the exit status; argparse ends the process for a wrong command line."""
+    parser = argparse.ArgumentParser(prog="python -m mmlab.demo", description="Make a demo course.")
+    parser.add_argument("folder", help="a new folder, or an older demo to be replaced")
+    parser.add_argument("seed", type=int, nargs="?", default=0, help="another seed draws other pairs (default 0)")
+    given = parser.parse_args(arguments)
     try:
-        folder = make_demo(arguments[0], seed=int(seed))
-    except (CourseError, ConfigError, OSError) as error:
+        print(f"The demo is in {make_demo(given.folder, seed=given.seed)}")
+    except (MmlabError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"The demo is in {folder}")
     return 0
 
 

@@ -42,7 +42,6 @@ class Canvas:
         _disc(self.draw, x, y, radius, fill, squash)
 
     def polygon(self, fill: Colour, *corners: tuple[float, float]) -> None:
-        """A filled shape."""
         self.draw.polygon(corners, fill=fill)
 
     def hills(self, level: float, height: float, fill: Colour) -> None:
@@ -60,7 +59,6 @@ class Canvas:
         mask.paste(colour, blur=max(1.5, size / 14))
 
     def sun(self) -> None:
-        """The sun and its glow."""
         x, y, radius = self.across(0.12, 0.88), self.down(0.1, 0.28), self.part(0.06, 0.1)
         glow = _Mask(self.image)
         _disc(glow.draw, x, y, radius * 2.4, 170)
@@ -68,7 +66,6 @@ class Canvas:
         self.disc(x, y, radius, self.chance.shade((255, 224, 90), 10))
 
     def flower(self, x: float, y: float, size: float, colour: Colour) -> None:
-        """A flower head."""
         petals, turn = self.chance.pick((5, 6, 7)), self.chance.between(0, 6.3)
         for petal in range(petals):
             angle = turn + petal * 2 * math.pi / petals
@@ -76,7 +73,6 @@ class Canvas:
         self.disc(x, y, size * 0.36, (255, 205, 60) if colour[2] > 100 else (120, 70, 30))
 
     def rain(self) -> None:
-        """Slanting strokes all over."""
         slant = self.chance.between(-14, 14)
         for _ in range(self.chance.whole(50, 110)):
             x, y, length = self.across(0, 1), self.down(0.15, 1), self.chance.between(16, 40)

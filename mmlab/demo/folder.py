@@ -1,7 +1,4 @@
-"""The demo as a course folder: planned pair by pair, then written whole or not at all.
-
-python -m mmlab.demo FOLDER [SEED]
-"""
+"""The demo as a course folder: planned pair by pair, then written whole or not at all."""
 
 import json
 import os
@@ -10,21 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmlab.config import LABELS, SCENARIOS
+from mmlab.demo import recipe
 from mmlab.demo.chance import Chance, chance_for
-from mmlab.demo.recipe import (
-    IMAGE_CUES,
-    LABEL_NOISE,
-    RECIPE,
-    SHARES,
-    TEXT_CUES,
-    TWIN_SHARE,
-    DemoPair,
-    best_rule,
-    compute_ceilings,
-    joint_table,
-    label_shares,
-    score_best_rule,
-)
+from mmlab.demo.recipe import DemoPair, joint_table
 from mmlab.demo.scenes import draw_images
 from mmlab.demo.texts import choose_charset, text_key, write_retweet, write_text
 from mmlab.errors import ConfigError, CourseError
@@ -42,15 +27,13 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
         raise ConfigError(f"A demo has 100-2000 labelled and 0-1000 test pairs, not {n_labelled} and {n_test}.")
     chance, charsets, wording = (chance_for(seed, purpose) for purpose in ("pairs", "charsets", "texts"))
     guids = [str(number) for number in chance.shuffled(range(1, 2 * (n_labelled + n_test) + 1))]
-    labelled_twins, test_twins = round(n_labelled * TWIN_SHARE / 100), round(n_test * TWIN_SHARE / 100)
+    labelled_twins, test_twins = round(n_labelled * recipe.TWIN_SHARE / 100), round(n_test * recipe.TWIN_SHARE / 100)
 
     pairs, used = [], set()
     for split, n in (("labelled", n_labelled - labelled_twins), ("test", n_test - test_twins)):
-        for truth, text_cue, image_cue, given in _draw_cases(chance, n):
-            text, encoding = choose_charset(charsets, write_text(wording, text_cue, used))
-            pairs.append(
-                DemoPair(guids.pop(), split, truth, given, text_cue, image_cue, text, encoding, "", False, False)
-            )
+        for truth, *cues, given in _draw_cases(chance, n):
+            text, encoding = choose_charset(charsets, write_text(wording, cues[0], used))
+            pairs.append(DemoPair(guids.pop(), split, truth, given, *cues, text, encoding))
 
     # A twin copies the true label and both cues, and noise is drawn again: the recipe's shares stay what they are.
     originals = chance.shuffled(pairs[: n_labelled - labelled_twins])[: labelled_twins + test_twins]
@@ -61,9 +44,9 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
         text, encoding = write_retweet(chance, source.text), source.encoding
         if not same_text:
             text, encoding = choose_charset(charsets, write_text(chance, source.text_cue, used))
-        given, same = _give_label(chance, source.truth), {"same_text": same_text, "same_image": same_image}
-        words = {"text": text, "encoding": encoding}
-        pairs.append(replace(source, guid=guids.pop(), split=split, given=given, twin_of=source.guid, **words, **same))
+        own = {"guid": guids.pop(), "split": split, "given": _give_label(chance, source.truth)}
+        same = {"twin_of": source.guid, "same_text": same_text, "same_image": same_image}
+        pairs.append(replace(source, text=text, encoding=encoding, **own, **same))
 
     pairs = chance.shuffled(pairs)
     return [pair for split in ("labelled", "test") for pair in pairs if pair.split == split]
@@ -89,7 +72,7 @@ def _draw_cases(chance: Chance, n: int) -> list[tuple[str, str, str, str]]:
 
 
 def _give_label(chance: Chance, truth: str) -> str:
-    if chance.random() * 100 >= LABEL_NOISE:
+    if chance.random() * 100 >= recipe.LABEL_NOISE:
         return truth
     return chance.pick([label for label in LABELS if label != truth])
 
@@ -171,42 +154,40 @@ def describe_demo(pairs: list[DemoPair], seed: int) -> dict[str, str]:
 
 
 def _collect_facts(labelled: list[DemoPair], test: list[DemoPair], seed: int) -> dict:
-    shares = label_shares()
+    shares, cases = recipe.label_shares(), []
+    for text in recipe.TEXT_CUES:
+        for image in recipe.IMAGE_CUES:
+            per_cent = {label: recipe.RECIPE[label].get((text, image), 0) for label in LABELS}
+            if any(per_cent.values()):
+                cases.append({"text": text, "image": image, **per_cent})
     return {
         "made_by": MADE_BY,
-        **compute_ceilings(),
+        **recipe.compute_ceilings(),
         "majority": max(shares.values()),
         "label_shares": shares,
-        "best_rule_on_the_labelled_pairs": score_best_rule(labelled),
+        "best_rule_on_the_labelled_pairs": recipe.score_best_rule(labelled),
         "seed": seed,
         "n_labelled": len(labelled),
         "n_test": len(test),
         "twins": {"labelled": sum(bool(pair.twin_of) for pair in labelled), "test": sum(bool(p.twin_of) for p in test)},
         "gb18030": sum(pair.encoding == "gb18030" for pair in [*labelled, *test]),
         "recipe": {
-            "label_noise_per_cent": LABEL_NOISE,
-            "true_label_per_cent": SHARES,
-            "cues_per_cent_of_true_label": [
-                {"text": text, "image": image, **{label: RECIPE[label].get((text, image), 0) for label in LABELS}}
-                for text in TEXT_CUES
-                for image in IMAGE_CUES
-                if any((text, image) in RECIPE[label] for label in LABELS)
-            ],
+            "label_noise_per_cent": recipe.LABEL_NOISE,
+            "true_label_per_cent": recipe.SHARES,
+            "cues_per_cent_of_true_label": cases,
         },
     }
 
 
 def _write_readme(facts: dict) -> str:
-    rule, drawn = best_rule("text_and_image"), facts["best_rule_on_the_labelled_pairs"]
-    recipe = [
+    rule, drawn = recipe.best_rule("text_and_image"), facts["best_rule_on_the_labelled_pairs"]
+    cues = [
         [case["text"], case["image"], *(case[label] or "" for label in LABELS), rule[case["text"], case["image"]]]
         for case in facts["recipe"]["cues_per_cent_of_true_label"]
     ]
     scores = [[name, f"{facts[name]:.3f}", f"{drawn[name]:.3f}"] for name in SCENARIOS]
-    recipe_rows, score_rows = (
-        "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) for rows in (recipe, scores)
-    )
-    return _README.format(recipe_rows=recipe_rows, score_rows=score_rows, shares=SHARES, noise=LABEL_NOISE, **facts)
+    tables = ["\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) for rows in (cues, scores)]
+    return _README.format(tables=tables, shares=recipe.SHARES, noise=recipe.LABEL_NOISE, **facts)
 
 
 _README = """# The demo course
@@ -227,7 +208,7 @@ come out the same on every machine; the bytes of the JPEG files may differ with 
 
 | text cue | image cue | negative | neutral | positive | best answer |
 |---|---|---|---|---|---|
-{recipe_rows}
+{tables[0]}
 
 The counts follow these shares to within one pair, apart from the twins: pairs are drawn at even steps through the
 table, not each by itself.
@@ -240,7 +221,7 @@ pairs in this folder.
 
 | scenario | ceiling | on these pairs |
 |---|---|---|
-{score_rows}
+{tables[1]}
 
 `ceilings.json` holds these numbers and the recipe; `mmlab.demo.read_ceilings` reads them.
 

@@ -69,9 +69,9 @@ class DemoPair:
     image_cue: str
     text: str
     encoding: str  # "utf-8" or "gb18030"
-    twin_of: str  # guid of the pair that this one repeats, or ""
-    same_text: bool  # the text repeats the other pair's
-    same_image: bool  # the image repeats the other pair's
+    twin_of: str = ""  # guid of the pair that this one repeats
+    same_text: bool = False  # the text repeats the other pair's
+    same_image: bool = False  # the image repeats the other pair's
 
     @property
     def raw_text(self) -> bytes:

@@ -27,9 +27,8 @@ def _meadow(chance: Chance, w: int, h: int):
     for _ in range(chance.whole(1, 3)):
         c.cloud(c.across(0, 1), c.down(0.08, 0.35), c.across(0.08, 0.14))
     level = c.down(0.42, 0.6)
-    c.hills(level, h * 0.06, chance.shade((120, 185, 130)))
-    c.hills(level + h * 0.1, h * 0.05, chance.shade((105, 190, 80)))
-    c.hills(level + h * 0.2, h * 0.03, chance.shade((80, 170, 60)))
+    for lower, height, colour in ((0, 0.06, (120, 185, 130)), (0.1, 0.05, (105, 190, 80)), (0.2, 0.03, (80, 170, 60))):
+        c.hills(level + h * lower, h * height, chance.shade(colour))
     for y in sorted(chance.between(level + h * 0.24, h) for _ in range(chance.whole(18, 45))):
         x, size = c.across(0, 1), 4 + 16 * (y - level) / (h - level)
         c.draw.line((x, y, x + chance.between(-3, 3), y + size * 2), fill=(50, 130, 50), width=3)
@@ -44,8 +43,7 @@ def _beach(chance: Chance, w: int, h: int):
     sea, sand = chance.shade((30, 150, 190)), chance.shade((245, 218, 160), 8)
     shore = level + c.down(0.18, 0.28)
     for y in range(int(level), int(shore) + 20, 4):
-        water = blend(sea, (130, 225, 220), (y - level) / (shore + 20 - level))
-        c.draw.rectangle((0, y, w, y + 4), fill=water)
+        c.draw.rectangle((0, y, w, y + 4), fill=blend(sea, (130, 225, 220), (y - level) / (shore + 20 - level)))
     for _ in range(chance.whole(1, 3)):  # sailing boats
         x, y, size = c.across(0.08, 0.92), level + chance.between(6, 26), c.part(0.05, 0.1)
         c.polygon(chance.pick(_GLAD), (x, y - size * 2), (x, y), (x + size, y))
@@ -60,8 +58,7 @@ def _beach(chance: Chance, w: int, h: int):
         c.draw.line((x, y - size, x + size * 0.15, y + size * 0.5), fill=(130, 90, 60), width=5)
         box = (x - size, y - size * 1.7, x + size, y + size * 0.1)
         for part in range(6):
-            stripe = colour if part % 2 else (252, 250, 245)
-            c.draw.pieslice(box, 180 + 30 * part, 210 + 30 * part, fill=stripe)
+            c.draw.pieslice(box, 180 + 30 * part, 210 + 30 * part, fill=colour if part % 2 else (252, 250, 245))
         upper, lower = y + size * 0.3, y + size * 0.6
         towel = (x + size * 0.4, upper), (x + size * 1.5, upper), (x + size * 1.7, lower), (x + size * 0.5, lower)
         c.polygon(chance.shade(chance.pick(_GLAD)), *towel)
@@ -77,8 +74,7 @@ def _balloons(chance: Chance, w: int, h: int):
     for size in sorted(c.part(0.05, 0.17) for _ in range(chance.whole(5, 12))):  # the small ones are far away
         x, y, colour = c.across(0.06, 0.94), c.down(0.12, 0.75), chance.pick(_GLAD[:6])
         c.draw.line((x, y + size * 1.2, x + chance.between(-9, 9), y + size * 3), fill=(120, 120, 120), width=2)
-        knot = y + size * 1.4
-        c.polygon(colour, (x, y + size * 1.1), (x - size * 0.16, knot), (x + size * 0.16, knot))
+        c.polygon(colour, (x, y + size * 1.1), (x - size * 0.16, y + size * 1.4), (x + size * 0.16, y + size * 1.4))
         c.disc(x, y, size, chance.shade(colour), 1.18)
         c.disc(x - size * 0.35, y - size * 0.45, size * 0.2, blend(colour, WHITE, 0.75), 1.4)
     return c.image
@@ -95,8 +91,7 @@ def _bouquet(chance: Chance, w: int, h: int):
     for head_x, head_y in heads:
         stem = (x + chance.between(-0.5, 0.5) * wide, top + 8, head_x, head_y)
         c.draw.line(stem, fill=chance.shade((70, 150, 70)), width=5)
-        leaf_x, leaf_y = (x + head_x) / 2, (top + head_y) / 2
-        c.disc(leaf_x, leaf_y, 20, chance.shade((95, 175, 85)), 0.4)
+        c.disc((x + head_x) / 2, (top + head_y) / 2, 20, chance.shade((95, 175, 85)), 0.4)
     for head in heads:
         c.flower(*head, c.part(0.05, 0.09), chance.shade(chance.pick(_GLAD)))
     vase = chance.shade(chance.pick(((70, 130, 190), (235, 235, 240), (90, 160, 150), (240, 150, 90))))
@@ -146,8 +141,7 @@ def _storm(chance: Chance, w: int, h: int):
     for _ in range(chance.whole(1, 3)):
         _bolt(c)
     for layer in range(4):  # a rough sea
-        water = chance.shade((45 - 6 * layer, 55 - 6 * layer, 68 - 6 * layer), 5)
-        c.hills(level + layer * h * 0.08, h * 0.03, water)
+        c.hills(level + layer * h * 0.08, h * 0.03, chance.shade(tuple(one - 6 * layer for one in (45, 55, 68)), 5))
     c.rain()
     return c.image
 
@@ -346,8 +340,8 @@ def _blur(chance: Chance, w: int, h: int):
 
     c = Canvas(chance, w, h, _any_colour(chance, 60, 190))
     for _ in range(chance.whole(8, 22)):
-        colour = _any_colour(chance, 30, 235)
-        c.disc(c.across(0, 1), c.down(0, 1), c.part(0.08, 0.3), colour)
+        fill = _any_colour(chance, 30, 235)
+        c.disc(c.across(0, 1), c.down(0, 1), c.part(0.08, 0.3), fill)
     return c.image.filter(ImageFilter.GaussianBlur(c.part(0.05, 0.1)))
 
 
