@@ -78,7 +78,7 @@ def _write_sentence(chance: Chance, cue: str) -> str:
 
 def _write_tags(chance: Chance) -> str:
     """No sentence at all: hashtags, names and links about anything."""
-    words = [f"#{tag}" for tag in chance.shuffled(_words()["hashtags"])[: chance.whole(3, 5)]]
+    words = [f"#{word}" for word in chance.shuffled(_words()["hashtags"])[: chance.whole(3, 5)]]
     if chance.random() < 0.5:
         words.insert(chance.whole(0, len(words)), f"@{chance.pick(_words()['users'])}")
     if chance.random() < 0.10:
