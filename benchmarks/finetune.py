@@ -21,7 +21,7 @@ import torch
 import transformers
 
 from mmlab.config import ALL_LAYERS, RunConfig
-from mmlab.course.reading import Course, read_course
+from mmlab.course import Course, read_course
 from mmlab.device import find_device
 from mmlab.encoders import find_image_encoder, find_text_encoder
 from mmlab.features import Features

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from mmlab.config import RunConfig
-from mmlab.course.reading import read_course
+from mmlab.course import read_course
 from mmlab.features import encode_course
 from mmlab.runs import train_run
 from mmlab.workbook.grid import Grid

@@ -44,7 +44,7 @@ def main(folder: Path, n: int) -> None:
         import torch
 
         from mmlab.config import RunConfig
-        from mmlab.course.reading import read_course
+        from mmlab.course import read_course
         from mmlab.device import find_precision
         from mmlab.encoders import find_image_encoder, find_text_encoder
         from mmlab.features import encode_course

@@ -5,7 +5,7 @@ Explained in README, "Fine-tuning".
 
 from pathlib import Path
 
-from mmlab.course.reading import Course
+from mmlab.course import Course
 from mmlab.errors import RunError
 from mmlab.features import Features
 from mmlab.runs import Run, model_file

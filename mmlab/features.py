@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from mmlab.config import GUID, IMAGE, TEXT
-from mmlab.course.reading import Course
+from mmlab.course import Course
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.progress import open_bar
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, find_fusions, probability_columns
-from mmlab.course.reading import Course, write_predictions
+from mmlab.course import Course, write_predictions
 from mmlab.device import resolved, trained_precisions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame

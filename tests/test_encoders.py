@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlab.course.reading import read_course
+from mmlab.course import read_course
 from mmlab.encoders import (
     IMAGE_BATCH,
     IMAGE_ENCODERS,

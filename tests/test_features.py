@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmlab import features as features_module
 from mmlab.config import LABELS
-from mmlab.course.reading import read_course
+from mmlab.course import read_course
 from mmlab.errors import EncoderError
 from mmlab.features import Features, Sequences, encode_course
 from mmlab.storage import cache_folder, write_atomic
@@ -440,7 +440,7 @@ def test_progress_counts_what_is_new(folder, encoders):
 
 LOADS = """
 import sys
-from mmlab.course.reading import read_course
+from mmlab.course import read_course
 from mmlab.features import encode_course
 
 features = encode_course(read_course(sys.argv[1]), progress=False)

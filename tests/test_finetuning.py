@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmlab.config import PRESETS, RunConfig
-from mmlab.course.reading import Course, read_course
+from mmlab.course import Course, read_course
 from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
@@ -336,7 +336,7 @@ def test_the_encoder_did_move(run, config, pairs):
 KILLED = """
 import os, signal, sys
 from mmlab.config import RunConfig
-from mmlab.course.reading import read_course
+from mmlab.course import read_course
 from mmlab.training import prepare_pairs
 from mmlab.runs import run_folder, train_run
 import json
@@ -365,7 +365,7 @@ def test_a_training_killed_in_mid_epoch_goes_on_to_the_same_end(config, folder, 
     steps, place = whole.stdout.split()
     for kill_at in (6, 9):
         assert call(tmp_path / "killed", kill_at).returncode == -signal.SIGKILL
-        assert list((tmp_path / "killed" / "checkpoints").rglob("*.safetensors"))
+        assert list((tmp_path / "killed" / "checkpoints").rglob("*.pt"))
     ended = call(tmp_path / "killed")
     assert ended.returncode == 0, ended.stderr
     steps_left, place_too = ended.stdout.split()
@@ -381,7 +381,7 @@ def test_what_a_checkpoint_holds_is_not_trained_again_and_damage_is_named(config
         raise KeyboardInterrupt
 
     rows = np.arange(38), np.arange(38, 50)
-    path = tmp_path / "model.safetensors"
+    path = tmp_path / "model.pt"
     tune(config, pairs, course, *rows, checkpoint=path)
     whole = tune(config, pairs, course, *rows)
     resumed = tune(config, pairs, course, *rows, checkpoint=path, on_epoch=stop)  # nothing is left to do
@@ -389,7 +389,7 @@ def test_what_a_checkpoint_holds_is_not_trained_again_and_damage_is_named(config
     for name, tensor in whole.model.learned().items():
         assert torch.equal(tensor, resumed.model.learned()[name]), name
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(MmlabError, match=r"model.safetensors: is damaged"):
+    with pytest.raises(MmlabError, match=r"model.pt: is damaged"):
         tune(config, pairs, course, *rows, checkpoint=path)
 
 
@@ -531,11 +531,11 @@ def test_the_bar_ends_full_and_shows_loss_and_score(monkeypatch):
 
 def test_fp16_trains_with_a_scaled_loss_and_its_scale_is_kept(config, pairs, course, tmp_path):
     """What an older GPU does; here on the CPU, which can."""
-    path = tmp_path / "model.safetensors"
+    path = tmp_path / "model.pt"
     rows = np.arange(38), np.arange(38, 50)
     fitted = tune(config.replace(precision="fp16", epochs=2), pairs, course, *rows, checkpoint=path)
     assert np.isfinite(fitted.history["train_loss"]).all()
-    _, state = read_checkpoint(path)
+    state = read_checkpoint(path)
     assert state["scaler"]["scale"] >= 1 and state["scaler"]["_growth_tracker"] >= 0
-    tune(config.replace(epochs=1), pairs, course, *rows, checkpoint=tmp_path / "other.safetensors")
-    assert read_checkpoint(tmp_path / "other.safetensors")[1]["scaler"] == {}  # the twin: fp32 has none
+    tune(config.replace(epochs=1), pairs, course, *rows, checkpoint=tmp_path / "other.pt")
+    assert read_checkpoint(tmp_path / "other.pt")["scaler"] == {}  # the twin: fp32 has none

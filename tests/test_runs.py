@@ -14,7 +14,7 @@ import pytest
 from mmlab import runs as runs_module
 from mmlab import training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
-from mmlab.course.reading import Course, split_folds
+from mmlab.course import Course, split_folds
 from mmlab.errors import RunError
 from mmlab.evaluation import METRICS, Metric, majority_baseline
 from mmlab.features import Features, Sequences

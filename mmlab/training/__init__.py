@@ -2,7 +2,7 @@
 
 from mmlab.progress import model_bar
 from mmlab.training.bars import TrainingBar
-from mmlab.training.checkpoint import read_checkpoint, write_checkpoint
+from mmlab.training.checkpoint import read_checkpoint
 from mmlab.training.controls import apply_control
 from mmlab.training.crossfit import CrossFit, build_model, cross_fit
 from mmlab.training.finetuning import TunedModel, TuningHooks, explain_memory

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from mmlab.config import RunConfig
-from mmlab.course.reading import DEV_SHARE
+from mmlab.course import DEV_SHARE
 from mmlab.progress import open_bar
 from mmlab.training.crossfit import INNER_FOLDS
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmlab.course.reading import Course
+from mmlab.course import Course
 from mmlab.features import Pairs
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
-from mmlab.course.reading import Course, split_folds
+from mmlab.course import Course, split_folds
 from mmlab.features import Pairs
 from mmlab.models import FusionModel
 from mmlab.training.controls import apply_control
@@ -54,9 +54,9 @@ def cross_fit(
     Early stopping looks at an inner split of the training folds, never at the fold that is predicted. Probabilities
     are averaged over seeds, and for test pairs over all models. With `folds=0` there is one fold: `train` is trained
     on and `dev` predicted, with an inner split of `train` for stopping just the same.
-    features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see `fit`; on_batch:
-    see `Hooks`. checkpoints: a folder for the checkpoint of each model that trains encoders, from which an interrupted
-    cross-fitting goes on. Honours `config.control`.
+    features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see `fit`;
+    on_batch: see `Hooks`. checkpoints: a folder for the checkpoint of each model that trains encoders, from which an
+    interrupted cross-fitting goes on. Honours `config.control`.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
     features = needed(config, features)
@@ -73,7 +73,7 @@ def cross_fit(
             inner = split_folds(labels[others], frame[TWIN].to_numpy()[others], INNER_FOLDS, seed)
             hooks = Hooks(config, on_batch)
             if config.tunes:
-                checkpoint = checkpoints and checkpoints / f"fold{fold}_seed{seed}.safetensors"
+                checkpoint = checkpoints and checkpoints / f"fold{fold}_seed{seed}.pt"
                 hooks = TuningHooks(config, on_batch, checkpoint)
             rows = others[inner != 0], others[inner == 0]
             fitted = fit(config, features, labels, *rows, seed + int(fold), on_epoch, hooks)

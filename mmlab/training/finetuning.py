@@ -183,8 +183,8 @@ class TuningHooks(Hooks):
         progress = super().prepare(model, steps)
         scaled = any(model.precision(modality) == "fp16" for modality in self.config.tunes)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
-        state = model, self.optimizer, self.schedule, self.scaler
-        return (self.checkpoint and load_progress(self.checkpoint, *state)) or progress
+        self.parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
+        return (self.checkpoint and load_progress(self.checkpoint, model, **self.parts)) or progress
 
     def parameter_groups(self, model: TunedModel) -> list[dict]:
         """The optimizer's groups, with a learning rate for each depth of an encoder."""
@@ -223,7 +223,7 @@ class TuningHooks(Hooks):
     def after_epoch(self, model: TunedModel, progress: Progress) -> None:
         """Write the checkpoint."""
         if self.checkpoint is not None:
-            save_progress(self.checkpoint, progress, model, self.optimizer, self.schedule, self.scaler)
+            save_progress(self.checkpoint, progress, model, **self.parts)
 
 
 @contextmanager

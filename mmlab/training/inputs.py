@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmlab.config import IMAGE, TEXT, RunConfig
-from mmlab.course.reading import Course
+from mmlab.course import Course
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.features import Batch, Features, Pairs, Sequences, encode_course
 from mmlab.images import read_rgb
