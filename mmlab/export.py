@@ -1,25 +1,25 @@
-"""A fine-tuned model as others can load it: each encoder in its library's own format, with a model card beside it.
+"""A fine-tuned model as others can load it: each encoder in its library's own format, with a model card.
 
-Explained in README, "Fine-tuning".
+Explained in docs/fine-tuning.md.
 """
 
 from pathlib import Path
 
 from mmlab.course import Course
 from mmlab.errors import RunError
-from mmlab.features import Features
+from mmlab.features import Pairs
 from mmlab.runs import Run, model_file
 from mmlab.storage import write_atomic
 
 CARD = "README.md"
 
 
-def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | str) -> list[Path]:
+def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) -> list[Path]:
     """Write the encoders that the first model of a run has trained, and its head, into a folder.
 
-    `text` as transformers saves it, `image` as timm saves it (both load again by their path), `head.safetensors`, and
-    the model card `README.md`. Returns the folders and files. Raises RunError when the run trained no encoder, or when
-    something is there already.
+    pairs: those of `prepare_pairs`. Writes `text` as transformers does and `image` as timm does (both load again by
+    their path), `head.safetensors`, and the model card `README.md`. Returns the folders and files. Raises RunError when
+    the run trained no encoder, or when the folder holds something already.
     """
     from safetensors.torch import load_file, save
     from timm.models import save_for_hf
@@ -27,7 +27,7 @@ def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | st
     from mmlab.training import build_model
 
     if run.config is None or not run.config.tunes:
-        raise RunError(f"{run.id} trained no encoder: its encoders are the ones it began with. Use --preset tuned.")
+        raise RunError(f"{run.id} trained no encoder, so there is none to save. Use --preset tuned.")
     folder = check_new(folder)
     first = run.best_epochs.iloc[0]
     model = build_model(run.config, pairs)
@@ -49,10 +49,10 @@ def export_encoders(run: Run, pairs: Features, course: Course, folder: Path | st
 
 
 def check_new(folder: Path | str) -> Path:
-    """The folder, if it is empty or not there yet. Raises RunError otherwise: nothing is overwritten."""
+    """The folder, if it is empty or does not exist yet. Raises RunError otherwise: nothing is overwritten."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is there already and is not empty. Name a new folder.")
+        raise RunError(f"{folder} exists and is not empty. Name a new folder.")
     return folder
 
 
@@ -69,8 +69,8 @@ def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> st
         "",
         f"Encoders fine-tuned with a {config.fusion} head: "
         + ", ".join(f"{name} from `{encoders[name]}`" for name in modalities)
-        + f". This is the model of fold {fold}; the scores below are of all folds' models, each on pairs that it and "
-        "its twins were kept from.",
+        + f". This is the model of fold {fold}; the scores below are of the models of all folds, each on pairs that it "
+        "was not trained on, nor on twins of them.",
         "",
         "## Data",
         "",
@@ -88,10 +88,10 @@ def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> st
         "",
         "## Intended use and limits",
         "",
-        "- For teaching and research on short posts with one picture each, in the language of its training data.",
+        "- For teaching and research on short posts with one image each, in the language of its training data.",
         "- Not for decisions about people: the labels are noisy, and a post's sentiment is not its author's.",
         "- The scores hold for pairs like the training pairs; other years, places and topics were not tried.",
-        "- The rarest class is answered worst: look at the confusion matrix of your own data before you rely on it.",
+        "- The rarest class has the lowest recall: look at the confusion matrix of your own data before relying on it.",
         "",
         "## Load",
         "",

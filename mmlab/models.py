@@ -110,9 +110,6 @@ class Fusion(nn.Module):
     def __init_subclass__(cls, name: str) -> None:
         FUSIONS[name] = cls
 
-    def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__()
-
 
 class ConcatFusion(Fusion, name="concat"):
     """[text; image], one after the other, through one layer. A missing side is replaced by a learned vector."""
@@ -121,7 +118,7 @@ class ConcatFusion(Fusion, name="concat"):
     summary = "both summaries, one after the other, through one layer"
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__(hidden, heads, dropout)
+        super().__init__()
         self.missing = nn.Parameter(torch.zeros(2, hidden))
         self.mix = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.GELU())
 
@@ -139,7 +136,7 @@ class GatedFusion(Fusion, name="gated"):
     summary = "a gate weighs text against image in each dimension"
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__(hidden, heads, dropout)
+        super().__init__()
         self.text, self.image = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
         self.gate = nn.Linear(2 * hidden, hidden)
 
@@ -166,7 +163,7 @@ class AttentionFusion(Fusion, name="attention"):
     over_sequences = True
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__(hidden, heads, dropout)
+        super().__init__()
         self.heads = heads
         self.query = nn.Linear(2 * hidden, hidden)
         self.text_key, self.text_value = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
@@ -202,7 +199,7 @@ class TransformerFusion(Fusion, name="transformer"):
     over_sequences = True
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__(hidden, heads, dropout)
+        super().__init__()
         self.summary_token = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
         self.modality = nn.Parameter(torch.randn(2, hidden) * 0.02)
         layer = nn.TransformerEncoderLayer(
@@ -229,7 +226,7 @@ class LateFusion(Fusion, name="late"):
     over_vectors = False
 
     def __init__(self, hidden: int, heads: int, dropout: float):
-        super().__init__(hidden, heads, dropout)
+        super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, sides: Sides) -> Tensor:
@@ -362,7 +359,6 @@ def list_parts(model: FusionModel, tokens: int, patches: int) -> list[Node]:
     shapes |= {"fusion": (1, model.config.hidden if over_vectors else CLASSES), "joint_head": (1, CLASSES)}
     feeds |= {"fusion": ["joint_head"] if over_vectors else [both], "joint_head": [both], both: []}
     there = {"text", "image", *modules, *(f"logits {scenario}" for scenario in model.scenarios)}
-
     nodes = []
     for name in filter(there.__contains__, feeds):
         module = modules.get(name)

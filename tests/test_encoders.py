@@ -22,7 +22,6 @@ from mmlab.encoders import (
     TextEncoder,
     find_image_encoder,
     find_text_encoder,
-    load_efficientnet_lite0,
     match_by_order,
     pool_patches,
 )
@@ -132,7 +131,7 @@ def test_texts_come_back_in_the_order_in_which_they_went(minilm):
 
 @pytest.fixture(scope="module")
 def network(efficientnet):
-    return load_efficientnet_lite0(efficientnet.source).eval()
+    return efficientnet.load_model().eval()
 
 
 def classify(network, photographs):

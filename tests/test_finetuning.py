@@ -471,7 +471,7 @@ def test_trained_encoders_load_again_by_their_paths(run, course, pairs, config, 
     for words in (str(run.scores["text_and_image"].accuracy), run.provenance["split_hash"], "Intended use", "limits"):
         assert words in card
     assert all(place.exists() for place in places)
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="exists and is not empty"):
         export_encoders(run, pairs, course, tmp_path / "mine")
 
 

@@ -543,7 +543,7 @@ def product(monkeypatch):
         summary = "both summaries, multiplied"
 
         def __init__(self, hidden, heads, dropout):
-            super().__init__(hidden, heads, dropout)
+            super().__init__()
             self.mix = torch.nn.Linear(hidden, hidden)
 
         def forward(self, sides):

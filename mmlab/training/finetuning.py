@@ -1,7 +1,7 @@
 """Encoders that learn with the head: the two halves of the frozen way, in one module.
 
 A side whose encoder is trained comes as token ids or as pixels and passes its encoder in every step; a side whose
-encoder stays frozen comes as cached features. The head never knows which. Explained in README, "Fine-tuning".
+encoder stays frozen comes as cached features. The head never knows which. Explained in docs/fine-tuning.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,15 +26,15 @@ from mmlab.training.loop import Hooks, Progress, fit, split_decay
 class TextTower(nn.Module):
     """A text encoder in training: ids (B, T) and mask to vectors (B, T, 2 · width), as `read_tokens` gives them."""
 
-    def __init__(self, encoder: TextEncoder, layers: int, checkpointing: bool):
+    def __init__(self, encoder: TextEncoder, config: RunConfig):
         super().__init__()
         self.tokenizer, self.model = encoder.load()
         count = self.model.config.num_hidden_layers
         stack = next(m for m in self.model.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
         depth = {id(p): 1 + number for number, layer in enumerate(stack) for p in layer.parameters()}
         self.depths = {name: depth.get(id(p), 0) for name, p in self.model.named_parameters() if "pooler" not in name}
-        _freeze(self, "text", layers, count)
-        if checkpointing:
+        _freeze(self, "text", config.text_layers, count)
+        if config.checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -49,15 +49,15 @@ class ImageTower(nn.Module):
     Its batch norms keep the statistics they were pretrained with: those of a small batch are noise.
     """
 
-    def __init__(self, encoder: ImageEncoder, layers: int, checkpointing: bool, side: int = 0):
+    def __init__(self, encoder: ImageEncoder, config: RunConfig):
         super().__init__()
         from timm.models import group_parameters
 
-        self.settings, self.model = encoder.load(side)
+        self.settings, self.model = encoder.load(config.image_side)
         self.model.reset_classifier(0)
         self.depths = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
-        _freeze(self, "image", layers, max(self.depths.values()))
-        if checkpointing:
+        _freeze(self, "image", config.image_layers, max(self.depths.values()))
+        if config.checkpointing:
             self.model.set_grad_checkpointing()
 
     def train(self, mode: bool = True) -> "ImageTower":
@@ -79,11 +79,8 @@ class TunedModel(nn.Module):
         if not isinstance(inputs, Inputs):
             raise MmlabError("A model that trains encoders reads the pairs of `prepare_pairs`, not cached features.")
         self.config = config
-        self.towers = nn.ModuleDict()
-        for modality, encoder in inputs.encoders.items():
-            layers = getattr(config, f"{modality}_layers")
-            tower, more = (TextTower, ()) if modality == "text" else (ImageTower, (config.image_side,))
-            self.towers[modality] = tower(encoder, layers, config.checkpointing, *more)
+        towers = {"text": TextTower, "image": ImageTower}
+        self.towers = nn.ModuleDict({side: towers[side](one, config) for side, one in inputs.encoders.items()})
         self.head = FusionModel(config, inputs.frozen.text.width, inputs.frozen.image.width)
 
     @property
@@ -98,10 +95,10 @@ class TunedModel(nn.Module):
         """The batch with vectors in place of token ids and pixels."""
         text, image, image_mask = batch.text, batch.image, batch.image_mask
         if "text" in self.towers:
-            with self._arithmetic("text"):
+            with autocast(self.device, self.precision("text")):
                 text = self.towers["text"](text, batch.text_mask).float()
         if "image" in self.towers:
-            with self._arithmetic("image"):
+            with autocast(self.device, self.precision("image")):
                 image = self.towers["image"](image).float()
             image_mask = image_mask.expand(-1, image.shape[1])
         return Batch(text, batch.text_mask, image, image_mask)
@@ -112,9 +109,6 @@ class TunedModel(nn.Module):
     def precision(self, modality: str) -> str:
         """fp32, bf16 or fp16, on the device where the model is now."""
         return find_precision(modality, self.config.precision, training=True, device=self.device)
-
-    def _arithmetic(self, modality: str) -> torch.autocast:
-        return autocast(self.device, self.precision(modality))
 
     def learned(self) -> dict[str, Tensor]:
         """What training has made: the head and the trained layers. The frozen rest is where the encoder came from."""

@@ -1,6 +1,6 @@
 """What trained encoders read: token ids and pixels, behind the same small protocol as features.
 
-Explained in README, "Fine-tuning".
+Explained in docs/fine-tuning.md.
 """
 
 import os
