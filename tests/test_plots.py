@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 import types
 import xml.etree.ElementTree as ET
 
@@ -18,10 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from mmlab import plots
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
-from mmlab.evaluation import compare_predictions, score_predictions
-from mmlab.plots import figures as plots
+from mmlab.evaluation import METRICS, Metric, compare_predictions, score_predictions
+from mmlab.images import read_rgb
+from mmlab.plots import training
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -70,35 +73,115 @@ def draw(ax) -> None:
     np.ravel(ax)[0].figure.canvas.draw()
 
 
-def test_every_figure_has_labels_with_n_and_draws_without_a_warning(pairs, scores):
+class Node(types.SimpleNamespace):
+    """A part of a model, as `plot_architecture` takes it."""
+
+
+def make_nodes() -> list[Node]:
+    def node(name, kind, width, *feeds, parameters=0):
+        return Node(name=name, kind=kind, shape=(1, width), parameters=parameters, feeds=feeds)
+
+    return [
+        node("text", "input", 384, "project", "pool"),
+        node("image", "input", 1280, "gate"),
+        node("pool", "mean", 384, "project"),
+        node("project", "Linear", 64, "gate", parameters=24640),
+        node("gate", "GatedUnit", 64, "text_and_image", parameters=8256),
+        node("text_and_image", "logits", 3),
+    ]
+
+
+@pytest.fixture
+def draw_all(pairs, scores, picture):
+    """A call without arguments for each plot function of the package, by name."""
     labels = np.arange(60) % 3
     comparison = compare_predictions(labels, labels, np.roll(labels, 1), range(60), draws=100)
-    uniform = np.full((60, 3), 1 / 3)
-    figures = {
-        "balance": plots.plot_balance(pairs),
-        "lengths": plots.plot_lengths(pairs),
-        "encodings": plots.plot_encodings(pairs),
-        "sizes": plots.plot_image_sizes(pairs),
-        "confusion": plots.plot_confusion(scores["text_only"], "Text alone"),
-        "scores": plots.plot_scores(scores, references={"majority": 0.4, "ceiling": 0.9}),
-        "comparisons": plots.plot_comparisons({"joint − text": comparison}),
-        "history": plots.plot_history(make_history(), 5),
-        "grid": plots.plot_history_grid([("a", make_history(), 5), ("b", make_history(6), 5)]),
-        "heatmap": plots.plot_heatmap(make_table(), n=200),
-        "probe": plots.plot_probe({"images swapped": 0.3, "nothing swapped": 0.0}, n=200, baseline=0.1),
-        "reliability": plots.plot_reliability(labels, {"text_only": uniform}),
+    runs, views = [("a", make_history(), 5), ("b", make_history(6), 5)], np.full((2, 9, 3), 1 / 3)
+    table = make_table().assign(seconds=range(6))
+    return {
+        "plot_architecture": lambda: plots.plot_architecture(make_nodes()),
+        "plot_balance": lambda: plots.plot_balance(pairs),
+        "plot_lengths": lambda: plots.plot_lengths(pairs),
+        "plot_encodings": lambda: plots.plot_encodings(pairs),
+        "plot_image_sizes": lambda: plots.plot_image_sizes(pairs),
+        "plot_gallery": lambda: plots.plot_gallery(pairs, n=2),
+        "plot_patches": lambda: plots.plot_patches(read_rgb(picture), 3),
+        "plot_patch_answers": lambda: plots.plot_patch_answers(pairs.head(2), views[:, 0], views),
+        "plot_confusion": lambda: plots.plot_confusion(scores["text_only"], "Text alone"),
+        "plot_scores": lambda: plots.plot_scores(scores, references={"majority": 0.4, "ceiling": 0.9}),
+        "plot_comparisons": lambda: plots.plot_comparisons({"joint − text": comparison}),
+        "plot_history": lambda: plots.plot_history(make_history(), 5),
+        "plot_history_grid": lambda: plots.plot_history_grid(runs),
+        "plot_heatmap": lambda: plots.plot_heatmap(table, n=200),
+        "plot_effects": lambda: plots.plot_effects(table, ["lr", "dropout"], n=200),
+        "plot_parallel": lambda: plots.plot_parallel(table, ["lr", "dropout"]),
+        "plot_cost": lambda: plots.plot_cost(table, n=200),
+        "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200, baseline=0.1),
+        "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),
     }
+
+
+PICTURES = {"plot_gallery", "plot_patches", "plot_patch_answers", "plot_architecture", "plot_parallel"}  # without axes
+
+
+def test_every_figure_has_labels_with_n_and_draws_without_a_warning(draw_all):
+    assert set(draw_all) == {name for name in dir(plots) if name.startswith("plot_")}
+    figures = {name: draw_one() for name, draw_one in draw_all.items()}
     for name, drawn in figures.items():
         draw(drawn)
         for ax in np.ravel(drawn):
             assert isinstance(ax, Axes), name
-            assert ax.get_xlabel() and ax.get_ylabel() or name in ("scores", "comparisons"), name
-        everywhere = " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in np.ravel(drawn)[0].figure.axes)
-        assert "n = " in everywhere, name
-    assert "in px" in figures["sizes"].get_xlabel() and "in px" in figures["sizes"].get_ylabel()
-    assert "in characters" in figures["lengths"].get_xlabel()
-    assert "percentage points" in figures["comparisons"].get_xlabel()
-    assert "nats" in figures["history"][0].get_ylabel()
+        if name not in PICTURES:
+            axes = np.ravel(drawn)[0].figure.axes
+            assert axes[0].get_xlabel() and axes[0].get_ylabel() or name in ("plot_scores", "plot_comparisons"), name
+            assert "n = " in " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in axes), name
+    assert "in px" in figures["plot_image_sizes"].get_xlabel() and "in px" in figures["plot_image_sizes"].get_ylabel()
+    assert "in characters" in figures["plot_lengths"].get_xlabel()
+    assert "percentage points" in figures["plot_comparisons"].get_xlabel()
+    assert "nats" in figures["plot_history"][0].get_ylabel()
+
+
+def changes_of(call) -> dict:
+    """The settings of matplotlib that a call leaves changed."""
+    before = dict(matplotlib.rcParams)
+    call()
+    return {name: value for name, value in matplotlib.rcParams.items() if value != before[name]}
+
+
+def test_no_figure_changes_the_settings_of_its_caller(draw_all, pairs, tmp_path):
+    for name, draw_one in draw_all.items():
+        assert changes_of(draw_one) == {}, name
+    assert changes_of(lambda: plots.save_figure(draw_all["plot_probe"](), tmp_path, "s")) == {}
+    assert "font.size" in changes_of(lambda: matplotlib.rcParams.update({"font.size": 3}))  # a leak is caught
+
+
+def pixels(drawn) -> np.ndarray:
+    canvas = np.ravel(drawn)[0].figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba()).copy()
+
+
+LOUD = {
+    "font.size": 20, "font.family": ["monospace"], "text.color": "red", "xtick.color": "red", "ytick.labelcolor": "red",
+    "grid.color": "red", "axes.grid": False, "axes.facecolor": "yellow", "lines.linewidth": 9, "hatch.linewidth": 5,
+    "figure.constrained_layout.use": False, "figure.dpi": 50, "xtick.labelsize": 20,
+}  # fmt: skip
+
+
+def test_every_figure_looks_alike_whatever_its_caller_has_set(draw_all):
+    for name, draw_one in draw_all.items():
+        expected = pixels(draw_one())
+        with matplotlib.rc_context(LOUD):
+            drawn = draw_one()
+            found = pixels(drawn)  # a notebook draws when the cell ends, outside of the function
+        assert np.array_equal(expected, found), name
+        plt.close("all")
+    plain, loud = plt.figure(), None
+    plain.subplots().plot([0, 1])
+    with matplotlib.rc_context(LOUD):
+        loud = plt.figure(dpi=plain.dpi)
+        loud.subplots().plot([0, 1])
+        assert not np.array_equal(pixels(plain.axes), pixels(loud.axes))  # a figure without the style differs
 
 
 def test_nothing_is_clipped(pairs, scores):
@@ -196,6 +279,10 @@ def test_wrap_text():
     assert plots.wrap_text("a\n\t b", 10, lines=1) == "a b"
     assert plots.wrap_text("\U0010fffd\U0010fffd\U0010fffd", 4, lines=2) == "□□\n□"  # two columns each
     assert plots.wrap_text("", 10, lines=2) == ""
+    assert plots.wrap_text("今天天气", 4, lines=2) in ("今天\n天气", "□□\n□□")
+    started = time.perf_counter()
+    assert plots.wrap_text("x" * 100_000, 10, lines=2) == "xxxxxxxxxx\nxxxxxxxxx…"
+    assert time.perf_counter() - started < 1  # only what is shown is wrapped
 
 
 def test_confusion_cells_show_share_and_count():
@@ -223,9 +310,9 @@ def test_text_is_readable_on_every_cell(scores):
     tables = [make_table(), make_table().head(1), make_table().assign(accuracy=0.7)]
     for ax in (plots.plot_confusion(scores["text_and_image"]), *map(plots.plot_heatmap, tables)):
         draw(ax)
-        picture = ax.images[0]
+        picture = ax.collections[0]
         for text in ax.texts:
-            column, row = (round(place) for place in text.get_position())
+            column, row = (int(place) for place in text.get_position())
             cell = picture.cmap(picture.norm(picture.get_array()[row, column]))
             assert contrast(cell, text.get_color()) > 4.5
 
@@ -317,16 +404,16 @@ def test_history_grid_shares_its_axes():
 def test_heatmap_cells_hold_their_values():
     table = make_table()
     ax = plots.plot_heatmap(table.sample(frac=1, random_state=0))
-    picture = ax.images[0].get_array()
+    picture = ax.collections[0].get_array()
     across = [float(tick.get_text()) for tick in ax.get_xticklabels()]
     down = [float(tick.get_text()) for tick in ax.get_yticklabels()]
-    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    shown = {tuple(int(place) for place in text.get_position()): text.get_text() for text in ax.texts}
     for row in table.itertuples():
         place = (across.index(row.dropout), down.index(row.lr))
         assert picture[place[1], place[0]] == row.accuracy
         assert shown[place] == f"{row.accuracy:.3f}\n[{row.low:.3f}, {row.high:.3f}]"
     best = ax.patches[0]
-    assert (round(best.get_x() + 0.47), round(best.get_y() + 0.47)) == (across.index(0.5), down.index(3e-4))
+    assert (round(best.get_x()), round(best.get_y())) == (across.index(0.5), down.index(3e-4))
 
 
 def test_heatmap_leaves_missing_cells_empty_and_refuses_double_ones():
@@ -336,39 +423,137 @@ def test_heatmap_leaves_missing_cells_empty_and_refuses_double_ones():
         plots.plot_heatmap(pd.concat([table, table.head(1)]))
 
 
+def test_effects_show_every_setting_and_the_means():
+    table = make_table()
+    for panel, name in zip(plots.plot_effects(table, ["lr", "dropout"], n=9), ("lr", "dropout"), strict=True):
+        draw(panel)
+        dots = sorted(y for dots in panel.collections for _, y in dots.get_offsets())
+        assert dots == sorted(table["accuracy"])
+        assert list(panel.lines[0].get_ydata()) == pytest.approx(list(table.groupby(name)["accuracy"].mean()))
+        ticks = [float(tick.get_text()) for tick in panel.get_xticklabels()]
+        assert ticks == sorted(table[name].unique()) and panel.get_xlabel() == name
+
+
+def test_parallel_draws_the_best_setting_darkest_and_through_its_values():
+    ax = plots.plot_parallel(make_table(), ["lr", "dropout"])
+    assert len(ax.lines) == 6
+    assert list(ax.lines[-1].get_ydata()) == [0, 1, 1]  # lr 3e-4, dropout 0.5, accuracy 0.70
+    assert luminance(ax.lines[-1].get_color()) < luminance(ax.lines[0].get_color())
+
+
+def test_cost_shows_the_intervals_that_were_given():
+    table = make_table().assign(seconds=[3, 1, 4, 1, 5, 9])
+    ax = plots.plot_cost(table)
+    arms = [segment[:, 1].tolist() for segment in ax.collections[0].get_segments()]
+    assert np.allclose(arms, table[["low", "high"]])
+    assert list(ax.lines[0].get_xdata()) == list(table["seconds"])
+
+
+def test_a_metric_of_the_registry_can_be_drawn(monkeypatch):
+    toy = Metric("toy", "toy score", "half of the accuracy", lambda c: METRICS["accuracy"].compute(c) / 2)
+    monkeypatch.setitem(METRICS, "toy", toy)
+    scores = score_predictions([0, 1], [0, 1], [0, 1], draws=10)
+    ax = plots.plot_scores({"a": scores}, metric="toy")
+    assert ax.get_xlabel().startswith("toy score") and texts(ax) == ["0.500 [0.500, 0.500]"]
+
+
+def test_architecture_places_what_sees_both_inputs_in_the_middle_and_leads_down():
+    ax = plots.plot_architecture(make_nodes())
+    places = {text.get_text().split("\n")[0]: text.get_position() for text in ax.texts if text.get_text()}
+    assert places["text"][0] == 0 and places["image"][0] == 2 and places["gate"][0] == 1
+    for node in make_nodes():
+        assert all(places[name][1] < places[node.name][1] for name in node.feeds)
+    assert "B × 64\nparameters: 24,640" in "\n".join(texts(ax))
+    arrows = [text for text in ax.texts if text.get_text() == ""]
+    assert len(arrows) == sum(len(node.feeds) for node in make_nodes())
+
+
+def test_patches_show_the_whole_picture_with_its_grid(picture):
+    sent, encoded = plots.plot_patches(read_rgb(picture), 3)
+    assert sent.get_title(loc="left") == "as sent, 80 × 40 px"
+    assert encoded.get_title(loc="left") == "as encoded, 3 × 3 patches"
+    assert encoded.images[0].get_array().shape == (288, 288, 3) and len(encoded.lines) == 4
+
+
+def test_patch_answers_are_where_the_patches_are(pairs):
+    views = np.full((1, 4, 3), 0.1)
+    views[0, [0, 1, 2, 3], [0, 1, 2, 2]] = 0.8  # row by row: negative, neutral, positive, positive
+    (ax,) = plots.plot_patch_answers(pairs.head(1), np.array([[0.2, 0.7, 0.1]]), views)
+    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    assert shown == {(0.5, 0.5): "− 80%", (1.5, 0.5): "0 80%", (0.5, 1.5): "+ 80%", (1.5, 1.5): "+ 80%"}
+    assert ax.get_title(loc="left") == "0 · positive"
+    assert ax.get_xlabel() == "whole: neutral 70%\n(−: negative, 0: neutral, +: positive)"
+
+
 def test_probe_shows_shares():
     ax = plots.plot_probe({"images swapped": 0.25, "nothing": 0.0}, n=80)
     assert texts(ax) == ["0.0%", "25.0%"]
     assert "n = 80 pairs" in ax.get_xlabel()
 
 
-def test_save_figure_writes_the_same_bytes_for_the_same_data(tmp_path, scores):
-    first, second = [
-        plots.save_figure(plots.plot_scores(scores, references={"a": 0.4}), tmp_path / name, "s") for name in "ab"
-    ]
-    assert [path.name for path in first] == ["s.png", "s.svg"]
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-    changed = plots.save_figure(plots.plot_scores(scores, references={"a": 0.5}), tmp_path / "c", "s")
-    assert all(one.read_bytes() != other.read_bytes() for one, other in zip(first, changed, strict=True))
-    ET.fromstring(first[1].read_bytes())
-    with Image.open(first[0]) as picture:
-        assert picture.width > 600
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["s.png", "s.svg"]
+def save(drawn, results) -> dict[str, bytes]:
+    """The files of a saved figure by name."""
+    assert plots.save_figure(drawn, results, "s") is None  # nothing appears below a notebook's cell
+    return {path.name: path.read_bytes() for path in sorted((results / "figures").iterdir())}
+
+
+def test_save_figure_writes_the_same_bytes_for_the_same_data(tmp_path, scores, pairs):
+    for name, draw_again in {
+        "scores": lambda: plots.plot_scores(scores, references={"a": 0.4}),
+        "effects": lambda: plots.plot_effects(make_table(), ["lr", "dropout"]),  # no dot is placed at random
+        "lengths": lambda: plots.plot_lengths(pairs),
+    }.items():
+        first, second = (save(draw_again(), tmp_path / name / one) for one in "ab")
+        assert list(first) == ["s.png", "s.svg"] and first == second, name
+    first, changed = (save(plots.plot_scores(scores, references={"a": at}), tmp_path / str(at)) for at in (0.4, 0.5))
+    assert all(first[name] != changed[name] for name in first)
+    ET.fromstring(first["s.svg"])
+    assert Image.open(io.BytesIO(first["s.png"])).width > 600
 
 
 def test_photographs_are_saved_as_png_alone(tmp_path, pairs):
-    saved = plots.save_figure(plots.plot_gallery(pairs, n=2), tmp_path / "a", "g")
-    assert [path.name for path in saved] == ["g.png"] == [path.name for path in (tmp_path / "a").iterdir()]
+    assert list(save(plots.plot_gallery(pairs, n=2), tmp_path)) == ["s.png"]
 
 
 def test_save_figure_takes_a_figure_or_an_array_and_refuses_a_path(tmp_path):
     axes = plots.plot_history(make_history(), 5)
-    from_axes = plots.save_figure(axes, tmp_path / "a", "h")
-    from_figure = plots.save_figure(plots.plot_history(make_history(), 5)[0].figure, tmp_path / "b", "h")
-    assert from_axes[0].read_bytes() == from_figure[0].read_bytes()
+    assert save(axes, tmp_path / "a") == save(plots.plot_history(make_history(), 5)[0].figure, tmp_path / "b")
+    plots.save_figure(axes, tmp_path / "c", "s", subfolder="")
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["s.png", "s.svg"]
     with pytest.raises(MmlabError, match="not a file name"):
         plots.save_figure(axes, tmp_path, "../h")
+
+
+def show_in_notebook(figure, monkeypatch) -> dict[str, bytes]:
+    """What IPython's display makes of a figure, by kind. The inline backend registers PNG for every figure."""
+    import IPython.display
+    from IPython.core.formatters import DisplayFormatter
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    formatter = DisplayFormatter()
+    formatter.formatters["image/png"].for_type(type(figure), lambda _: b"PNG")
+    return formatter.format(figure)[0] | {f"image/{one.format}": one.data for one in shown}
+
+
+def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, demo_folder, monkeypatch):
+    picture = sorted((demo_folder / "data").glob("*.jpg"))[0]
+    pairs["image"] = str(picture)
+    views = np.full((2, 9, 3), 1 / 3)
+    figures = {
+        "gallery": plots.plot_gallery(pairs, n=9)[0].figure,
+        "patches": plots.plot_patches(read_rgb(picture), 3)[0].figure,
+        "answers": plots.plot_patch_answers(pairs.head(2), views[:, 0], views)[0].figure,
+    }
+    for name, figure in figures.items():
+        shown = show_in_notebook(figure, monkeypatch)
+        assert list(shown) == ["image/jpeg"], name
+        with Image.open(io.BytesIO(shown["image/jpeg"])) as jpeg, io.BytesIO() as png:
+            assert jpeg.format == "JPEG" and jpeg.width > 400
+            figure.savefig(png, dpi=figure.dpi, bbox_inches="tight")
+            assert len(shown["image/jpeg"]) < len(png.getvalue()) / 2, name
+    shown = show_in_notebook(plots.plot_encodings(pairs).figure, monkeypatch)
+    assert "image/jpeg" not in shown and shown["image/png"] == b"PNG"
 
 
 def test_live_curve_is_silent_outside_a_notebook(capsys):
@@ -378,7 +563,7 @@ def test_live_curve_is_silent_outside_a_notebook(capsys):
 
 
 class Display:
-    """Stands for IPython's display: remembers what was shown, and what replaced it."""
+    """Takes the place of IPython's display: remembers what was shown, and what replaced it."""
 
     def __init__(self):
         self.shown, self.replaced = [], []
@@ -392,7 +577,7 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     import IPython.display
 
     display = Display()
-    monkeypatch.setattr(plots, "_in_notebook", lambda: True)
+    monkeypatch.setattr(training, "_in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
     with plots.live_curve(every=3600) as curve:
         for epochs in range(1, 6):
@@ -403,8 +588,10 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     assert plt.get_fignums() == []
 
 
-def test_importing_the_package_leaves_matplotlib_alone():
+def test_importing_the_package_leaves_matplotlib_and_seaborn_alone():
     code = "import sys, mmlab, mmlab.evaluation; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
-    code = "import sys, mmlab.plots; print([m for m in ('torch', 'sklearn', 'matplotlib.pyplot') if m in sys.modules])"
+    code = (
+        "import sys, mmlab.plots; print([m for m in ('torch', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
