@@ -537,12 +537,12 @@ def show_in_notebook(figure, monkeypatch) -> dict[str, bytes]:
 
 
 def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, demo_folder, monkeypatch):
-    picture = sorted((demo_folder / "data").glob("*.jpg"))[0]
-    pairs["image"] = str(picture)
+    pictures = sorted((demo_folder / "data").glob("*.jpg"))[: len(pairs)]
+    pairs["image"] = [str(one) for one in pictures]
     views = np.full((2, 9, 3), 1 / 3)
     figures = {
         "gallery": plots.plot_gallery(pairs, n=9)[0].figure,
-        "patches": plots.plot_patches(read_rgb(picture), 3)[0].figure,
+        "patches": plots.plot_patches(read_rgb(pictures[0]), 3)[0].figure,
         "answers": plots.plot_patch_answers(pairs.head(2), views[:, 0], views)[0].figure,
     }
     for name, figure in figures.items():

@@ -60,11 +60,12 @@ def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) ->
     if rows.empty:
         raise MmlabError("No pair has a label: there are no lengths to compare.")
     lengths = rows[TEXT].str.len()
+    end = (lengths.max() + 1) * (1 + 1 / bins)  # one empty bin more, so that every line comes down to 0
     ax = axes_or_new(ax, (6.8, 3.6))
     for label, of_label in lengths.groupby(rows[LABEL]):
         median, look = of_label.median(), {"color": COLOURS[label], "linestyle": LINES[label]}
-        sns.histplot(x=of_label, bins=bins, binrange=(0, max(lengths.max(), 1)), stat="proportion", element="step",
-                     fill=False, ax=ax, **look)  # fmt: skip
+        sns.histplot(x=of_label, bins=bins + 1, binrange=(0, end), stat="proportion", element="step", fill=False, ax=ax,
+                     **look)  # fmt: skip
         edges, shares = ax.lines[-1].get_data()
         height = shares[np.searchsorted(edges, median, side="right") - 1]
         ax.plot(median, height, MARKERS[label], color=COLOURS[label], markersize=8, markeredgecolor="white")

@@ -190,6 +190,7 @@ def draw_heat(ax: Axes, values: pd.DataFrame, words: pd.DataFrame, bar: Mapping[
         across, down = (int(place) for place in text.get_position())
         text.set_color(_readable_on(mesh.cmap(mesh.norm(values.iloc[down, across]))))
     ax.tick_params(axis="y", rotation=0)
+    ax.grid(False)
 
 
 def _readable_on(colour: Sequence[float]) -> str:

@@ -159,7 +159,7 @@ def _draw_curves(ax: Axes, history: pd.DataFrame, columns: Mapping[str, str], ma
             ax.plot(mean.index, mean, **look, linewidth=2.4, label=f"{split}, mean")
     best = history[history["best"]]
     if len(best):
-        name, size = ("best epochs", 9) if count > 1 else (f"best epoch: {best['epoch'].iloc[0]}", 13)
+        name, size = ("best epochs", 11) if count > 1 else (f"best epoch: {best['epoch'].iloc[0]}", 13)
         ax.plot(
             best["epoch"], best[marked], "*", color=INK, markersize=size, markeredgecolor="white", label=name, zorder=5
         )
