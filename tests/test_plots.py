@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 import xml.etree.ElementTree as ET
 
 import matplotlib
@@ -17,6 +18,8 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from mmlab import plots
@@ -554,6 +557,23 @@ def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, d
             assert len(shown["image/jpeg"]) < len(png.getvalue()) / 2, name
     shown = show_in_notebook(plots.plot_encodings(pairs).figure, monkeypatch)
     assert "image/jpeg" not in shown and shown["image/png"] == b"PNG"
+
+
+def test_a_notebook_shows_every_figure_once_and_nothing_else(demo_folder, tmp_path):
+    sources = [
+        "from mmlab import plots",
+        "from mmlab.course import read_course",
+        f"course = read_course({str(demo_folder)!r})",
+        "axes = plots.plot_gallery(course.labelled, n=2)",
+        f"ax = plots.plot_balance(course.pairs)\nplots.save_figure(ax, {str(tmp_path)!r}, 's')",
+        "ax = plots.plot_lengths(course.labelled)",
+    ]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # of the kernel's connection
+        NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    shown = [[set(output.get("data", {})) for output in cell.outputs] for cell in notebook.cells[3:]]
+    assert shown == [[{"image/jpeg", "text/plain"}], *[[{"image/png", "text/plain"}]] * 2]
 
 
 def test_live_curve_is_silent_outside_a_notebook(capsys):

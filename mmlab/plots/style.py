@@ -64,8 +64,11 @@ def list_fonts() -> tuple[str, ...]:
 
 @functools.cache
 def _look() -> dict[str, object]:
+    import matplotlib.pyplot as plt
     import seaborn as sns
 
+    # Loading the backend makes matplotlib interactive in a notebook. Loaded inside lab_style, this would end with it.
+    plt.switch_backend(plt.get_backend())
     return {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
