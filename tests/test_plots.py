@@ -27,7 +27,7 @@ from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS, Metric, compare_predictions, score_predictions
 from mmlab.images import read_rgb
-from mmlab.plots import training
+from mmlab.plots import model
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -119,7 +119,7 @@ def draw_all(pairs, scores, picture):
         "plot_effects": lambda: plots.plot_effects(table, ["lr", "dropout"], n=200),
         "plot_parallel": lambda: plots.plot_parallel(table, ["lr", "dropout"]),
         "plot_cost": lambda: plots.plot_cost(table, n=200),
-        "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200, baseline=0.1),
+        "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200),
         "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),
     }
 
@@ -597,7 +597,7 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     import IPython.display
 
     display = Display()
-    monkeypatch.setattr(training, "_in_notebook", lambda: True)
+    monkeypatch.setattr(model, "_in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
     with plots.live_curve(every=3600) as curve:
         for epochs in range(1, 6):

@@ -5,11 +5,17 @@ one and makes a figure of its own otherwise. Numbers are passed in; a figure com
 see in the data.
 """
 
-from mmlab.plots.course import plot_balance, plot_encodings, plot_image_sizes, plot_lengths
+from mmlab.plots.course import (
+    plot_balance,
+    plot_encodings,
+    plot_gallery,
+    plot_image_sizes,
+    plot_lengths,
+    plot_patch_answers,
+    plot_patches,
+    wrap_text,
+)
 from mmlab.plots.grid import plot_cost, plot_effects, plot_heatmap, plot_parallel
-from mmlab.plots.model import plot_architecture
-from mmlab.plots.output import save_figure, show_as_jpeg
-from mmlab.plots.photos import plot_gallery, plot_patch_answers, plot_patches, wrap_text
+from mmlab.plots.model import LiveCurve, live_curve, plot_architecture, plot_history, plot_history_grid
 from mmlab.plots.scores import plot_comparisons, plot_confusion, plot_probe, plot_reliability, plot_scores
-from mmlab.plots.style import COLOURS, LINES, MARKERS, OTHER, lab_style, new_figure, styled
-from mmlab.plots.training import LiveCurve, live_curve, plot_history, plot_history_grid
+from mmlab.plots.style import COLOURS, LINES, MARKERS, OTHER, lab_style, new_figure, save_figure, show_as_jpeg, styled

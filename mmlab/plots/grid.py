@@ -10,7 +10,8 @@ import pandas as pd
 
 from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS
-from mmlab.plots.style import COLOURS, INK, SEQUENTIAL, axes_or_new, draw_heat, new_figure, styled
+from mmlab.plots import style
+from mmlab.plots.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +37,12 @@ def plot_heatmap(
     words = table.assign(words=words).pivot(index=rows, columns=columns, values="words")
     low, high = table[value].min(), table[value].max()
     room = 0.0 if high > low else 0.01  # equal settings get the middle colour
-    ax = axes_or_new(ax, (1.9 + 1.35 * values.shape[1], 1.3 + 0.75 * values.shape[0]))
+    ax = style.axes_or_new(ax, (1.9 + 1.35 * values.shape[1], 1.3 + 0.75 * values.shape[0]))
     title = METRICS[value].title if value in METRICS else value
     bar = {"label": f"{title}, share of 1" + (f"\n(n = {n} pairs)" if n else "")}
-    draw_heat(ax, values, words, bar, vmin=low - room, vmax=high + room)
+    style.draw_heat(ax, values, words, bar, vmin=low - room, vmax=high + room)
     down, across = np.unravel_index(np.nanargmax(values), values.shape)
-    ax.add_patch(Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2.5))
+    ax.add_patch(Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=style.INK, linewidth=2.5))
     ax.set_xticks(ax.get_xticks(), map(_show_value, values.columns))
     ax.set_yticks(ax.get_yticks(), map(_show_value, values.index))
     ax.set_xlabel(f"{columns} (share of units)" if columns == "dropout" else columns)
@@ -59,12 +60,12 @@ def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None
     """
     import seaborn as sns
 
-    panels = new_figure((0.6 + 2.9 * len(names), 2.9)).subplots(1, len(names), sharey=True, squeeze=False).ravel()
+    panels = style.new_figure((0.6 + 2.9 * len(names), 2.9)).subplots(1, len(names), sharey=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=True):
         order = sorted(table[name].unique())
         what = {"data": table, "x": name, "y": "accuracy", "order": order, "ax": panel, "legend": False}
-        sns.swarmplot(**what, color=COLOURS["text_and_image"], alpha=0.6, warn_thresh=1)  # many dots may overlap
-        sns.pointplot(**what, errorbar=None, color=INK, markers="D", linewidth=1.5)
+        sns.swarmplot(**what, color=style.COLOURS["text_and_image"], alpha=0.6, warn_thresh=1)  # many dots may overlap
+        sns.pointplot(**what, errorbar=None, color=style.INK, markers="D", linewidth=1.5)
         panel.set_xticks(range(len(order)), map(_show_value, order))
     panels[0].set_ylabel("accuracy, share of 1" + (f"\n(n = {n} pairs per setting)" if n else ""))
     panels[0].legend(handles=panels[0].lines[:1], labels=["mean"])
@@ -80,12 +81,12 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     """
     from matplotlib import colormaps
 
-    ax = axes_or_new(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
+    ax = style.axes_or_new(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
     heights = [_spread(table[name].rank(method="dense")) for name in names]  # equal steps, in order
     heights.append(_spread(table["accuracy"]))
     for row in np.argsort(table["accuracy"].to_numpy()):
         share = heights[-1][row]
-        colour = colormaps[SEQUENTIAL](0.9 - 0.9 * share)
+        colour = colormaps[style.SEQUENTIAL](0.9 - 0.9 * share)
         ax.plot([height[row] for height in heights], color=colour, linewidth=1 + 2 * share)
     words = {"xytext": (5, 0), "textcoords": "offset points", "fontsize": 9, "va": "center"}
     for place, name in enumerate(names):
@@ -107,9 +108,10 @@ def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None)
 
     table: one row per setting with seconds, accuracy, low and high. Explained in notebook 05, section 4.2.
     """
-    ax = axes_or_new(ax, (6.0, 3.4))
+    ax = style.axes_or_new(ax, (6.0, 3.4))
     arms = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
-    ax.errorbar("seconds", "accuracy", yerr=arms, data=table, fmt="o", color=COLOURS["text_and_image"], elinewidth=1)
+    look = {"fmt": "o", "color": style.COLOURS["text_and_image"], "elinewidth": 1}
+    ax.errorbar("seconds", "accuracy", yerr=arms, data=table, **look)
     ax.set(xlabel="training time (seconds per setting)", xlim=(0, None))
     ax.set_ylabel("accuracy, share of 1, with 95 % interval" + (f"\n(n = {n} pairs per setting)" if n else ""))
     return ax

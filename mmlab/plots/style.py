@@ -7,43 +7,42 @@ only code. Matplotlib and seaborn load with the first figure: a setting of a gri
 from __future__ import annotations
 
 import functools
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from mmlab.errors import MmlabError
+from mmlab.storage import write_atomic
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
 
     from mmlab.evaluation import Interval
 
-# Okabe and Ito's colours, which people with any colour vision tell apart; the greys differ in print as well.
-COLOURS = {
-    "negative": "#D55E00",  # vermillion
-    "neutral": "#999999",  # grey
-    "positive": "#0072B2",  # blue
-    "text_only": "#E69F00",  # orange
-    "image_only": "#009E73",  # green
-    "text_and_image": "#5D3A9B",  # purple
-    "train": "#8C6D31",
-    "dev": "#1B7F8C",
+# Colour, marker and line style. The colours are Okabe and Ito's, which people with any colour vision can distinguish;
+# the greys differ in print as well.
+_LOOKS = {
+    "negative": ("#D55E00", "v", "--"),  # vermillion
+    "neutral": ("#999999", "s", ":"),  # grey
+    "positive": ("#0072B2", "^", "-"),  # blue
+    "text_only": ("#E69F00", "D", "--"),  # orange
+    "image_only": ("#009E73", "o", ":"),  # green
+    "text_and_image": ("#5D3A9B", "P", "-"),  # purple
+    "train": ("#8C6D31", "o", "--"),  # brown
+    "dev": ("#1B7F8C", "s", "-"),  # teal
 }
-MARKERS = {
-    "negative": "v", "neutral": "s", "positive": "^",
-    "text_only": "D", "image_only": "o", "text_and_image": "P", "train": "o", "dev": "s",
-}  # fmt: skip
-LINES = {
-    "negative": "--", "neutral": ":", "positive": "-",
-    "text_only": "--", "image_only": ":", "text_and_image": "-", "train": "--", "dev": "-",
-}  # fmt: skip
+COLOURS, MARKERS, LINES = ({name: look[part] for name, look in _LOOKS.items()} for part in range(3))
 HATCH = "///"  # the second of two splits
 INK, OTHER = "#222222", "#444444"  # text; whatever has no colour of its own
+IN_PERCENT = "{x:.0%}"  # format of the ticks of shares
 SEQUENTIAL = "cividis"  # even in lightness and the same for every colour vision
 
 # The first that is installed draws the letters DejaVu Sans lacks; a font that is missing would flood the output.
@@ -123,6 +122,46 @@ def new_figure(size: tuple[float, float]) -> Figure:
     return plt.figure(figsize=size)
 
 
+def save_figure(drawn, results: Path | str, name: str, subfolder: str = "figures") -> None:
+    """Write a figure as name.png (150 dpi) and name.svg into a results folder, each whole or not at all.
+
+    drawn: a Figure, an Axes or an array of Axes. The same figure gives the same bytes. A figure of photographs is
+    written as PNG alone: as SVG it takes seconds and megabytes, and is no sharper. Raises MmlabError for a name with
+    a folder in it.
+    """
+    from matplotlib.figure import Figure
+
+    if not name or Path(name).name != name:
+        raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
+    figure = drawn if isinstance(drawn, Figure) else np.ravel(drawn)[0].figure
+    formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    if any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images):
+        del formats["svg"]
+    engine = figure.get_layout_engine()
+    try:
+        for suffix, metadata in formats.items():
+            buffer = io.BytesIO()
+            with lab_style():
+                figure.savefig(buffer, format=suffix, metadata=metadata, dpi=150)
+            write_atomic(Path(results) / subfolder / f"{name}.{suffix}", buffer.getvalue())
+            figure.set_layout_engine("none")  # laid out once: that takes half of the time of a saving
+    finally:
+        figure.set_layout_engine(engine)
+
+
+def show_as_jpeg(figure: Figure) -> None:
+    """Let notebooks show this figure as JPEG: photographs as PNG make a saved notebook four times as large."""
+    figure._ipython_display_ = functools.partial(_show_jpeg, figure)  # IPython asks an object for this method first
+
+
+def _show_jpeg(figure: Figure) -> None:
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
+    display(Image(buffer.getvalue(), format="jpeg"))
+
+
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The given Axes, or those of a new figure of this size in inches."""
     return new_figure(size).subplots() if ax is None else ax
@@ -131,13 +170,6 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
 def look_of(name: str, number: int = 0) -> tuple[str, str]:
     """Colour and marker of a scenario or label; anything else is dark grey with a marker of its own."""
     return COLOURS.get(name, OTHER), MARKERS.get(name, "o^sDvP*X"[number % 8])
-
-
-def in_percent() -> PercentFormatter:
-    """Ticks of shares as "40%"."""
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(xmax=1, decimals=0)
 
 
 def count_pairs(sizes: Sequence[int]) -> str:

@@ -110,8 +110,7 @@ def _label(row: pd.Series) -> str:
 
 def _describe(pairs: pd.DataFrame, position: int) -> str:
     row = pairs.iloc[position]
-    others = np.flatnonzero((pairs[TWIN] == row[TWIN]).to_numpy())
-    others = pairs.iloc[others[others != position]]
+    others = pairs[(pairs[TWIN] == row[TWIN]).to_numpy() & (np.arange(len(pairs)) != position)]
     twins = [f"{twin[GUID]} ({_label(twin)}, {twin[SPLIT]})" for _, twin in others.head(TWINS_SHOWN).iterrows()]
     more = f" and {len(others) - TWINS_SHOWN} more" if len(others) > TWINS_SHOWN else ""
     lines = [
