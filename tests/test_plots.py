@@ -320,7 +320,7 @@ def test_text_is_readable_on_every_cell(scores):
             assert contrast(cell, text.get_color()) > 4.5
 
 
-def test_scores_stand_at_their_values(scores):
+def test_scores_are_drawn_at_their_values(scores):
     ax = plots.plot_scores(scores, metric="macro_f1", references={"majority": 0.4, "ceiling": 0.99})
     dots = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
     assert dots == [one.macro_f1.value for one in scores.values()]
@@ -331,7 +331,7 @@ def test_scores_stand_at_their_values(scores):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["majority 0.400", "ceiling 0.990"]
     assert ax.get_xlim()[1] > 0.99  # a reference line is never outside the figure
     low, high = ax.get_ylim()
-    assert low > high  # the first name stands on top
+    assert low > high  # the first name is on top
     assert "recall of neutral" in plots.plot_scores(scores, metric="neutral").get_xlabel()
     with pytest.raises(MmlabError, match="metric='f1'"):
         plots.plot_scores(scores, metric="f1")

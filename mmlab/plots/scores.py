@@ -84,7 +84,7 @@ def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = No
     style.draw_intervals(ax, points, "+.1f", marked=[0], hollow=hollow)
     ax.axvline(0, color=style.INK, linewidth=1.2, zorder=1)
     words = f"with 95 % interval ({style.count_pairs([one.n for one in comparisons.values()])})"
-    ax.set_xlabel(f"difference in accuracy, percentage points, {words}\nhollow: the interval holds 0")
+    ax.set_xlabel(f"difference in accuracy, percentage points, {words}\nhollow: the interval contains 0")
     return ax
 
 
