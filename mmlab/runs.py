@@ -28,14 +28,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, RunConfig, find_fusions, probability_columns
-from mmlab.course.reading import Course, write_predictions
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, find_fusions, probability_columns
+from mmlab.course import Course, write_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.storage import CHECKOUT, umask, write_atomic
 
+JOINT = "text_and_image"  # the scenario that runs are compared by
 RUNS, CHECKPOINTS = "runs", "checkpoints"
 TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under the name to hand in
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -104,6 +105,14 @@ class Run:
             return self.provenance["code"] == code_digest(*self.provenance["code_of"])
         except LookupError:  # made before this was recorded, or by code that is gone
             return False
+
+    def find_folds(self, course: Course) -> np.ndarray:
+        """The fold in which each labelled pair of the course was predicted, (n_labelled,) int64; -1 where in none.
+
+        Matched by guid, never by the number of a row. Explained in notebook 02, section 4.1.
+        """
+        fold_of = self.predictions.set_index(GUID)[FOLD]
+        return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
     def check_files(self) -> None:
         """Read each table and the head of each weight file. Raises RunError naming the first that is damaged."""
@@ -215,6 +224,37 @@ def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) 
             mean = np.mean([answer[scenario] for answer in answers], axis=0)
             frame.loc[frame.index[held_out], probability_columns(scenario)] = mean
     return frame
+
+
+def predict_without(run: Run, features: Features, modality: str) -> pd.DataFrame:
+    """The joint head's out-of-fold answers when no pair has this modality ("text" or "image").
+
+    A predictions frame with the one scenario `joint_without_<modality>`. Explained in notebook 06, section 2.1.
+    """
+    frame = predict_out_of_fold(run, features.without(modality))
+    names = dict(zip(probability_columns(JOINT), probability_columns(f"joint_without_{modality}"), strict=True))
+    return frame[[GUID, FOLD, LABEL, TWIN, *names]].rename(columns=names)
+
+
+def predict_patches(run: Run, features: Features) -> np.ndarray:
+    """What the image head says of each image and of each of its patches, asked as if a patch were an image.
+
+    Probabilities float64 (n, 1 + patches, 3), row i for row i of `run.predictions`, the whole image first. Each pair is
+    answered by the models that did not see it. Explained in notebook 03, section 3.2.
+    """
+    import torch
+
+    frame = run.predictions
+    place = pd.Index(features.guids).get_indexer(frame[GUID])
+    seen, _ = features.image.take(place).padded
+    answers = np.zeros((*seen.shape[:2], len(LABELS)))
+    with torch.inference_mode():
+        for fold, models in run.load_models(features).items():
+            held_out = np.flatnonzero(frame[FOLD] == fold)
+            for model in models:
+                logits = model.image_head(seen[held_out].flatten(0, 1)).double()
+                answers[held_out] += logits.softmax(dim=-1).unflatten(0, (len(held_out), -1)).numpy() / len(models)
+    return answers
 
 
 def keep_predictions(

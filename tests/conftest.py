@@ -1,6 +1,7 @@
 """Where tests find the data (the committed demo, the real course where it is present), and how figures are tested."""
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -39,3 +40,31 @@ def picture(tmp_path) -> Path:
     path = tmp_path / "one.jpg"
     Image.new("RGB", (80, 40), (200, 30, 30)).save(path)
     return path
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch) -> Path:
+    """A cache of this test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MMLAB_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory) -> Path:
+    from courses import make_folder
+
+    return make_folder(tmp_path_factory.mktemp("pristine") / "course")
+
+
+@pytest.fixture
+def folder(pristine, tmp_path, cache) -> Path:
+    """A sound course folder that a test may spoil."""
+    return Path(shutil.copytree(pristine, tmp_path / "course"))
+
+
+@pytest.fixture
+def sound(pristine, cache):
+    from mmlab.course import read_course
+
+    return read_course(pristine)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlab.course.reading import read_course, write_predictions
+from mmlab.course import read_course, write_predictions
 
 
 @pytest.fixture(autouse=True)

@@ -12,28 +12,44 @@ import pytest
 from PIL import Image
 
 from mmlab.config import LABELS, SCENARIOS
-from mmlab.course.reading import read_course
-from mmlab.course.text import decode_text, normalise_for_twins
-from mmlab.demo import recipe as demo
+from mmlab.course import decode_text, normalise_for_twins, read_course
+from mmlab.demo import __main__ as command
+from mmlab.demo import folder as demo_folder
+from mmlab.demo.folder import demo_answers, describe_demo, make_demo, plan_demo
+from mmlab.demo.recipe import (
+    IMAGE_CUES,
+    LABEL_NOISE,
+    RECIPE,
+    SHARES,
+    TEXT_CUES,
+    DemoPair,
+    Recipe,
+    compute_ceilings,
+    joint_table,
+    label_shares,
+    read_ceilings,
+    score_best_rule,
+)
+from mmlab.demo.scenes import difference_hash, draw_images
 from mmlab.errors import ConfigError, CourseError
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[demo.DemoPair]:
-    return demo.plan_demo()
+def pairs() -> list[DemoPair]:
+    return plan_demo()
 
 
 @pytest.fixture(scope="module")
-def labelled(pairs) -> list[demo.DemoPair]:
+def labelled(pairs) -> list[DemoPair]:
     return [pair for pair in pairs if pair.split == "labelled"]
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """make_demo without the half minute of drawing."""
-    monkeypatch.setattr(demo, "draw_images", lambda pairs, seed: {pair.guid: b"jpeg" for pair in pairs})
+    monkeypatch.setattr(demo_folder, "draw_images", lambda pairs, seed: {pair.guid: b"jpeg" for pair in pairs})
     return {"n_labelled": 100, "n_test": 20}
 
 
@@ -41,7 +57,7 @@ def quick(monkeypatch):
 
 
 def test_texts_and_labels_regenerate_byte_for_byte(pairs):
-    for name, content in demo._small_files(pairs, seed=0).items():
+    for name, content in describe_demo(pairs, seed=0).items():
         assert (DEMO / name).read_bytes() == content.encode(), name
     for pair in pairs:
         assert (DEMO / "data" / f"{pair.guid}.txt").read_bytes() == pair.raw_text, pair.guid
@@ -50,7 +66,7 @@ def test_texts_and_labels_regenerate_byte_for_byte(pairs):
 
 
 def test_another_seed_gives_another_demo(pairs):
-    other = demo.plan_demo(seed=1)
+    other = plan_demo(seed=1)
     assert [pair.guid for pair in other] != [pair.guid for pair in pairs]
     shared = {pair.text for pair in other} & {pair.text for pair in pairs}
     assert len(shared) < 10
@@ -58,7 +74,7 @@ def test_another_seed_gives_another_demo(pairs):
 
 def test_first_images_regenerate(pairs):
     first = [pair for pair in pairs[:12] if not pair.same_image]
-    for guid, raw in demo.draw_images(first, seed=0).items():
+    for guid, raw in draw_images(first, seed=0).items():
         committed = DEMO / "data" / f"{guid}.jpg"
         new, old = (np.asarray(Image.open(source), dtype=float) for source in (io.BytesIO(raw), committed))
         assert new.shape == old.shape
@@ -83,7 +99,7 @@ def test_only_twins_look_alike(pairs):
     hashes, source = [], []
     for pair in pairs:
         with Image.open(DEMO / "data" / f"{pair.guid}.jpg") as image:
-            hashes.append(demo._difference_hash(image))
+            hashes.append(difference_hash(image))
         source.append(pair.twin_of if pair.same_image else pair.guid)
     apart = np.bitwise_count(np.array(hashes, dtype=np.uint64)[:, None] ^ np.array(hashes, dtype=np.uint64)[None])
     same = np.array(source)[:, None] == np.array(source)[None]
@@ -94,7 +110,7 @@ def test_only_twins_look_alike(pairs):
 def test_test_file_has_null_and_answers_are_elsewhere(pairs):
     rows = (DEMO / "test_without_label.txt").read_text().splitlines()
     assert rows[0] == "guid,tag"
-    answers = demo.demo_answers()
+    answers = demo_answers()
     assert [row.split(",") for row in rows[1:]] == [[guid, "null"] for guid in answers]
     assert set(answers.values()) == set(LABELS)
     assert not set(answers) & {row.split(",")[0] for row in (DEMO / "train.txt").read_text().splitlines()}
@@ -133,10 +149,10 @@ def test_course_finds_exactly_the_planned_twins(pairs, labelled):
 # --- the recipe -----------------------------------------------------------------------------------------------------
 
 
-def simulate(n: int, recipe: demo.Recipe, noise: float = demo.LABEL_NOISE) -> list[tuple[str, str, str]]:
-    """(text cue, image cue, given label), drawn step by step as the README tells it; shares no code with the table."""
+def simulate(n: int, recipe: Recipe, noise: float = LABEL_NOISE) -> list[tuple[str, str, str]]:
+    """(text cue, image cue, given label), drawn step by step as the README says; shares no code with the table."""
     chance, drawn = random.Random(5), []
-    for truth in chance.choices(list(demo.SHARES), weights=list(demo.SHARES.values()), k=n):
+    for truth in chance.choices(list(SHARES), weights=list(SHARES.values()), k=n):
         cues = chance.choices(list(recipe[truth]), weights=list(recipe[truth].values()))[0]
         flipped = chance.random() * 100 < noise
         given = chance.choice([label for label in LABELS if label != truth]) if flipped else truth
@@ -157,68 +173,68 @@ SEEN = {"text_only": slice(0, 1), "image_only": slice(1, 2), "text_and_image": s
 
 
 def test_ceilings_equal_a_simulation():
-    drawn = simulate(200_000, demo.RECIPE)
-    for scenario, ceiling in demo.compute_ceilings().items():
+    drawn = simulate(200_000, RECIPE)
+    for scenario, ceiling in compute_ceilings().items():
         assert learn_and_score(drawn, SEEN[scenario]) == pytest.approx(ceiling, abs=0.004), scenario
     majority = max(Counter(row[2] for row in drawn).values()) / len(drawn)
-    assert majority == pytest.approx(max(demo.label_shares().values()), abs=0.004)
+    assert majority == pytest.approx(max(label_shares().values()), abs=0.004)
 
 
 def test_a_wrong_table_is_caught():
-    wrong = {label: dict(cells) for label, cells in demo.RECIPE.items()}
+    wrong = {label: dict(cells) for label, cells in RECIPE.items()}
     wrong["negative"]["wry", "negative"], wrong["negative"]["wry", "positive"] = 4, 8
     drawn = simulate(200_000, wrong)
-    assert abs(learn_and_score(drawn, SEEN["text_and_image"]) - demo.compute_ceilings()["text_and_image"]) > 0.008
-    quiet = simulate(200_000, demo.RECIPE, noise=demo.LABEL_NOISE - 2)
-    assert abs(learn_and_score(quiet, SEEN["text_only"]) - demo.compute_ceilings()["text_only"]) > 0.008
+    assert abs(learn_and_score(drawn, SEEN["text_and_image"]) - compute_ceilings()["text_and_image"]) > 0.008
+    quiet = simulate(200_000, RECIPE, noise=LABEL_NOISE - 2)
+    assert abs(learn_and_score(quiet, SEEN["text_only"]) - compute_ceilings()["text_only"]) > 0.008
 
 
 def test_ceilings_by_hand():
     # One cue decides, half of the images say nothing: 0.5 + 0.5 · (the largest share), then 10 % noise.
     recipe = {label: {(label, label): 50, (label, "missing"): 50} for label in LABELS}
-    table = demo.joint_table({"negative": 30, "neutral": 20, "positive": 50}, recipe, noise=10)
-    ceilings = demo.compute_ceilings(table)
+    table = joint_table({"negative": 30, "neutral": 20, "positive": 50}, recipe, noise=10)
+    ceilings = compute_ceilings(table)
     assert ceilings["text_only"] == ceilings["text_and_image"] == pytest.approx(0.9)
     silent = 0.5 * 0.9 + 0.5 * 0.05  # always positive: the positive ones kept, half of the other ones' noise
     assert ceilings["image_only"] == pytest.approx(0.5 * 0.9 + 0.5 * silent)
 
 
 def test_recipe_is_complete_and_far_enough_apart():
-    assert sum(demo.SHARES.values()) == 100
-    assert all(sum(cells.values()) == 100 for cells in demo.RECIPE.values())
-    assert sum(demo.joint_table().values()) == pytest.approx(1)
-    text, image, both = (demo.compute_ceilings()[scenario] for scenario in SCENARIOS)
-    majority = max(demo.label_shares().values())
+    assert sum(SHARES.values()) == 100
+    assert all(sum(cells.values()) == 100 for cells in RECIPE.values())
+    assert sum(joint_table().values()) == pytest.approx(1)
+    text, image, both = (compute_ceilings()[scenario] for scenario in SCENARIOS)
+    majority = max(label_shares().values())
     assert majority + 0.2 < min(text, image) and max(text, image) + 0.15 < both < 0.97
 
 
-def surprises(pairs: list[demo.DemoPair], recipe: demo.Recipe) -> list:
+def surprises(pairs: list[DemoPair], recipe: Recipe) -> list:
     """Cells whose count is more than four standard deviations from the recipe's."""
     counts = Counter((pair.truth, pair.text_cue, pair.image_cue) for pair in pairs)
     found = []
     for truth, cells in recipe.items():
         for cues, per_cent in cells.items():
-            share = demo.SHARES[truth] * per_cent / 10_000
+            share = SHARES[truth] * per_cent / 10_000
             if abs(counts[truth, *cues] - share * len(pairs)) > 4 * math.sqrt(len(pairs) * share * (1 - share)):
                 found.append((truth, *cues))
     return found
 
 
 def test_drawn_shares_are_the_recipe(pairs, labelled):
-    assert surprises(pairs, demo.RECIPE) == []
+    assert surprises(pairs, RECIPE) == []
     assert 0.02 < sum(pair.truth != pair.given for pair in pairs) / len(pairs) < 0.08
-    for scenario, ceiling in demo.compute_ceilings().items():
-        assert demo.score_best_rule(labelled)[scenario] == pytest.approx(ceiling, abs=0.02)
+    for scenario, ceiling in compute_ceilings().items():
+        assert score_best_rule(labelled)[scenario] == pytest.approx(ceiling, abs=0.02)
 
 
 def test_a_recipe_with_other_shares_is_noticed(pairs):
-    cells = demo.RECIPE["negative"]
+    cells = RECIPE["negative"]
     turned = dict(zip(cells, reversed(cells.values()), strict=True))
-    assert surprises(pairs, {**demo.RECIPE, "negative": turned})
+    assert surprises(pairs, {**RECIPE, "negative": turned})
 
 
-def read_cues(pairs: list[demo.DemoPair], cues: list[str]) -> float:
-    """How often a bag of words tells the cue of a text it has not seen."""
+def read_cues(pairs: list[DemoPair], cues: list[str]) -> float:
+    """How often a bag of words finds the cue of a text it has not seen."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -236,30 +252,30 @@ def test_text_cues_can_be_read(pairs):
 
 
 def test_every_text_cue_and_image_cue_occurs(pairs):
-    assert {pair.text_cue for pair in pairs} == set(demo.TEXT_CUES)
-    assert {pair.image_cue for pair in pairs} == set(demo.IMAGE_CUES)
+    assert {pair.text_cue for pair in pairs} == set(TEXT_CUES)
+    assert {pair.image_cue for pair in pairs} == set(IMAGE_CUES)
 
 
 # --- read_ceilings --------------------------------------------------------------------------------------------------
 
 
 def test_read_ceilings(tmp_path):
-    assert demo.read_ceilings(DEMO) == demo.compute_ceilings()
-    assert list(demo.read_ceilings(DEMO)) == list(SCENARIOS)
-    assert demo.read_ceilings(tmp_path) is None
+    assert read_ceilings(DEMO) == compute_ceilings()
+    assert list(read_ceilings(DEMO)) == list(SCENARIOS)
+    assert read_ceilings(tmp_path) is None
     (tmp_path / "ceilings.json").write_text('{"text_only": 0.7}')
     with pytest.raises(CourseError, match="ceilings.json"):
-        demo.read_ceilings(tmp_path)
+        read_ceilings(tmp_path)
 
 
 # --- make_demo ------------------------------------------------------------------------------------------------------
 
 
 def test_make_demo_writes_a_folder_and_replaces_its_own(tmp_path, quick):
-    folder = demo.make_demo(tmp_path / "new" / "demo", **quick)
+    folder = make_demo(tmp_path / "new" / "demo", **quick)
     assert len((folder / "train.txt").read_text().splitlines()) == 101
     before = (folder / "train.txt").read_bytes()
-    assert demo.make_demo(folder, seed=3, **quick) == folder
+    assert make_demo(folder, seed=3, **quick) == folder
     assert (folder / "train.txt").read_bytes() != before
     assert [path.name for path in folder.parent.iterdir()] == ["demo"]
     facts = json.loads((folder / "ceilings.json").read_text())
@@ -270,42 +286,48 @@ def test_make_demo_never_touches_foreign_files(tmp_path, quick):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.txt").write_text("precious")
     with pytest.raises(CourseError, match="not empty"):
-        demo.make_demo(tmp_path / "mine", **quick)
+        make_demo(tmp_path / "mine", **quick)
     assert (tmp_path / "mine" / "train.txt").read_text() == "precious"
 
-    folder = demo.make_demo(tmp_path / "demo", **quick)
+    folder = make_demo(tmp_path / "demo", **quick)
     (folder / "data" / "notes.txt").write_text("precious")
     with pytest.raises(CourseError, match="notes.txt"):
-        demo.make_demo(folder, **quick)
+        make_demo(folder, **quick)
     assert (folder / "data" / "notes.txt").read_text() == "precious"
 
     with pytest.raises(CourseError, match="is a file"):
-        demo.make_demo(folder / "train.txt", **quick)
-    assert demo.make_demo(tmp_path / "empty", **quick).is_dir()
+        make_demo(folder / "train.txt", **quick)
+    assert make_demo(tmp_path / "empty", **quick).is_dir()
 
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_make_demo_leaves_nothing_half_written(tmp_path, quick, monkeypatch, existing):
     if existing:
-        demo.make_demo(tmp_path / "demo", **quick)
+        make_demo(tmp_path / "demo", **quick)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr(demo, "draw_images", lambda pairs, seed: {pairs[0].guid: b"jpeg"})  # the second is missing
+    monkeypatch.setattr(
+        demo_folder, "draw_images", lambda pairs, seed: {pairs[0].guid: b"jpeg"}
+    )  # the second is missing
     with pytest.raises(KeyError):
-        demo.make_demo(tmp_path / "demo", seed=1, **quick)
+        make_demo(tmp_path / "demo", seed=1, **quick)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert len(list(tmp_path.iterdir())) == existing
 
 
 def test_make_demo_refuses_sizes_it_cannot_fill(tmp_path):
     with pytest.raises(ConfigError, match="labelled"):
-        demo.make_demo(tmp_path / "demo", n_labelled=5)
+        make_demo(tmp_path / "demo", n_labelled=5)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_main(tmp_path, quick, capsys, monkeypatch):
-    assert demo.main([]) == demo.main(["--help"]) == demo.main([str(tmp_path), "x"]) == 2
+    for wrong in ([], [str(tmp_path), "x"], [str(tmp_path), "1", "2"]):
+        with pytest.raises(SystemExit, match="2"):
+            command.main(wrong)
+    assert command.main([str(tmp_path / "demo"), "-1"]) == 1  # a seed below zero
+    assert "at least 0" in capsys.readouterr().err and not (tmp_path / "demo").exists()
     (tmp_path / "note").write_text("mine")
-    assert demo.main([str(tmp_path)]) == 1
+    assert command.main([str(tmp_path)]) == 1
     assert "not empty" in capsys.readouterr().err
-    assert demo.main([str(tmp_path / "demo"), "2"]) == 0
+    assert command.main([str(tmp_path / "demo"), "2"]) == 0
     assert json.loads((tmp_path / "demo" / "ceilings.json").read_text())["seed"] == 2

@@ -1,4 +1,4 @@
-"""The doctor says OK of this environment, and FAIL with a fix of each broken one."""
+"""The doctor reports OK for this environment, and FAIL with a fix for each broken one."""
 
 import importlib.util
 import shutil
@@ -28,7 +28,7 @@ def test_this_environment_is_healthy():
     assert failed == []
 
 
-def test_every_check_is_told_once_and_in_order():
+def test_every_check_is_reported_once_and_in_order():
     checks = run_checks()
     assert [check.name for check in checks] == list(doctor._CHECKS)
     assert all(check.found and not check.fix for check in checks if check.ok)
@@ -46,7 +46,7 @@ def test_a_package_of_another_version_fails(monkeypatch, tmp_path):
     check = look("packages")
     assert_fails(check, "not 0.0.1", f'-r "{lock}"')
     assert "no-such-package is missing" in check.found
-    assert "no-such-windows" not in check.found  # its marker is not for this machine
+    assert "no-such-windows" not in check.found  # its marker excludes this machine
 
 
 def test_without_a_lock_the_packages_are_not_compared(monkeypatch, tmp_path):
@@ -69,13 +69,13 @@ def test_a_torchvision_built_for_another_torch_fails(monkeypatch):
 
 def test_a_torchvision_that_cannot_be_imported_fails(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    assert_fails(look("torch and torchvision"), "do not fit", "torchvision==")
+    assert_fails(look("torch and torchvision"), "do not work together", "torchvision==")
 
 
 def test_a_device_that_does_not_compute_fails(monkeypatch):
     import torch
 
-    # `meta` stands for a device that is listed but holds no numbers.
+    # `meta` is a device that exists but holds no numbers.
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("meta"))
     assert_fails(look("device"), "does not work", "CUDA_VISIBLE_DEVICES")
 

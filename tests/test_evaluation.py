@@ -16,6 +16,7 @@ from mmlab.evaluation import score_predictions as score
 from mmlab.evaluation import scores as evaluation
 from mmlab.evaluation.baselines import majority_baseline, majority_predictions, tfidf_predictions
 from mmlab.evaluation.confidence import calibration_error
+from mmlab.evaluation.probes import list_answers, list_mistakes, measure_optimism, share_changed
 
 
 def some_predictions(n=400, right=0.7, seed=0, shares=(0.3, 0.1, 0.6)):
@@ -358,3 +359,43 @@ def test_real_course_beats_nothing_by_always_answering_positive(course_folder):
     scores = score_frame(majority_baseline(pairs, np.arange(len(pairs)) % 5), "majority")
     assert scores.accuracy.value == (table["tag"] == "positive").mean()
     assert scores.macro_f1.value == pytest.approx(2 * 0.6 / 1.6 / 3, rel=0.05)
+
+
+# -------------------------------------------------------------------------------------------------------------- probes
+
+
+def test_answers_and_mistakes_worked_out_by_hand():
+    frame = as_frame([0, 1, 2, 2], [0, 2, 2, 0])
+    frame.loc[1, probability_columns("text_only")] = [0.0, 0.1, 0.9]
+    answers = list_answers(frame, "text_only")
+    assert list(answers["predicted"]) == ["negative", "positive", "positive", "negative"]
+    assert list(answers["right"]) == [True, False, True, False]
+    assert list(answers["confidence"]) == [0.8, 0.9, 0.8, 0.8]
+    assert list(list_mistakes(frame, "text_only")["guid"]) == ["g0001", "g0003"]
+
+
+def test_the_share_that_changed_its_mind():
+    before, after = as_frame([0, 1, 2, 2], [0, 1, 2, 2]), as_frame([0, 1, 2, 2], [0, 2, 2, 1])
+    assert share_changed(before, after, "text_only") == 0.5
+    assert share_changed(before, before, "text_only") == 0
+    with pytest.raises(MmlabError, match="same pairs"):
+        share_changed(before, after.iloc[::-1], "text_only")
+
+
+def test_choosing_among_equal_guessers_flatters_and_choosing_one_does_not():
+    labels, _ = some_predictions()
+    guessers = [as_frame(labels, np.random.default_rng(seed).integers(0, 3, 400)) for seed in range(20)]
+    flattered = measure_optimism(guessers, "text_only", draws=300)
+    assert flattered.points > 2
+    alone = measure_optimism(guessers[:1], "text_only", draws=300)
+    assert abs(alone.points) < 1
+    assert measure_optimism(guessers, "text_only", draws=300) == flattered
+
+
+def test_twins_are_never_divided_between_the_halves():
+    """Two settings, each right on one of two twin groups: the one chosen here is always wrong there."""
+    labels = np.array([0, 0, 1, 1])
+    frames = [as_frame(labels, wrong, twins=[0, 0, 1, 1]) for wrong in ([0, 0, 2, 2], [2, 2, 1, 1])]
+    assert measure_optimism(frames, "text_only", draws=50).elsewhere == 0
+    apart = [frame.assign(twin=range(4)) for frame in frames]  # the twin: without groups some draws mix them
+    assert measure_optimism(apart, "text_only", draws=50).elsewhere > 0

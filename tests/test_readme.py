@@ -1,6 +1,7 @@
-"""Every shell line in the pages and notebooks is one that the program takes: parsed by the real parser, not run."""
+"""Each shell line in the pages and notebooks is parsed by the real parser (not run); each link leads somewhere."""
 
 import importlib.util
+import itertools
 import json
 import re
 import shlex
@@ -11,7 +12,8 @@ import typer
 import typer.main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[dr]*/*.md")), *sorted(ROOT.glob("notebooks/*.ipynb"))]  # data, results
+DOCS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [*DOCS, ROOT / "data/README.md", ROOT / "results/README.md", *sorted(ROOT.glob("notebooks/*.ipynb"))]
 PROGRAMS = ("mmlab", "make", "python")
 # A command at the start of a line or after another one, perhaps with variables set for it and the program's folder.
 COMMAND = re.compile(rf"(^|&&|[|;])\s*([A-Z_]+=\S*\s+)*(\S*/)?({'|'.join(PROGRAMS)})\s+\S")
@@ -22,7 +24,8 @@ def find_shell_lines(text: str) -> list[str]:
     fenced = re.findall(r"^[ \t]*```[^\n]*\n(.*?)^[ \t]*```", text, flags=re.MULTILINE | re.DOTALL)
     outside = re.sub(r"^[ \t]*```.*?^[ \t]*```", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in fenced for line in block.replace("\\\n", " ").splitlines()]
-    lines += re.findall(r"`([^`\n]+)`", outside)
+    spans = re.findall(r"`([^`\n]+)`", outside)
+    lines += [re.sub(r"^mmlab [a-z]+$", r"\g<0> --help", span) for span in spans]  # prose that names a command
     lines = [re.sub(r"^\s*(\$ |!)?\s*", "", line) for line in lines]
     return [line for line in lines if COMMAND.search(line)]
 
@@ -68,6 +71,8 @@ def find_fault(words: list[str]) -> str | None:
         return find_make_fault(rest, (ROOT / "Makefile").read_text(encoding="utf-8"))
     if program == "python" and rest[:1] == ["-m"] and rest[1].startswith("mmlab"):
         return None if importlib.util.find_spec(rest[1]) else f"no module {rest[1]}"
+    if program == "python" and rest[0].endswith(".py"):
+        return None if (ROOT / rest[0]).is_file() else f"no file {rest[0]}"
     return None
 
 
@@ -79,7 +84,7 @@ def find_mmlab_fault(words: list[str]) -> str | None:
         try:
             context = command.make_context(name, list(words), parent=context)
             if not hasattr(command, "resolve_command"):
-                return None
+                return find_knob_fault(context.params)
             name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
         except typer.Exit:  # --help and --version end here
             return None
@@ -87,6 +92,21 @@ def find_mmlab_fault(words: list[str]) -> str | None:
             if hasattr(error, "format_message"):  # the parser's own: no such option, missing argument, ...
                 return error.format_message() or type(error).__name__
             raise
+
+
+def find_knob_fault(params: dict) -> str | None:
+    """What is wrong with the knobs that a command sets with --set: an unknown name, a value out of range."""
+    from mmlab.config import RunConfig
+    from mmlab.errors import MmlabError
+    from mmlab.workbook import read_values
+
+    try:
+        values = read_values(params.get("settings") or [])
+        for setting in itertools.product(*values.values()):
+            RunConfig.from_params(dict(zip(values, setting, strict=True)))
+    except MmlabError as error:
+        return str(error)
+    return None
 
 
 def find_make_fault(words: list[str], makefile: str) -> str | None:
@@ -105,13 +125,66 @@ def find_faults(text: str) -> list[str]:
     return [f"{' '.join(words)}: {fault}" for words in find_commands(text) if (fault := find_fault(words))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def name_anchors(text: str) -> set[str]:
+    """The anchors that a browser of repositories makes of a page's headings."""
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", outside, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def find_broken_links(text: str, folder: Path) -> list[str]:
+    """Links and images of a page whose file or heading does not exist; links to other sites are not followed."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        place = folder / name
+        if re.match(r"https?://", link):
+            continue
+        if not place.exists() or (anchor and name and anchor not in name_anchors(place.read_text(encoding="utf-8"))):
+            broken.append(link)
+        if anchor and not name and anchor not in name_anchors(text):
+            broken.append(link)
+    return broken
+
+
+def find_missing_paths(text: str) -> list[str]:
+    """Files and folders of the package that a page names in code spans and that do not exist."""
+    paths = re.findall(r"`(mmlab/[\w./]*)`", text)
+    return [path for path in paths if not (ROOT / path).exists()]
+
+
+def by_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_every_shell_line_is_taken_by_the_parser(page):
     assert find_faults(read_page(page)) == []
 
 
 def test_the_readme_starts_with_the_two_commands():
     assert find_commands(read_page(ROOT / "README.md"))[:2] == [["make", "report"], ["make", "test"]]
+
+
+@pytest.mark.parametrize("page", DOCS, ids=by_name)
+def test_every_link_and_path_leads_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    assert find_broken_links(text, page.parent) == []
+    assert find_missing_paths(text) == []
+
+
+def test_a_broken_link_or_path_is_noticed():
+    links = ["docs/no-such-page.md", "docs/encoders.md#no-such-heading", "#no-such-heading", "no-such-picture.png"]
+    right = ["docs/encoders.md#the-cache", "docs/result.png", "#here", "https://example.org/x"]
+    text = "# Here\n" + " ".join(f"[b]({link})" for link in links + right)
+    assert find_broken_links(text, ROOT) == links
+    assert find_missing_paths("`mmlab/config.py`, `mmlab/course/`, `mmlab/nowhere.py`") == ["mmlab/nowhere.py"]
+
+
+def test_the_readme_is_short_and_links_every_page():
+    text = read_page(ROOT / "README.md")
+    assert len(text.splitlines()) <= 110  # three screens
+    assert {page.name for page in DOCS[1:]} <= set(re.findall(r"\]\(docs/([\w-]+\.md)\)", text))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +195,9 @@ def test_the_readme_starts_with_the_two_commands():
         "mmlab run --data",
         "mmlab verify",
         "mmlab doctor too many words",
+        "mmlab grid --set lr=1e-2,1e-3 --set dropuot=0.2",
+        "mmlab train --set dropout=2 --data data/demo --results R",
+        "python benchmarks/no_such_file.py",
         "make reprot",
         "make report DATE=path",
         "python -m mmlab.no_such_module",
@@ -136,6 +212,7 @@ def test_a_line_the_parser_refuses_is_noticed(line):
 
 def test_a_wrong_line_in_a_code_span_is_noticed():
     assert len(find_faults("Then `make reprot`, or `mmlab`, or `some code`.")) == 1
+    assert len(find_faults("Then `mmlab rnu`, or `mmlab run`, or `mmlab verify --data`.")) == 2
 
 
 def test_right_lines_pass():

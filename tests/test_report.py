@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmlab.course.reading import read_course, verify_predictions
+from mmlab.course import read_course, verify_predictions
 from mmlab.errors import CourseError, RunError
 from mmlab.report import build as report
 from mmlab.runs import find_siblings

@@ -13,9 +13,9 @@ import pytest
 
 from mmlab import runs as runs_module
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
-from mmlab.course.reading import Course, split_folds
+from mmlab.course import Course, split_folds
 from mmlab.errors import RunError
-from mmlab.evaluation import majority_baseline
+from mmlab.evaluation import METRICS, Metric, majority_baseline
 from mmlab.features import Features, Sequences
 from mmlab.runs import (
     is_complete,
@@ -24,6 +24,8 @@ from mmlab.runs import (
     load_run,
     predict_course,
     predict_out_of_fold,
+    predict_patches,
+    predict_without,
     result_name,
     run_folder,
     train_run,
@@ -161,6 +163,49 @@ def test_one_seed_of_several_answers_as_a_run_with_one(data, tmp_path):
     first = predict_out_of_fold(two, data[1], seeds=1)[columns].to_numpy()
     np.testing.assert_allclose(first, one.predictions[columns].to_numpy(), atol=1e-6)
     assert np.abs(predict_out_of_fold(two, data[1])[columns].to_numpy() - first).max() > 1e-3
+
+
+def test_what_a_modality_leaves_behind_is_a_scenario_of_its_own(trained, data):
+    blind = predict_without(trained, data[1], "image")
+    assert list(blind)[4:] == probability_columns("joint_without_image") and len(blind) == N_LABELLED
+    assert set(blind["label"]) == set(LABELS)
+    same = predict_out_of_fold(trained, data[1].without("image"))[probability_columns("text_and_image")]
+    assert np.array_equal(blind[probability_columns("joint_without_image")], same)
+
+
+def test_the_whole_image_among_the_patches_is_what_the_image_head_says(trained, data):
+    answers = predict_patches(trained, data[1])
+    assert answers.shape == (N_LABELLED, 3, 3) and np.allclose(answers.sum(axis=-1), 1)
+    whole = trained.predictions[probability_columns("image_only")].to_numpy()
+    assert np.abs(answers[:, 0] - whole).max() < 1e-6
+    assert np.abs(answers[:, 1:] - whole[:, None]).max() < 1e-6  # the patches of these images repeat the whole
+    numbers = np.random.default_rng(0).permutation(len(data[1]))
+    other = predict_patches(trained, data[1].pair_up(np.arange(len(data[1])), numbers))
+    assert np.abs(other[:, 0] - whole).max() > 0.1  # the twin: other images, other answers
+
+
+def test_folds_are_found_by_guid(trained, data):
+    course = data[0]
+    folds = trained.find_folds(course)
+    assert dict(zip(course.labelled["guid"], folds, strict=True)) == dict(
+        zip(trained.predictions["guid"], trained.predictions["fold"], strict=True)
+    )
+    less = dataclasses.replace(course, pairs=course.pairs.iloc[::-1].reset_index(drop=True))
+    assert list(trained.find_folds(less)) == list(folds[::-1])
+
+
+def test_a_metric_newer_than_the_run_is_computed_from_its_predictions(trained, results, monkeypatch):
+    new = Metric("answers", "answers", "how many there are", lambda confusion: confusion.sum(axis=(-2, -1)))
+    monkeypatch.setitem(METRICS, "answers", new)
+    assert load_run(results / "runs" / trained.id).scores["text_only"].answers.value == N_LABELLED
+
+
+def test_a_score_that_was_changed_on_disk_is_not_believed(trained, results):
+    path = results / "runs" / trained.id / "metrics.json"
+    data = json.loads(path.read_text())
+    data["scores"]["text_only"]["accuracy"] = [0.999, 0.99, 1.0]
+    path.write_text(json.dumps(data))
+    assert load_run(path.parent).scores["text_only"] == trained.scores["text_only"]
 
 
 def test_each_scenario_has_a_prediction_file_in_the_order_to_answer_in(trained, data):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmlab.course.text import decode_text, normalise_for_twins
+from mmlab.course import decode_text, normalise_for_twins
 from mmlab.errors import CourseError
 
 

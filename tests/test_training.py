@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
-from mmlab.course.reading import Course, split_folds
+from mmlab.course import Course, split_folds
 from mmlab.errors import ConfigError, CourseError
 from mmlab.features import Batch, Features, Sequences
 from mmlab.training import loop as training

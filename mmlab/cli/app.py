@@ -308,7 +308,7 @@ def verify(
 
     Example: mmlab verify results/run/test_result.txt --data data/demo
     """
-    from mmlab.course.reading import read_course, verify_predictions
+    from mmlab.course import read_course, verify_predictions
     from mmlab.runs import find_siblings
 
     verdict = verify_predictions(file, read_course(data), find_siblings(file))
@@ -335,7 +335,7 @@ def demo(
 
     Example: mmlab demo my_demo --seed 7
     """
-    from mmlab.demo.recipe import make_demo
+    from mmlab.demo import make_demo
 
     print(f"A demo course is in {make_demo(folder, seed=seed)}")
 

@@ -9,7 +9,7 @@ import re
 from mmlab.errors import CourseError
 
 UTF8, GB18030 = "utf-8", "gb18030"
-# Below this many words a text is a mood or a tag ("so #happy"), and equal texts are chance, not a retweet.
+# Below this many words a text is a mood or a hashtag ("so #happy"), and equal texts are chance, not a retweet.
 MIN_TWIN_WORDS = 3
 
 _RETWEET = re.compile(r"^(?:\W*\brt\s*@\w+\s*:?)+", re.ASCII)

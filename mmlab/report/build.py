@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from mmlab.config import LABELS, SCENARIOS, TWIN, RunConfig, probability_columns, suggest
-from mmlab.course.reading import read_course, split_folds, write_predictions
+from mmlab.course import read_course, split_folds, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
 from mmlab.report.document import write_pdf

@@ -19,7 +19,7 @@ import yaml
 
 from mmlab import plots
 from mmlab.config import GRID_PRESETS, LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, suggest
-from mmlab.course.reading import Course, read_course, verify_predictions
+from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.freshness import code_digest, digest_of

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, SCENARIOS, TWIN, RunConfig, probability_columns
-from mmlab.course.reading import DEV_SHARE, Course, split_folds
+from mmlab.course import DEV_SHARE, Course, split_folds
 from mmlab.encoders import find_device
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features

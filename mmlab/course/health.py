@@ -1,0 +1,113 @@
+"""The health of a course folder: what was found in it, what could not be used, and what was done about that.
+
+Explained in notebook 01, sections 2 to 4.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+import pandas as pd
+
+from mmlab.config import ENCODING, LABEL, LABELS, SPLIT, TEXT, TWIN
+from mmlab.course.tables import first_few
+from mmlab.course.twins import Link, count_linked
+
+EXCLUDED = "excluded"
+FROM_TEXT = "answered from the text alone"
+FROM_IMAGE = "answered from the image alone"
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One pair that could not be used whole: what is wrong, where, what was done about it and how to mend it."""
+
+    guid: str
+    file: str
+    problem: str
+    action: str  # EXCLUDED, FROM_TEXT or FROM_IMAGE
+    row: str = ""  # for instance "train.txt line 12"
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.row}): {self.problem}; {self.action}. {self.fix}".rstrip()
+
+
+@dataclass(frozen=True, eq=False)
+class Health:
+    """What was found in a course folder. Counts are of usable pairs, unless a name says otherwise.
+
+    A twin group is a set of at least two pairs with the same or nearly the same text or image, directly or through
+    others. Explained in notebook 01, sections 2 to 4.
+    """
+
+    n_labelled: int
+    n_test: int
+    label_counts: dict[str, int]
+    encodings: dict[str, int]
+    twin_groups: int
+    twin_pairs: int  # pairs in those groups
+    twins_in_text: int  # pairs whose text another pair has too
+    twins_in_image: int  # pairs whose image another pair has too
+    label_conflicts: int  # twin groups whose labelled pairs disagree
+    test_twins: int  # test pairs with a labelled twin
+    orphans: list[str]  # files in data/ that no row names
+    issues: list[Issue]
+    image_sizes: pd.DataFrame = field(repr=False)  # width, height, count: pixels, most frequent size first
+    text_lengths: dict[str, float]  # characters: min, median, mean, max
+
+    def to_dict(self) -> dict:
+        """All of it as plain literals, ready for JSON (image sizes as a list of {width, height, count})."""
+        shallow = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        issues, sizes = [asdict(issue) for issue in self.issues], self.image_sizes.to_dict("records")
+        return shallow | {"issues": issues, "image_sizes": sizes}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A tidy table to look at: columns check (str), count (int), detail (str), one row per check."""
+        sizes, length = self.image_sizes, self.text_lengths
+        wide, high = (f"{side.min()} to {side.max()}" for side in (sizes.width, sizes.height))
+        shares = ", ".join(f"{name} {count / self.n_labelled:.1%}" for name, count in self.label_counts.items())
+        charsets = ", ".join(f"{name} {count}" for name, count in self.encodings.items())
+        actions = Counter(issue.action for issue in self.issues)
+        rows = [
+            ("labelled pairs", self.n_labelled, shares),
+            ("test pairs", self.n_test, "no label; answered in the order of the file"),
+            ("texts", sum(self.encodings.values()), charsets),
+            ("text length", round(length["median"]), f"median; {length['min']:.0f} to {length['max']:.0f} characters"),
+            ("image sizes", len(sizes), f"{wide} px wide, {high} high"),
+            ("twin groups", self.twin_groups, f"{self.twin_pairs} pairs"),
+            ("twins in text", self.twins_in_text, "pairs whose words another pair has too"),
+            ("twins in image", self.twins_in_image, "pairs whose picture another pair has too, or nearly"),
+            ("label conflicts", self.label_conflicts, "twin groups whose labels disagree"),
+            ("test twins", self.test_twins, "test pairs with a labelled twin"),
+            ("orphans", len(self.orphans), first_few(self.orphans)),
+            ("issues", len(self.issues), ", ".join(f"{count} {action}" for action, count in actions.items())),
+        ]
+        return pd.DataFrame(rows, columns=["check", "count", "detail"])
+
+
+def judge_course(
+    pairs: pd.DataFrame, by_text: list[Link], by_image: list[Link], orphans: list[str], issues: list[Issue]
+) -> Health:
+    """The health of a folder from its usable pairs (the columns of `Course.pairs`) and from what was set aside."""
+    labelled = pairs[pairs[SPLIT] != "test"]
+    test = pairs[pairs[SPLIT] == "test"]
+    size = pairs.groupby(TWIN).size()
+    counts = labelled[LABEL].value_counts()
+    lengths = pairs.loc[pairs.has_text, TEXT].str.len()
+    sizes = pairs.loc[pairs.has_image, ["width", "height"]].value_counts().reset_index(name="count")
+    return Health(
+        n_labelled=len(labelled),
+        n_test=len(test),
+        label_counts={label: int(counts.get(label, 0)) for label in LABELS},
+        encodings={name: int(n) for name, n in pairs.loc[pairs.has_text, ENCODING].value_counts().items()},
+        twin_groups=int((size > 1).sum()),
+        twin_pairs=int(size[size > 1].sum()),
+        twins_in_text=count_linked(by_text),
+        twins_in_image=count_linked(by_image),
+        label_conflicts=int((labelled.groupby(TWIN)[LABEL].nunique() > 1).sum()),
+        test_twins=int(test[TWIN].isin(labelled[TWIN]).sum()),
+        orphans=orphans,
+        issues=issues,
+        image_sizes=sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True),
+        text_lengths={how: round(float(getattr(lengths, how)()), 1) for how in ("min", "median", "mean", "max")},
+    )

@@ -1,0 +1,107 @@
+"""The two tables of a course folder: file names, header, and each row with the line it is on.
+
+Faults of the tables stop the reading: all of them come in one CourseError with file, line and fix. Explained in
+notebook 01, section 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmlab.config import GUID, LABELS, suggest
+from mmlab.course.text import decode_text
+from mmlab.errors import CourseError
+
+TRAIN_FILE, TEST_FILE, DATA_FOLDER = "train.txt", "test_without_label.txt", "data"
+LABEL_COLUMN, NO_LABEL = "tag", "null"  # the course files' word for the label, and for a label that is to be predicted
+HEADER = f"{GUID},{LABEL_COLUMN}"
+SHOWN = 5  # how many items a message lists
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table; `place` is where an editor shows it, for instance "train.txt line 12"."""
+
+    guid: str
+    label: str | None  # None in test_without_label.txt
+    place: str
+
+
+def first_few(items: Sequence[str], separator: str = ", ") -> str:
+    """The first SHOWN of many items, and how many more there are."""
+    more = f"{separator}and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return separator.join(items[:SHOWN]) + more
+
+
+def read_rows(root: Path) -> list[Row]:
+    """The rows of train.txt, then those of test_without_label.txt. Raises CourseError with every fault of both."""
+    rows, faults, places = [], {}, {}
+    for name in (TRAIN_FILE, TEST_FILE):
+        labelled = name == TRAIN_FILE
+        for line, cells in _read_table(root / name):
+            fault = _row_fault(cells, labelled)
+            if not fault and cells[0] in places:
+                fault = "guid twice", f"{cells[0]!r} is already in {places[cells[0]]}", "Keep one row for each guid."
+            if fault:
+                kind, what, fix = fault
+                faults.setdefault((name, kind, fix), []).append(f"line {line}: {what}")
+                continue
+            places[cells[0]] = f"{name} line {line}"
+            rows.append(Row(cells[0], cells[1] if labelled else None, places[cells[0]]))
+    if faults:
+        lines = [f"{root / name}: {kind}: {first_few(at, '; ')}. {fix}" for (name, kind, fix), at in faults.items()]
+        raise CourseError("\n".join(lines))
+    if not any(row.label for row in rows):
+        raise CourseError(f"{root / TRAIN_FILE}: no rows below the header. Add one line guid,label for each pair.")
+    return rows
+
+
+def _read_table(path: Path) -> list[tuple[int, list[str]]]:
+    """(line number, stripped cells) of each row below the header that is not blank."""
+    raw = path.read_bytes()
+    if not raw.strip():
+        raise CourseError(f"{path}: the file is empty. Its first line must be {HEADER!r}.")
+    text, _ = decode_text(raw, path)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    header = [cell.strip() for cell in lines[0].split(",")]
+    if header != HEADER.split(","):
+        hint = ""
+        if ";" in lines[0] or "\t" in lines[0]:
+            hint = " Separate the columns with a comma."
+        elif len(header) == 2 and header[1] in (*LABELS, NO_LABEL):
+            hint = " The header is missing: add it as line 1."
+        raise CourseError(f"{path}, line 1: the header is {lines[0][:80]!r}, it must be {HEADER!r}.{hint}")
+    table = [(number, [cell.strip() for cell in line.split(",")]) for number, line in enumerate(lines, 1)]
+    return [(number, cells) for number, cells in table[1:] if cells != [""]]
+
+
+def _row_fault(cells: list[str], labelled: bool) -> tuple[str, str, str] | None:
+    """(kind, what, fix) of a row that cannot be used."""
+    if len(cells) != 2:
+        return (
+            "not two columns",
+            f"{','.join(cells)[:60]!r}",
+            f"Write {HEADER}: two values with one comma between.",
+        )
+    guid, label = cells
+    what = f"guid {guid!r} has {label!r}"
+    if fault := guid_fault(guid):
+        return fault
+    if labelled and label == NO_LABEL:
+        return "no label", what, f"Give it a label or move the row to {TEST_FILE}."
+    if labelled and label not in LABELS:
+        what += f".{suggest(label.lower(), LABELS)}".rstrip(".")
+        return "unknown label", what, f"Labels are {', '.join(LABELS)}, in lower case."
+    if not labelled and label != NO_LABEL:
+        return "a label in the test file", what, f"Write {NO_LABEL!r}, or move the row to {TRAIN_FILE}."
+    return None
+
+
+def guid_fault(guid: str) -> tuple[str, str, str] | None:
+    """(kind, what, fix) of a guid that cannot name the files of a pair."""
+    if not guid:
+        return "no guid", "there is nothing before the comma", f"Give each row the name of its files in {DATA_FOLDER}/."
+    if guid[0] == "." or any(sign in '/\\:*?"<>|,' or not sign.isprintable() for sign in guid):
+        fix = "A guid names files in data/: no path, no quotes, no dot in front, none of / \\ : * ? < > | and no comma."
+        return "guid is no file name", f"{guid!r}", fix
+    return None

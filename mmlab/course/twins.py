@@ -1,0 +1,162 @@
+"""Twins: which pairs have the same or nearly the same text or image, and the groups that follow.
+
+A twin in dev of a pair in train is an answer known beforehand, so that a split must keep groups whole. Explained in
+notebook 01, section 4.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmlab.course.text import normalise_for_twins
+from mmlab.images import open_image
+from mmlab.storage import cache_folder, write_atomic
+
+# Nearly the same image: see `link_images` for what the three numbers mean and how they were chosen.
+HASH_BITS_APART, COLOUR_LEVELS_APART, STEPS_NEEDED = 32, 6.0, 64
+FACTS_VERSION = 2
+
+_NUMBERS = [(name, "<i4") for name in ("width", "height", "steps")]
+FACTS = np.dtype([("digest", "V32"), *_NUMBERS, ("hash", "<u8", 4), ("colours", "u1", 192)])
+
+Link = tuple[int, int]  # two positions that are twins, directly
+
+
+def link_texts(texts: Sequence[str]) -> list[Link]:
+    """Positions with the same words: each with the first that has them."""
+    first, links = {}, []
+    for position, text in enumerate(texts):
+        words = normalise_for_twins(text)
+        if words and first.setdefault(words, position) != position:
+            links.append((first[words], position))
+    return links
+
+
+def link_images(facts: Sequence[np.void | None]) -> list[Link]:
+    """Positions with the same or nearly the same image; None is a pair without an image.
+
+    Nearly the same means: at most HASH_BITS_APART of the 256 bits "brighter than the neighbour" differ, and the 8 × 8
+    mean colours are at most COLOUR_LEVELS_APART of 255 apart on average. The second keeps drawings of one shape in
+    two colours apart. An image with fewer than STEPS_NEEDED visible steps (a plain colour, a line of print) has a hash
+    of noise: such images are twins only when their bytes are equal.
+    """
+    first, links, candidates = {}, [], []
+    for position, image in enumerate(facts):
+        if image is None:
+            continue
+        digest = image["digest"].item()
+        if first.setdefault(digest, position) != position:
+            links.append((first[digest], position))
+        elif image["steps"] >= STEPS_NEEDED:
+            candidates.append(position)
+    if not candidates:
+        return links
+    table = np.array([facts[position] for position in candidates], dtype=FACTS)
+    hashes, colours = table["hash"], table["colours"].astype(np.int16)
+    for start in range(0, len(table), 256):
+        block = hashes[start : start + 256]
+        apart = np.zeros((len(block), len(hashes) - start), dtype=np.uint16)  # 256 bits do not fit the counts' uint8
+        for word in range(hashes.shape[1]):
+            apart += np.bitwise_count(block[:, None, word] ^ hashes[None, start:, word])
+        left, right = (side + start for side in np.nonzero(np.triu(apart <= HASH_BITS_APART, 1)))
+        alike = np.abs(colours[left] - colours[right]).mean(axis=1) <= COLOUR_LEVELS_APART
+        links += [(candidates[a], candidates[b]) for a, b in zip(left[alike], right[alike], strict=True)]
+    return links
+
+
+def group_links(n: int, links: Sequence[Link]) -> np.ndarray:
+    """Group numbers 0, 1, ... in order of first appearance, (n,) int64: linked positions share one, transitively."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links), dtype=bool), tuple(ends)), shape=(n, n))
+    return pd.factorize(connected_components(graph, directed=False)[1])[0]
+
+
+def count_linked(links: Sequence[Link]) -> int:
+    """How many positions have a twin by these links."""
+    return len(np.unique(np.array(links, dtype=np.int64)))
+
+
+# -------------------------------------------------------------------------------------------- what an image shows
+
+
+class _WholeFile(io.BytesIO):
+    """The bytes of an image, where a decoder that asks for more than there is fails.
+
+    Pillow fails by itself unless ImageFile.LOAD_TRUNCATED_IMAGES is on. The flag belongs to the whole process, which
+    is the caller's, so that it is neither set nor relied on here.
+    """
+
+    opened = False  # while a file is opened, plug-ins may look beyond a short one to tell what it is
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        if self.opened and size and not found:
+            raise OSError("the image is truncated")
+        return found
+
+
+def look_at_image(raw: bytes, digest: bytes) -> np.void:
+    """Decode a whole image, reduced where the decoder can, and note what twins are found by (dtype FACTS).
+
+    Raises OSError, or whatever a decoder raises, for what is truncated or no image.
+    """
+    from PIL import Image
+
+    if not raw:
+        raise OSError("the file is empty")
+    file = _WholeFile(raw)
+    image = open_image(file)
+    file.opened = True
+    width, height = image.size
+    # A download cut short and padded with zeros decodes without complaint, but its last scan has no end marker.
+    if image.format == "JPEG" and raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda"):
+        raise OSError("the image is truncated")
+    image.draft("RGB", (128, 128))  # coarser is hardly faster and moves the hash by as much again
+    image = image.convert("RGB")
+    grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
+    steps = np.diff(grey, axis=1)  # (16, 16): brighter or darker than the neighbour to the left
+    facts = np.zeros((), dtype=FACTS)
+    facts["digest"], facts["width"], facts["height"] = np.void(digest), width, height
+    facts["steps"] = np.count_nonzero(np.abs(steps) > 1)
+    facts["hash"] = np.packbits(steps > 0).view("<u8")
+    facts["colours"] = np.asarray(image.resize((8, 8), Image.Resampling.BOX)).ravel()
+    return facts[()]
+
+
+def _facts_file() -> Path:
+    from PIL import __version__
+
+    # Another decoder may give other hashes, and so does another `look_at_image`: raise FACTS_VERSION with it.
+    return cache_folder("images") / f"facts-{FACTS_VERSION}-pillow-{__version__}.bin"
+
+
+def load_facts() -> dict[bytes, np.void]:
+    """The facts of earlier readings, by the sha256 of an image's bytes; bad images are never among them."""
+    try:
+        raw = _facts_file().read_bytes()
+    except OSError:
+        return {}
+    body = raw[32:]
+    if hashlib.sha256(body).digest() != raw[:32] or len(body) % FACTS.itemsize:
+        return {}  # torn or foreign: compute everything again
+    facts = np.frombuffer(body, dtype=FACTS)
+    return dict(zip(facts["digest"].tolist(), facts, strict=True))
+
+
+def save_facts(known: dict[bytes, np.void]) -> None:
+    """Keep facts for the next reading."""
+    from PIL import ImageFile
+
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        return  # Pillow also passes over damaged data in this process: another one must see for itself
+    body = np.array(list(known.values()), dtype=FACTS).tobytes()
+    with suppress(OSError):  # a full or read-only disk costs the next reading a few seconds, no more
+        write_atomic(_facts_file(), hashlib.sha256(body).digest() + body)

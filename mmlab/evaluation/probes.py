@@ -1,0 +1,75 @@
+"""What predictions frames say beyond a score: answers, mistakes, changed minds, and the flattery of choosing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmlab.config import GUID, LABEL, LABELS, TWIN
+from mmlab.errors import MmlabError
+from mmlab.evaluation.frames import read_frame
+
+
+def list_answers(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """One row per pair of a predictions frame, in its order: guid, label, twin, predicted (a label), confidence, right.
+
+    confidence: the probability of the predicted label, 0 to 1; right: bool. Raises MmlabError as `score_frame` does.
+    Explained in notebook 02, section 5.1.
+    """
+    _, probabilities = read_frame(frame, scenario)
+    predicted = np.asarray(LABELS)[probabilities.argmax(axis=1)]
+    answers = frame[[GUID, LABEL, TWIN]].reset_index(drop=True)
+    return answers.assign(predicted=predicted, confidence=probabilities.max(axis=1), right=predicted == answers[LABEL])
+
+
+def list_mistakes(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """The wrong ones among `list_answers`, the most confident first. Explained in notebook 02, section 5.1."""
+    answers = list_answers(frame, scenario)
+    return answers[~answers["right"]].sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+
+
+def share_changed(before: pd.DataFrame, after: pd.DataFrame, scenario: str) -> float:
+    """The share of pairs, 0 to 1, whose predicted label differs between two frames of the same pairs in the same order.
+
+    Raises MmlabError when the guids differ. Explained in notebook 04, section 5.
+    """
+    one, other = list_answers(before, scenario), list_answers(after, scenario)
+    if list(one[GUID]) != list(other[GUID]):
+        raise MmlabError("The two frames do not hold the same pairs in the same order.")
+    return float((one["predicted"] != other["predicted"]).mean())
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """Mean accuracy of the chosen setting where it was chosen and on the pairs that had no say, shares of 1."""
+
+    chosen: float
+    elsewhere: float
+
+    @property
+    def points(self) -> float:
+        """The flattery, in percentage points."""
+        return 100 * (self.chosen - self.elsewhere)
+
+
+def measure_optimism(frames: Sequence[pd.DataFrame], scenario: str, draws: int = 1000, seed: int = 0) -> Optimism:
+    """How much choosing the best of several settings flatters it.
+
+    Each draw deals whole twin groups to two halves at random, chooses the setting with the most right answers on one
+    half, and scores it on both. frames: one predictions frame per setting, all of the same pairs in the same order.
+    Raises MmlabError when they are not. Explained in notebook 05, section 6.
+    """
+    answers = [list_answers(frame, scenario) for frame in frames]
+    if len({tuple(one[GUID]) for one in answers}) != 1:
+        raise MmlabError("The frames do not hold the same pairs in the same order.")
+    right = np.array([one["right"] for one in answers], dtype=np.float64)  # (settings, pairs)
+    groups, number = np.unique(answers[0][TWIN], return_inverse=True)
+    halves = (np.random.default_rng(seed).random((draws, len(groups))) < 0.5)[:, number]  # (draws, pairs)
+    halves = halves[halves.any(axis=1) & ~halves.all(axis=1)]
+    if not len(halves):
+        raise MmlabError("All pairs are twins of one another: they cannot be dealt to two halves.")
+    here = right @ halves.T / halves.sum(axis=1)  # (settings, draws)
+    there = right @ ~halves.T / (~halves).sum(axis=1)
+    best = here.argmax(axis=0), np.arange(len(halves))
+    return Optimism(float(here[best].mean()), float(there[best].mean()))
