@@ -16,8 +16,8 @@ _CLASSES = len(LABELS)
 def majority_predictions(labels, folds) -> np.ndarray:
     """The class shares of the other folds as every pair's probabilities: always the most frequent label.
 
-    labels: (n,) class numbers or label names; folds: (n,) int, where a negative fold is only ever trained on.
-    Returns (n, 3) float64, nan in rows with a negative fold. Explained in notebook 02, section 4.
+    labels: (n,) class numbers or label names; folds: (n,) int, where pairs with a negative fold are only trained on.
+    Returns (n, 3) float64, nan in rows with a negative fold. Explained in notebook 02, section 4.1.
     """
     labels, folds = _check_training(labels, folds)
     probabilities = np.full((len(labels), _CLASSES), np.nan)
@@ -28,11 +28,11 @@ def majority_predictions(labels, folds) -> np.ndarray:
 
 
 def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.ndarray:
-    """Logistic regression on TF-IDF of words, word pairs and letter groups, fitted anew for each fold.
+    """Logistic regression on TF-IDF of words, word pairs and letter groups, fitted for each fold.
 
     texts: n strings; labels and folds as in `majority_predictions`. Vocabulary, weights and classifier see only the
     other folds. Returns (n, 3) float64 probabilities, nan in rows with a negative fold. Raises MmlabError when the
-    training texts of a fold hold no word or only one class. Explained in notebook 02, section 4.
+    training texts of a fold hold no word or only one class. Explained in notebook 02, section 4.1.
     """
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
@@ -51,7 +51,7 @@ def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.
         if features.shape[1] == 0:
             raise MmlabError(f"The texts outside fold {fold} hold no word to learn from. Check the texts.")
         model = LogisticRegression(C=3, tol=1e-3, max_iter=500, random_state=seed)
-        with threadpool_limits(1):  # vectors this short gain nothing from threads, and wait long for a busy core
+        with threadpool_limits(1):  # such short vectors gain nothing from threads
             model.fit(features[train], labels[train])
         # A class that the training rows lack keeps probability 0.
         probabilities[held_out] = 0
@@ -60,18 +60,12 @@ def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.
 
 
 def majority_baseline(pairs: pd.DataFrame, folds) -> pd.DataFrame:
-    """`majority_predictions` as a predictions frame whose scenario is called "majority".
-
-    pairs: labelled rows of a course (guid, label, twin); folds: (n,) int. For `score_frame` and `compare_frames`.
-    """
+    """`majority_predictions` as a predictions frame with the scenario "majority"; pairs: with guid, label and twin."""
     return predictions_frame(pairs, folds, {MAJORITY: majority_predictions(pairs[LABEL], folds)})
 
 
 def tfidf_baseline(pairs: pd.DataFrame, folds, seed: int = 0) -> pd.DataFrame:
-    """`tfidf_predictions` as a predictions frame whose scenario is called "tfidf".
-
-    pairs: labelled rows of a course (guid, label, text, twin); folds: (n,) int.
-    """
+    """`tfidf_predictions` as a predictions frame with the scenario "tfidf"; pairs: with text as well."""
     return predictions_frame(pairs, folds, {TFIDF: tfidf_predictions(pairs[TEXT], pairs[LABEL], folds, seed)})
 
 

@@ -14,11 +14,10 @@ from mmlab.evaluation.scores import Interval, draw_groups, group_sums, interval_
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same pairs. Explained in notebook 06, section 2.
+    """Two models, a and b, on the same n pairs.
 
-    difference: accuracy of a − accuracy of b, as a share of 1. b: pairs only a has right; c: pairs only b has right
-    (the usual names of the two cells McNemar's test looks at). p_value: exact McNemar, which takes the pairs as
-    independent. n: pairs compared.
+    difference: accuracy of a − accuracy of b, as a share of 1. b: pairs that only model a has right; c: pairs that only
+    model b has right (the names of McNemar's table). p_value: exact McNemar, which takes the pairs as independent.
     """
 
     difference: Interval
@@ -52,14 +51,12 @@ def compare_predictions(labels, a, b, groups, draws: int = 2000, seed: int = 0) 
     """Compare two models on the same rows: each draw takes the same twin groups for both.
 
     labels, groups as in `score_predictions`; a and b: (n,) int class numbers or (n, 3) probabilities. Raises
-    MmlabError as it does. `compare_frames` aligns by guid first. Explained in notebook 06, section 2.
+    MmlabError as it does. `compare_frames` aligns by guid first.
     """
     labels = check_classes(labels, "labels")
-    right_a = check_predicted(a, "a")
-    right_b = check_predicted(b, "b")
-    check_lengths(labels=labels, a=right_a, b=right_b, groups=groups)
-    right_a, right_b = right_a == labels, right_b == labels
-    only_a, only_b = right_a & ~right_b, ~right_a & right_b
+    a, b = check_predicted(a, "a"), check_predicted(b, "b")
+    check_lengths(labels=labels, a=a, b=b, groups=groups)
+    only_a, only_b = (a == labels) & (b != labels), (a != labels) & (b == labels)
     cells = group_sums(np.stack([only_a, only_b, np.ones_like(only_a)], axis=1).astype(np.int64), groups)
     difference = [
         (sums[..., 0] - sums[..., 1]) / sums[..., 2] for sums in (cells.sum(axis=0), draw_groups(cells, draws, seed))
@@ -69,16 +66,11 @@ def compare_predictions(labels, a, b, groups, draws: int = 2000, seed: int = 0) 
 
 
 def compare_frames(
-    frame_a: pd.DataFrame,
-    scenario_a: str,
-    frame_b: pd.DataFrame,
-    scenario_b: str,
-    draws: int = 2000,
-    seed: int = 0,
+    frame_a: pd.DataFrame, scenario_a: str, frame_b: pd.DataFrame, scenario_b: str, draws: int = 2000, seed: int = 0
 ) -> Comparison:
     """Compare a scenario of one predictions frame with a scenario of another (or the same), joined on guid.
 
-    The rows may stand in any order. Raises MmlabError when the frames do not hold the same guids, labels and twin
+    The rows may be in any order. Raises MmlabError when the frames do not hold the same guids, labels and twin
     groups: then they come from different data, and their accuracies must not be subtracted.
     """
     labels, a = read_frame(frame_a, scenario_a)

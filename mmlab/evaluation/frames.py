@@ -39,9 +39,8 @@ def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarr
         raise MmlabError("There are no predictions to score: the frame is empty.")
     twice = frame[GUID].astype(str).duplicated()
     if twice.any():
-        raise MmlabError(
-            f"guid {frame.loc[twice.to_numpy(), GUID].iloc[0]} has more than one row. Keep one row a pair."
-        )
+        guid = frame.loc[twice.to_numpy(), GUID].iloc[0]
+        raise MmlabError(f"guid {guid} has more than one row. Keep one row per pair.")
     probabilities = frame[columns].to_numpy(dtype=np.float64)
     empty = ~np.isfinite(probabilities).all(axis=1)
     if empty.any():

@@ -55,11 +55,11 @@ class Interval:
         return hash(tuple(self.to_list()))
 
     def contains(self, value: float) -> bool:
-        """Whether a value lies within the interval, bounds included."""
+        """Whether a value is in the interval, bounds included."""
         return self.low <= value <= self.high
 
     def to_list(self) -> list[float | None]:
-        """[value, low, high] for JSON, which knows no nan: None stands for it."""
+        """[value, low, high] for JSON, with None for nan."""
         return [None if math.isnan(number) else number for number in (self.value, self.low, self.high)]
 
 
@@ -173,7 +173,7 @@ def score_predictions(labels, predicted, groups, draws: int = 2000, seed: int = 
 
 
 def score_frame(frame: pd.DataFrame, scenario: str, draws: int = 2000, seed: int = 0) -> Scores:
-    """Score one scenario of a predictions frame, in which label and probabilities stand in the same row.
+    """Score one scenario of a predictions frame, which holds label and probabilities of a pair in one row.
 
     frame: columns guid, label (text), twin and the scenario's three probability columns, one row a pair.
     Raises MmlabError for a missing column, a duplicate guid, an unknown label or a row without probabilities.
