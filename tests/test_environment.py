@@ -247,8 +247,8 @@ def test_the_package_and_the_notebooks_import_what_is_declared_without_extras():
 
 
 def test_the_tests_import_what_is_declared():
-    found = find_all_imports("tests") - {path.stem for path in Path(__file__).parent.glob("*.py")}  # each other
-    assert find_undeclared(read("pyproject.toml"), found, extras=True) == []
+    helpers = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    assert find_undeclared(read("pyproject.toml"), find_all_imports("tests") - helpers, extras=True) == []
 
 
 def test_an_undeclared_import_is_noticed_wherever_it_stands():

@@ -1,10 +1,8 @@
-"""Figures are tested on their axes: labels with unit and n, marks where they belong, text one can read."""
+"""What each figure shows is tested on its axes: labels, marks where they belong, text one can read."""
 
 import io
-import subprocess
-import sys
+import time
 import types
-import xml.etree.ElementTree as ET
 
 import matplotlib
 
@@ -14,132 +12,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from figures import draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table, texts
 from PIL import Image
 
-from mmlab.config import LABELS, SCENARIOS
+from mmlab import plots
 from mmlab.errors import MmlabError
-from mmlab.evaluation import compare_predictions, score_predictions
-from mmlab.plots import figures as plots
+from mmlab.evaluation import METRICS, Metric, compare_predictions, score_predictions
+from mmlab.images import read_rgb
+from mmlab.plots import model
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
 
 @pytest.fixture
 def pairs(picture) -> pd.DataFrame:
-    frame = pd.DataFrame({"guid": [str(i) for i in range(40)], "label": (["positive"] * 6 + ["negative"] * 4) * 4})
-    frame["text"] = [f"costs $5 and ${i} today, 今天 \U0001f9cc" for i in range(40)]
-    frame["encoding"] = ["utf-8"] * 30 + ["gb18030"] * 10
-    frame["width"], frame["height"] = [80, 60] * 20, 40
-    frame["image"], frame["twin"] = str(picture), range(40)
-    frame["split"] = ["train"] * 30 + ["dev"] * 5 + ["test"] * 5
-    frame.loc[frame["split"] == "test", "label"] = None
-    return frame
+    return make_pairs(picture)
 
 
 @pytest.fixture
 def scores():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 200)
-    return {
-        name: score_predictions(labels, np.where(rng.random(200) < right, labels, 0), range(200), draws=200)
-        for name, right in zip((*SCENARIOS, "TF-IDF"), (0.5, 0.3, 0.8, 0.4), strict=True)
-    }
-
-
-def make_history(epochs=8, fold=None) -> pd.DataFrame:
-    epoch = np.arange(1, epochs + 1)
-    frame = pd.DataFrame({"epoch": epoch, "train_loss": 1 / epoch, "dev_loss": 0.5 + (epoch - 5) ** 2 / 100})
-    frame["dev_accuracy"] = 0.7 - frame["dev_loss"] / 10
-    return frame if fold is None else frame.assign(fold=fold, seed=0)
-
-
-def make_table() -> pd.DataFrame:
-    rows = [(lr, dropout) for lr in (1e-3, 3e-4) for dropout in (0.0, 0.3, 0.5)]
-    table = pd.DataFrame(rows, columns=["lr", "dropout"])
-    table["accuracy"] = [0.60, 0.62, 0.64, 0.66, 0.68, 0.70]
-    return table.assign(low=table["accuracy"] - 0.02, high=table["accuracy"] + 0.02)
-
-
-def texts(ax: Axes) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-def draw(ax) -> None:
-    np.ravel(ax)[0].figure.canvas.draw()
-
-
-def test_every_figure_has_labels_with_n_and_draws_without_a_warning(pairs, scores):
-    labels = np.arange(60) % 3
-    comparison = compare_predictions(labels, labels, np.roll(labels, 1), range(60), draws=100)
-    uniform = np.full((60, 3), 1 / 3)
-    figures = {
-        "balance": plots.plot_balance(pairs),
-        "lengths": plots.plot_lengths(pairs),
-        "encodings": plots.plot_encodings(pairs),
-        "sizes": plots.plot_image_sizes(pairs),
-        "confusion": plots.plot_confusion(scores["text_only"], "Text alone"),
-        "scores": plots.plot_scores(scores, references={"majority": 0.4, "ceiling": 0.9}),
-        "comparisons": plots.plot_comparisons({"joint − text": comparison}),
-        "history": plots.plot_history(make_history(), 5),
-        "grid": plots.plot_history_grid([("a", make_history(), 5), ("b", make_history(6), 5)]),
-        "heatmap": plots.plot_heatmap(make_table(), n=200),
-        "probe": plots.plot_probe({"images swapped": 0.3, "nothing swapped": 0.0}, n=200, baseline=0.1),
-        "reliability": plots.plot_reliability(labels, {"text_only": uniform}),
-    }
-    for name, drawn in figures.items():
-        draw(drawn)
-        for ax in np.ravel(drawn):
-            assert isinstance(ax, Axes), name
-            assert ax.get_xlabel() and ax.get_ylabel() or name in ("scores", "comparisons"), name
-        everywhere = " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in np.ravel(drawn)[0].figure.axes)
-        assert "n = " in everywhere, name
-    assert "in px" in figures["sizes"].get_xlabel() and "in px" in figures["sizes"].get_ylabel()
-    assert "in characters" in figures["lengths"].get_xlabel()
-    assert "percentage points" in figures["comparisons"].get_xlabel()
-    assert "nats" in figures["history"][0].get_ylabel()
-
-
-def test_nothing_is_clipped(pairs, scores):
-    long = {"a rather long name of a model that a student might choose": scores["text_only"], **scores}
-    for drawn in (plots.plot_scores(long), plots.plot_heatmap(make_table(), n=9), plots.plot_balance(pairs)):
-        figure = drawn.figure
-        figure.canvas.draw()
-        for ax in figure.axes:
-            box = ax.get_tightbbox()
-            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
-
-
-def test_a_given_ax_is_used_and_returned(pairs, scores):
-    _, ax = plt.subplots()
-    before = len(plt.get_fignums())
-    assert plots.plot_scores(scores, ax=ax) is ax
-    assert plots.plot_confusion(scores["TF-IDF"], ax=plt.subplots()[1]).get_title(loc="left") == ""
-    assert len(plt.get_fignums()) == before + 1
-
-
-def luminance(colour: str) -> float:
-    return float(np.dot([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)],
-                        [0.2126, 0.7152, 0.0722]))  # fmt: skip
-
-
-@pytest.mark.parametrize("family", [LABELS, SCENARIOS, ("train", "dev")])
-def test_colour_is_never_the_only_code(family):
-    assert len({plots.COLOURS[name] for name in family}) == len(family)
-    assert len({plots.MARKERS[name] for name in family}) == len(family)
-    assert len({plots.LINES[name] for name in family}) == len(family)
-
-
-@pytest.mark.parametrize("family", [LABELS, SCENARIOS])
-def test_palette_is_distinct_in_grey(family):
-    greys = sorted(luminance(plots.COLOURS[name]) for name in family)
-    ratios = [(lighter + 0.05) / (darker + 0.05) for darker, lighter in zip(greys, greys[1:], strict=False)]
-    assert min(ratios) > 1.2
-
-
-def test_labels_and_scenarios_share_no_colour():
-    assert len(set(plots.COLOURS.values())) == len(plots.COLOURS)
+    return make_scores()
 
 
 def test_balance_shows_shares_and_counts(pairs):
@@ -196,6 +88,10 @@ def test_wrap_text():
     assert plots.wrap_text("a\n\t b", 10, lines=1) == "a b"
     assert plots.wrap_text("\U0010fffd\U0010fffd\U0010fffd", 4, lines=2) == "□□\n□"  # two columns each
     assert plots.wrap_text("", 10, lines=2) == ""
+    assert plots.wrap_text("今天天气", 4, lines=2) in ("今天\n天气", "□□\n□□")
+    started = time.perf_counter()
+    assert plots.wrap_text("x" * 100_000, 10, lines=2) == "xxxxxxxxxx\nxxxxxxxxx…"
+    assert time.perf_counter() - started < 1  # only what is shown is wrapped
 
 
 def test_confusion_cells_show_share_and_count():
@@ -223,14 +119,14 @@ def test_text_is_readable_on_every_cell(scores):
     tables = [make_table(), make_table().head(1), make_table().assign(accuracy=0.7)]
     for ax in (plots.plot_confusion(scores["text_and_image"]), *map(plots.plot_heatmap, tables)):
         draw(ax)
-        picture = ax.images[0]
+        picture = ax.collections[0]
         for text in ax.texts:
-            column, row = (round(place) for place in text.get_position())
+            column, row = (int(place) for place in text.get_position())
             cell = picture.cmap(picture.norm(picture.get_array()[row, column]))
             assert contrast(cell, text.get_color()) > 4.5
 
 
-def test_scores_stand_at_their_values(scores):
+def test_scores_are_drawn_at_their_values(scores):
     ax = plots.plot_scores(scores, metric="macro_f1", references={"majority": 0.4, "ceiling": 0.99})
     dots = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
     assert dots == [one.macro_f1.value for one in scores.values()]
@@ -241,7 +137,7 @@ def test_scores_stand_at_their_values(scores):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["majority 0.400", "ceiling 0.990"]
     assert ax.get_xlim()[1] > 0.99  # a reference line is never outside the figure
     low, high = ax.get_ylim()
-    assert low > high  # the first name stands on top
+    assert low > high  # the first name is on top
     assert "recall of neutral" in plots.plot_scores(scores, metric="neutral").get_xlabel()
     with pytest.raises(MmlabError, match="metric='f1'"):
         plots.plot_scores(scores, metric="f1")
@@ -317,16 +213,16 @@ def test_history_grid_shares_its_axes():
 def test_heatmap_cells_hold_their_values():
     table = make_table()
     ax = plots.plot_heatmap(table.sample(frac=1, random_state=0))
-    picture = ax.images[0].get_array()
+    picture = ax.collections[0].get_array()
     across = [float(tick.get_text()) for tick in ax.get_xticklabels()]
     down = [float(tick.get_text()) for tick in ax.get_yticklabels()]
-    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    shown = {tuple(int(place) for place in text.get_position()): text.get_text() for text in ax.texts}
     for row in table.itertuples():
         place = (across.index(row.dropout), down.index(row.lr))
         assert picture[place[1], place[0]] == row.accuracy
         assert shown[place] == f"{row.accuracy:.3f}\n[{row.low:.3f}, {row.high:.3f}]"
     best = ax.patches[0]
-    assert (round(best.get_x() + 0.47), round(best.get_y() + 0.47)) == (across.index(0.5), down.index(3e-4))
+    assert (round(best.get_x()), round(best.get_y())) == (across.index(0.5), down.index(3e-4))
 
 
 def test_heatmap_leaves_missing_cells_empty_and_refuses_double_ones():
@@ -336,39 +232,72 @@ def test_heatmap_leaves_missing_cells_empty_and_refuses_double_ones():
         plots.plot_heatmap(pd.concat([table, table.head(1)]))
 
 
+def test_effects_show_every_setting_and_the_means():
+    table = make_table()
+    for panel, name in zip(plots.plot_effects(table, ["lr", "dropout"], n=9), ("lr", "dropout"), strict=True):
+        draw(panel)
+        dots = sorted(y for dots in panel.collections for _, y in dots.get_offsets())
+        assert dots == sorted(table["accuracy"])
+        assert list(panel.lines[0].get_ydata()) == pytest.approx(list(table.groupby(name)["accuracy"].mean()))
+        ticks = [float(tick.get_text()) for tick in panel.get_xticklabels()]
+        assert ticks == sorted(table[name].unique()) and panel.get_xlabel() == name
+
+
+def test_parallel_draws_the_best_setting_darkest_and_through_its_values():
+    ax = plots.plot_parallel(make_table(), ["lr", "dropout"])
+    assert len(ax.lines) == 6
+    assert list(ax.lines[-1].get_ydata()) == [0, 1, 1]  # lr 3e-4, dropout 0.5, accuracy 0.70
+    assert luminance(ax.lines[-1].get_color()) < luminance(ax.lines[0].get_color())
+
+
+def test_cost_shows_the_intervals_that_were_given():
+    table = make_table().assign(seconds=[3, 1, 4, 1, 5, 9])
+    ax = plots.plot_cost(table)
+    arms = [segment[:, 1].tolist() for segment in ax.collections[0].get_segments()]
+    assert np.allclose(arms, table[["low", "high"]])
+    assert list(ax.lines[0].get_xdata()) == list(table["seconds"])
+
+
+def test_a_metric_of_the_registry_can_be_drawn(monkeypatch):
+    toy = Metric("toy", "toy score", "half of the accuracy", lambda c: METRICS["accuracy"].compute(c) / 2)
+    monkeypatch.setitem(METRICS, "toy", toy)
+    scores = score_predictions([0, 1], [0, 1], [0, 1], draws=10)
+    ax = plots.plot_scores({"a": scores}, metric="toy")
+    assert ax.get_xlabel().startswith("toy score") and texts(ax) == ["0.500 [0.500, 0.500]"]
+
+
+def test_architecture_places_what_sees_both_inputs_in_the_middle_and_leads_down():
+    ax = plots.plot_architecture(make_nodes())
+    places = {text.get_text().split("\n")[0]: text.get_position() for text in ax.texts if text.get_text()}
+    assert places["text"][0] == 0 and places["image"][0] == 2 and places["gate"][0] == 1
+    for node in make_nodes():
+        assert all(places[name][1] < places[node.name][1] for name in node.feeds)
+    assert "B × 64\nparameters: 24,640" in "\n".join(texts(ax))
+    arrows = [text for text in ax.texts if text.get_text() == ""]
+    assert len(arrows) == sum(len(node.feeds) for node in make_nodes())
+
+
+def test_patches_show_the_whole_picture_with_its_grid(picture):
+    sent, encoded = plots.plot_patches(read_rgb(picture), 3)
+    assert sent.get_title(loc="left") == "as sent, 80 × 40 px"
+    assert encoded.get_title(loc="left") == "as encoded, 3 × 3 patches"
+    assert encoded.images[0].get_array().shape == (288, 288, 3) and len(encoded.lines) == 4
+
+
+def test_patch_answers_are_where_the_patches_are(pairs):
+    views = np.full((1, 4, 3), 0.1)
+    views[0, [0, 1, 2, 3], [0, 1, 2, 2]] = 0.8  # row by row: negative, neutral, positive, positive
+    (ax,) = plots.plot_patch_answers(pairs.head(1), np.array([[0.2, 0.7, 0.1]]), views)
+    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    assert shown == {(0.5, 0.5): "− 80%", (1.5, 0.5): "0 80%", (0.5, 1.5): "+ 80%", (1.5, 1.5): "+ 80%"}
+    assert ax.get_title(loc="left") == "0 · positive"
+    assert ax.get_xlabel() == "whole: neutral 70%\n(−: negative, 0: neutral, +: positive)"
+
+
 def test_probe_shows_shares():
     ax = plots.plot_probe({"images swapped": 0.25, "nothing": 0.0}, n=80)
     assert texts(ax) == ["0.0%", "25.0%"]
     assert "n = 80 pairs" in ax.get_xlabel()
-
-
-def test_save_figure_writes_the_same_bytes_for_the_same_data(tmp_path, scores):
-    first, second = [
-        plots.save_figure(plots.plot_scores(scores, references={"a": 0.4}), tmp_path / name, "s") for name in "ab"
-    ]
-    assert [path.name for path in first] == ["s.png", "s.svg"]
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-    changed = plots.save_figure(plots.plot_scores(scores, references={"a": 0.5}), tmp_path / "c", "s")
-    assert all(one.read_bytes() != other.read_bytes() for one, other in zip(first, changed, strict=True))
-    ET.fromstring(first[1].read_bytes())
-    with Image.open(first[0]) as picture:
-        assert picture.width > 600
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["s.png", "s.svg"]
-
-
-def test_photographs_are_saved_as_png_alone(tmp_path, pairs):
-    saved = plots.save_figure(plots.plot_gallery(pairs, n=2), tmp_path / "a", "g")
-    assert [path.name for path in saved] == ["g.png"] == [path.name for path in (tmp_path / "a").iterdir()]
-
-
-def test_save_figure_takes_a_figure_or_an_array_and_refuses_a_path(tmp_path):
-    axes = plots.plot_history(make_history(), 5)
-    from_axes = plots.save_figure(axes, tmp_path / "a", "h")
-    from_figure = plots.save_figure(plots.plot_history(make_history(), 5)[0].figure, tmp_path / "b", "h")
-    assert from_axes[0].read_bytes() == from_figure[0].read_bytes()
-    with pytest.raises(MmlabError, match="not a file name"):
-        plots.save_figure(axes, tmp_path, "../h")
 
 
 def test_live_curve_is_silent_outside_a_notebook(capsys):
@@ -378,7 +307,7 @@ def test_live_curve_is_silent_outside_a_notebook(capsys):
 
 
 class Display:
-    """Stands for IPython's display: remembers what was shown, and what replaced it."""
+    """Takes the place of IPython's display: remembers what was shown, and what replaced it."""
 
     def __init__(self):
         self.shown, self.replaced = [], []
@@ -392,7 +321,7 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     import IPython.display
 
     display = Display()
-    monkeypatch.setattr(plots, "_in_notebook", lambda: True)
+    monkeypatch.setattr(model, "_in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
     with plots.live_curve(every=3600) as curve:
         for epochs in range(1, 6):
@@ -401,10 +330,3 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     assert (len(display.shown), len(display.replaced)) == (1, 1)  # the last state is never lost
     assert Image.open(io.BytesIO(display.replaced[0].data)).width > 600
     assert plt.get_fignums() == []
-
-
-def test_importing_the_package_leaves_matplotlib_alone():
-    code = "import sys, mmlab, mmlab.evaluation; print('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
-    code = "import sys, mmlab.plots; print([m for m in ('torch', 'sklearn', 'matplotlib.pyplot') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

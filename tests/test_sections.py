@@ -1,5 +1,6 @@
 """The report of a finished results folder: what it says, what it says when something is missing, and its files."""
 
+import functools
 import html
 import json
 import re
@@ -39,10 +40,15 @@ def finished(tmp_path_factory, demo_folder):
     return results
 
 
+def copy_picture(picture, figure, folder, name, subfolder):
+    (folder / subfolder).mkdir(parents=True, exist_ok=True)
+    shutil.copy(picture, folder / subfolder / f"{name}.png")
+
+
 @pytest.fixture
 def copied(finished, tmp_path, monkeypatch, picture):
     """Like the finished folder, to be damaged: runs and records. Figures are not drawn out, which takes longest."""
-    monkeypatch.setattr(sections.plots, "save_figure", lambda *_: [picture])
+    monkeypatch.setattr(sections.plots, "save_figure", functools.partial(copy_picture, picture))
     for name in ("runs", "records", "grid"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
     return tmp_path / "results"
@@ -341,7 +347,7 @@ def test_the_courseworks_grid_stands_beside_its_numbers_once_it_was_run(finished
 
 
 def test_a_grid_alone_already_gives_a_report(demo_folder, tmp_path, monkeypatch, picture):
-    monkeypatch.setattr(sections.plots, "save_figure", lambda *_: [picture])
+    monkeypatch.setattr(sections.plots, "save_figure", functools.partial(copy_picture, picture))
     Grid(demo_folder, tmp_path, {"lr": [1e-2, 1e-3]}, {"folds": 0, "seeds": 1, "epochs": 1}).run(2)
     built = report.rebuild_report(tmp_path, pdf=False)
     page = text_of(tmp_path / "report.html")

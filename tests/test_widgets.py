@@ -21,7 +21,7 @@ from PIL import Image
 
 from mmlab.errors import MmlabError
 from mmlab.widgets import browser as widgets
-from mmlab.widgets.browser import ALL, NO_LABEL, browse_pairs, find_pairs, show_pair
+from mmlab.widgets.browser import ANY, NO_LABEL, browse_pairs, find_pairs, show_pair
 from mmlab.workbook.execute import run_notebook
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
@@ -51,11 +51,11 @@ def read_words(axes) -> str:
 @pytest.mark.parametrize(
     ("label", "split", "expected"),
     [
-        (ALL, ALL, range(8)),
-        ("positive", ALL, [1, 2, 4]),
-        (ALL, "dev", [2, 3]),
+        (ANY, ANY, range(8)),
+        ("positive", ANY, [1, 2, 4]),
+        (ANY, "dev", [2, 3]),
         ("positive", "train", [1, 4]),
-        (NO_LABEL, ALL, [6, 7]),
+        (NO_LABEL, ANY, [6, 7]),
         ("neutral", "dev", []),
     ],
 )
@@ -70,7 +70,7 @@ def test_find_pairs_gives_positions_and_not_the_index(pairs):
 # ---- one pair
 
 
-def test_show_pair_tells_what_is_known(pairs):
+def test_show_pair_shows_what_is_known(pairs):
     axes = show_pair(pairs, 0)
     assert axes[0].get_title(loc="left") == "g0 · negative"
     assert axes[0].get_xlabel() == "80 × 40 px"
@@ -150,7 +150,7 @@ def test_browser_starts_again_when_the_filter_changes(pairs, drawn):
     assert drawn[-1] == 4
     controls["split"].value = "dev"
     assert (drawn[-1], controls["pair"].max, controls["pair"].disabled) == (2, 1, True)
-    controls["label"].value = controls["split"].value = ALL
+    controls["label"].value = controls["split"].value = ANY
     assert (drawn[-1], controls["pair"].max, controls["pair"].disabled) == (0, 8, False)
 
 
@@ -169,8 +169,8 @@ def test_controls_are_named_and_draw_only_when_let_go(pairs, drawn):
     box = browse_pairs(pairs)
     controls = find_controls(box)
     assert list(controls) == ["label", "split", "pair"]
-    assert controls["label"].options == (ALL, "negative", "neutral", "positive", NO_LABEL)
-    assert controls["split"].options == (ALL, "train", "dev", "test")
+    assert controls["label"].options == (ANY, "negative", "neutral", "positive", NO_LABEL)
+    assert controls["split"].options == (ANY, "train", "dev", "test")
     assert controls["pair"].continuous_update is False
     assert isinstance(box.children[-1], ipywidgets.HTML)  # an Output may stall a headless run
     assert box.children[-1].layout.height == "383px"
@@ -178,8 +178,8 @@ def test_controls_are_named_and_draw_only_when_let_go(pairs, drawn):
 
 def test_choices_that_no_pair_has_are_not_offered(pairs, drawn):
     controls = find_controls(browse_pairs(pairs[pairs.split == "dev"]))
-    assert controls["label"].options == (ALL, "negative", "positive")
-    assert controls["split"].options == (ALL, "dev")
+    assert controls["label"].options == (ANY, "negative", "positive")
+    assert controls["split"].options == (ANY, "dev")
 
 
 def test_browser_draws_once_for_each_change(pairs, drawn):

@@ -1,28 +1,21 @@
-"""Every figure of the lab: data in, Axes out."""
+"""Every figure of the lab: data in, Axes out.
 
-from mmlab.plots.figures import (
-    COLOURS,
-    OTHER,
-    LiveCurve,
-    live_curve,
-    plot_architecture,
+`style` holds the palette and the theme; then there is one file per theme. A function draws into `ax` when it gets
+one and makes a figure of its own otherwise. Numbers are passed in; a figure computes nothing that a reader could not
+see in the data.
+"""
+
+from mmlab.plots.course import (
     plot_balance,
-    plot_comparisons,
-    plot_confusion,
-    plot_cost,
-    plot_effects,
     plot_encodings,
     plot_gallery,
-    plot_heatmap,
-    plot_history,
-    plot_history_grid,
     plot_image_sizes,
     plot_lengths,
-    plot_parallel,
-    plot_probe,
-    plot_reliability,
-    plot_scores,
-    save_figure,
-    use_style,
+    plot_patch_answers,
+    plot_patches,
     wrap_text,
 )
+from mmlab.plots.grid import plot_cost, plot_effects, plot_heatmap, plot_parallel
+from mmlab.plots.model import LiveCurve, live_curve, plot_architecture, plot_history, plot_history_grid
+from mmlab.plots.scores import plot_comparisons, plot_confusion, plot_probe, plot_reliability, plot_scores
+from mmlab.plots.style import COLOURS, LINES, MARKERS, OTHER, lab_style, new_figure, save_figure, show_as_jpeg, styled

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from mmlab import plots
 from mmlab.config import GRID_PRESETS, LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, suggest
 from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.freshness import code_digest, digest_of
-from mmlab.plots import figures as plots
 from mmlab.report.document import (
     TEMPLATE,
     Block,
@@ -400,9 +400,9 @@ class Writer:
         across, down = figure.get_size_inches()
         wide = drawn or width
         figure.set_size_inches(wide, height or down * wide / across * 1.05)
-        paths = plots.save_figure(figure, self.figures, f"report_{name}")
+        plots.save_figure(figure, self.figures, f"report_{name}", subfolder="")
         plt.close(figure)
-        return Figure(paths[0], caption, width)
+        return Figure(self.figures / f"report_{name}.png", caption, width)
 
     def aim(self) -> list[Block]:
         return [Paragraph(text) for text in (self.settings.aim.strip() or self.say("aim.text")).split("\n\n")]

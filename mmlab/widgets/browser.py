@@ -1,7 +1,6 @@
-"""Views of a course to click through in JupyterLab. Each is a plain function of the data, wrapped in controls.
+"""Views of a course to click through in JupyterLab. Each is a plain function of the data with controls around it.
 
-The plain function draws the same picture without a kernel's help, for readers of a saved notebook and for tests.
-Explained in notebook 01, section 6.
+The plain function draws the same picture without a kernel, for readers of a saved notebook and for tests.
 """
 
 import base64
@@ -11,58 +10,58 @@ import io
 import numpy as np
 import pandas as pd
 
+from mmlab import plots
 from mmlab.config import ENCODING, GUID, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.errors import MmlabError
-from mmlab.plots import figures as plots
 
-ALL, NO_LABEL = "all", "no label"
+ANY, NO_LABEL = "all", "no label"  # choices of a filter, besides the labels and splits
 NO_PAIR = "<p>No pair has this label in this split.</p>"
 TWINS_SHOWN = 4
 _SIZE, _DPI = (8.6, 3.3), 110  # inches, dots per inch: together the width of a notebook on a laptop
 
 
-def find_pairs(pairs: pd.DataFrame, label: str = ALL, split: str = ALL) -> np.ndarray:
+def find_pairs(pairs: pd.DataFrame, label: str = ANY, split: str = ANY) -> np.ndarray:
     """Positions (n,) int64 of the pairs with this label (or "no label") and in this split, in their order.
 
-    pairs: columns label and split. "all" keeps every pair.
+    pairs: columns label and split. "all" keeps every pair. Explained in notebook 01, section 6.
     """
     fits = np.ones(len(pairs), dtype=bool)
-    if label != ALL:
+    if label != ANY:
         fits &= (pairs[LABEL].isna() if label == NO_LABEL else pairs[LABEL] == label).to_numpy()
-    if split != ALL:
+    if split != ANY:
         fits &= (pairs[SPLIT] == split).to_numpy()
     return np.flatnonzero(fits)
 
 
+@plots.styled
 def show_pair(pairs: pd.DataFrame, position: int) -> np.ndarray:
-    """One pair: its picture, its whole text, what is known of both files, and its twins among `pairs`.
+    """One pair: its picture, its text, what is known of both files, and its twins among `pairs`.
 
     pairs: `Course.pairs` or a part of it; position: a row of it, from 0. Returns two Axes, of the picture and of the
     words. Raises MmlabError when there is no such row. Explained in notebook 01, section 6.
     """
-    import matplotlib.pyplot as plt
-
     if not 0 <= position < len(pairs):
         raise MmlabError(f"There is no pair {position}: positions go from 0 to {len(pairs) - 1}.")
     row = pairs.iloc[position]
-    plots.use_style()
-    picture, words = plt.figure(figsize=_SIZE).subplots(1, 2, width_ratios=(1, 1.75))
+    picture, words = axes = plots.new_figure(_SIZE).subplots(1, 2, width_ratios=(1, 1.75))
+    plots.show_as_jpeg(picture.figure)
     plots.plot_gallery(pairs.iloc[[position]], ax=[picture])
     picture.set_xlabel(f"{row.width} × {row.height} px" if row.has_image else "no image")
     words.set_axis_off()
-    # Long texts must not squeeze the picture: they are left out when the layout is made.
+    # Long texts must not squeeze the picture: the layout is made without them.
+    look = {"parse_math": False, "in_layout": False}
     text = plots.wrap_text(row[TEXT], 54, lines=8) if row.has_text else "(no text)"
-    words.text(0, 1, text, va="top", fontsize=12, linespacing=1.4, parse_math=False, in_layout=False)
-    words.text(0, 0, _describe(pairs, position), va="bottom", fontsize=9, color=plots.OTHER, linespacing=1.5,
-               parse_math=False, in_layout=False)  # fmt: skip
-    return np.array([picture, words], dtype=object)
+    words.text(0, 1, text, va="top", fontsize=12, linespacing=1.4, **look)
+    about = _describe(pairs, position)
+    words.text(0, 0, about, va="bottom", fontsize=9, color=plots.OTHER, linespacing=1.5, **look)
+    return axes
 
 
 def browse_pairs(pairs: pd.DataFrame):
-    """The pairs one by one, with filters for label and split and a slider for the place among those that fit.
+    """The pairs one by one, with filters for label and split and a slider over the pairs that fit.
 
-    Tab moves between the controls, the arrow keys change them. Returns an ipywidgets VBox; the last expression of a
-    cell shows it. Raises MmlabError when there are no pairs. Explained in notebook 01, section 6.
+    Tab moves between the controls, the arrow keys change them. Returns an ipywidgets VBox; as the last expression of a
+    cell it is shown. Raises MmlabError when there are no pairs. Explained in notebook 01, section 6.
     """
     import ipywidgets
 
@@ -77,7 +76,7 @@ def browse_pairs(pairs: pd.DataFrame):
     place.layout.width = "60%"
 
     # A fixed height, so that the page does not jump. HTML and not an Output: it takes an alternative text, does not
-    # flicker, and is safe headless, where an Output may stall nbclient until the cell's time is up.
+    # flicker, and works headless, where an Output may stall nbclient until the cell's time limit.
     view = ipywidgets.HTML(layout=ipywidgets.Layout(height=f"{_SIZE[1] * _DPI + 20:.0f}px", overflow="auto"))
 
     def draw(_=None) -> None:
@@ -86,7 +85,7 @@ def browse_pairs(pairs: pd.DataFrame):
 
     def start_again(_) -> None:
         found = len(find_pairs(pairs, label.value, split.value))
-        place.unobserve(draw, "value")  # or it would be drawn twice
+        place.unobserve(draw, "value")  # otherwise the pair is drawn twice
         place.value = 1
         place.max, place.disabled = max(found, 1), found < 2
         place.observe(draw, "value")
@@ -102,7 +101,7 @@ def browse_pairs(pairs: pd.DataFrame):
 
 def _choices(values: pd.Series, order: tuple[str, ...]) -> list[str]:
     present = set(values)
-    return [ALL, *[name for name in order if name in present]]
+    return [ANY, *[name for name in order if name in present]]
 
 
 def _label(row: pd.Series) -> str:
@@ -111,8 +110,7 @@ def _label(row: pd.Series) -> str:
 
 def _describe(pairs: pd.DataFrame, position: int) -> str:
     row = pairs.iloc[position]
-    others = np.flatnonzero((pairs[TWIN] == row[TWIN]).to_numpy())
-    others = pairs.iloc[others[others != position]]
+    others = pairs[(pairs[TWIN] == row[TWIN]).to_numpy() & (np.arange(len(pairs)) != position)]
     twins = [f"{twin[GUID]} ({_label(twin)}, {twin[SPLIT]})" for _, twin in others.head(TWINS_SHOWN).iterrows()]
     more = f" and {len(others) - TWINS_SHOWN} more" if len(others) > TWINS_SHOWN else ""
     lines = [
@@ -130,7 +128,7 @@ def _draw_html(pairs: pd.DataFrame, position: int) -> str:
     figure = show_pair(pairs, position)[0].figure
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
-    plt.close(figure)  # or pyplot would keep them all, and show them below the cell
+    plt.close(figure)  # otherwise pyplot keeps it and shows it below the cell
     picture = base64.b64encode(buffer.getvalue()).decode("ascii")
     words = html.escape(f"Pair {row[GUID]}, {_label(row)}: {row[TEXT]}")
     return f'<img alt="{words}" src="data:image/png;base64,{picture}">'

@@ -1,0 +1,234 @@
+"""The lab's look: one palette, one theme, and the parts that several figures share.
+
+A label or a scenario has the same colour, marker, line style and hatch in every figure, so that colour is never the
+only code. Matplotlib and seaborn load with the first figure: a setting of a grid draws none.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mmlab.errors import MmlabError
+from mmlab.storage import write_atomic
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mmlab.evaluation import Interval
+
+# Colour, marker and line style. The colours are Okabe and Ito's, which people with any colour vision can distinguish;
+# the greys differ in print as well.
+_LOOKS = {
+    "negative": ("#D55E00", "v", "--"),  # vermillion
+    "neutral": ("#999999", "s", ":"),  # grey
+    "positive": ("#0072B2", "^", "-"),  # blue
+    "text_only": ("#E69F00", "D", "--"),  # orange
+    "image_only": ("#009E73", "o", ":"),  # green
+    "text_and_image": ("#5D3A9B", "P", "-"),  # purple
+    "train": ("#8C6D31", "o", "--"),  # brown
+    "dev": ("#1B7F8C", "s", "-"),  # teal
+}
+COLOURS, MARKERS, LINES = ({name: look[part] for name, look in _LOOKS.items()} for part in range(3))
+HATCH = "///"  # the second of two splits
+INK, OTHER = "#222222", "#444444"  # text; whatever has no colour of its own
+IN_PERCENT = "{x:.0%}"  # format of the ticks of shares
+SEQUENTIAL = "cividis"  # even in lightness and the same for every colour vision
+
+# The first that is installed draws the letters DejaVu Sans lacks; a font that is missing would flood the output.
+_CJK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "SimHei", "Noto Sans CJK JP",
+)  # fmt: skip
+
+
+@functools.cache
+def list_fonts() -> tuple[str, ...]:
+    """DejaVu Sans and, where one is installed, a font with Chinese letters."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1])
+
+
+@functools.cache
+def _look() -> dict[str, object]:
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    # Loading the backend makes matplotlib interactive in a notebook. Loaded inside lab_style, this would end with it.
+    plt.switch_backend(plt.get_backend())
+    return {
+        **sns.axes_style("whitegrid"),
+        **sns.plotting_context("paper"),
+        "figure.dpi": 110,
+        "figure.constrained_layout.use": True,
+        "figure.constrained_layout.h_pad": 0.08,
+        "figure.constrained_layout.w_pad": 0.08,
+        "font.family": list_fonts(),
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.edgecolor": "#888888",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "#D9D9D9",
+        "hatch.linewidth": 0.6,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "svg.hashsalt": "mmlab",  # the same figure gives the same bytes
+    }
+
+
+def lab_style() -> AbstractContextManager[None]:
+    """The lab's look inside a `with` block; matplotlib's settings are as before when it ends."""
+    from matplotlib import style
+
+    return style.context(["default", _look()])
+
+
+def styled(plot: Callable) -> Callable:
+    """A plot function that draws in the lab's look and changes none of the caller's settings."""
+
+    @functools.wraps(plot)
+    def draw(*args, **options):
+        import matplotlib as mpl
+
+        with lab_style():
+            drawn = plot(*args, **options)
+            # Matplotlib makes ticks only when a figure is shown, in the look of that moment. The others copy the first.
+            for axes in np.ravel(drawn)[0].figure.axes:
+                axes.xaxis.set_tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
+                axes.yaxis.set_tick_params(labelsize=mpl.rcParams["ytick.labelsize"])
+        return drawn
+
+    return draw
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure, width and height in inches, that a notebook shows below its cell."""
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size)
+
+
+def save_figure(drawn, results: Path | str, name: str, subfolder: str = "figures") -> None:
+    """Write a figure as name.png (150 dpi) and name.svg into a results folder, each whole or not at all.
+
+    drawn: a Figure, an Axes or an array of Axes. The same figure gives the same bytes. A figure of photographs is
+    written as PNG alone: as SVG it takes seconds and megabytes, and is no sharper. Raises MmlabError for a name with
+    a folder in it.
+    """
+    from matplotlib.figure import Figure
+
+    if not name or Path(name).name != name:
+        raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
+    figure = drawn if isinstance(drawn, Figure) else np.ravel(drawn)[0].figure
+    formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    if any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images):
+        del formats["svg"]
+    engine = figure.get_layout_engine()
+    try:
+        for suffix, metadata in formats.items():
+            buffer = io.BytesIO()
+            with lab_style():
+                figure.savefig(buffer, format=suffix, metadata=metadata, dpi=150)
+            write_atomic(Path(results) / subfolder / f"{name}.{suffix}", buffer.getvalue())
+            figure.set_layout_engine("none")  # laid out once: that takes half of the time of a saving
+    finally:
+        figure.set_layout_engine(engine)
+
+
+def show_as_jpeg(figure: Figure) -> None:
+    """Let notebooks show this figure as JPEG: photographs as PNG make a saved notebook four times as large."""
+    figure._ipython_display_ = functools.partial(_show_jpeg, figure)  # IPython asks an object for this method first
+
+
+def _show_jpeg(figure: Figure) -> None:
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
+    display(Image(buffer.getvalue(), format="jpeg"))
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The given Axes, or those of a new figure of this size in inches."""
+    return new_figure(size).subplots() if ax is None else ax
+
+
+def look_of(name: str, number: int = 0) -> tuple[str, str]:
+    """Colour and marker of a scenario or label; anything else is dark grey with a marker of its own."""
+    return COLOURS.get(name, OTHER), MARKERS.get(name, "o^sDvP*X"[number % 8])
+
+
+def count_pairs(sizes: Sequence[int]) -> str:
+    """ "n = 80 pairs", or "n = 80 to 90 pairs" where the sizes differ."""
+    low, high = min(sizes), max(sizes)
+    return f"n = {low} pairs" if low == high else f"n = {low} to {high} pairs"
+
+
+def draw_bars(ax: Axes, names: Sequence[str], values: Sequence[float], words: Sequence[str]) -> None:
+    """One horizontal bar per name, from bottom to top, with words at its end."""
+    bars = ax.barh(range(len(names)), values, height=0.62, color=COLOURS["positive"])
+    ax.bar_label(bars, words, padding=4, fontsize=9)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlim(0, max(float(np.max(values)) * 1.22, 1e-9))
+    ax.grid(axis="y", visible=False)
+
+
+def draw_intervals(
+    ax: Axes, intervals: Mapping[str, Interval], spec: str, marked: Sequence[float] = (), hollow: Sequence[str] = ()
+) -> None:
+    """Dots with intervals from top to bottom, each with its numbers in a column at the right.
+
+    spec: the numbers' format. marked: values that must be in view. hollow: names whose marker is not filled.
+    """
+    for number, (name, interval) in enumerate(intervals.items()):
+        colour, marker = look_of(name)
+        if not math.isnan(interval.low):
+            ax.plot([interval.low, interval.high], [number, number], color=colour, linewidth=2.4, solid_capstyle="butt")
+        face = "white" if name in hollow else colour
+        ax.plot(interval.value, number, marker, color=colour, markersize=8, markerfacecolor=face, markeredgewidth=1.6)
+        ax.annotate(format(interval, spec).replace("-", "−"), (1, number), (8, 0), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", va="center", fontsize=9, annotation_clip=False)  # fmt: skip
+    ax.set_yticks(range(len(intervals)), list(intervals))
+    ax.set_ylim(len(intervals) - 0.4, -0.6)
+    ends = [*marked, *(end for one in intervals.values() for end in one.to_list() if end is not None)]
+    if ends:
+        room = 0.06 * (max(ends) - min(ends)) or 0.05
+        ax.set_xlim(min(ends) - room, max(ends) + room)
+    ax.grid(axis="y", visible=False)
+
+
+def draw_heat(ax: Axes, values: pd.DataFrame, words: pd.DataFrame, bar: Mapping[str, object], **limits) -> None:
+    """A heat map with words in a readable colour on every field; a field that is nan stays empty.
+
+    values, words: one row and one column per field, of the same shape. bar: options of the colour bar. limits: vmin
+    and vmax.
+    """
+    import seaborn as sns
+
+    sns.heatmap(values, annot=words.to_numpy(), fmt="", cmap=SEQUENTIAL, cbar_kws=dict(bar), ax=ax, **limits)
+    mesh = ax.collections[0]
+    for text in ax.texts:
+        across, down = (int(place) for place in text.get_position())
+        text.set_color(_readable_on(mesh.cmap(mesh.norm(values.iloc[down, across]))))
+    ax.tick_params(axis="y", rotation=0)
+    ax.grid(False)
+
+
+def _readable_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever has more contrast with an RGB colour."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"  # equal contrast at 0.179

@@ -1,0 +1,259 @@
+"""What holds for every figure: its look, the settings it leaves alone, its files, and how a notebook shows it."""
+
+import io
+import subprocess
+import sys
+import warnings
+import xml.etree.ElementTree as ET
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from figures import draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table
+from matplotlib.axes import Axes
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+
+from mmlab import plots
+from mmlab.config import LABELS, SCENARIOS
+from mmlab.errors import MmlabError
+from mmlab.evaluation import compare_predictions
+from mmlab.images import read_rgb
+
+pytestmark = pytest.mark.usefixtures("clean_figures")
+
+
+@pytest.fixture
+def pairs(picture) -> pd.DataFrame:
+    return make_pairs(picture)
+
+
+@pytest.fixture
+def scores():
+    return make_scores()
+
+
+@pytest.fixture
+def draw_all(pairs, scores, picture):
+    """A call without arguments for each plot function of the package, by name."""
+    labels = np.arange(60) % 3
+    comparison = compare_predictions(labels, labels, np.roll(labels, 1), range(60), draws=100)
+    runs, views = [("a", make_history(), 5), ("b", make_history(6), 5)], np.full((2, 9, 3), 1 / 3)
+    table = make_table().assign(seconds=range(6))
+    return {
+        "plot_architecture": lambda: plots.plot_architecture(make_nodes()),
+        "plot_balance": lambda: plots.plot_balance(pairs),
+        "plot_lengths": lambda: plots.plot_lengths(pairs),
+        "plot_encodings": lambda: plots.plot_encodings(pairs),
+        "plot_image_sizes": lambda: plots.plot_image_sizes(pairs),
+        "plot_gallery": lambda: plots.plot_gallery(pairs, n=2),
+        "plot_patches": lambda: plots.plot_patches(read_rgb(picture), 3),
+        "plot_patch_answers": lambda: plots.plot_patch_answers(pairs.head(2), views[:, 0], views),
+        "plot_confusion": lambda: plots.plot_confusion(scores["text_only"], "Text alone"),
+        "plot_scores": lambda: plots.plot_scores(scores, references={"majority": 0.4, "ceiling": 0.9}),
+        "plot_comparisons": lambda: plots.plot_comparisons({"joint − text": comparison}),
+        "plot_history": lambda: plots.plot_history(make_history(), 5),
+        "plot_history_grid": lambda: plots.plot_history_grid(runs),
+        "plot_heatmap": lambda: plots.plot_heatmap(table, n=200),
+        "plot_effects": lambda: plots.plot_effects(table, ["lr", "dropout"], n=200),
+        "plot_parallel": lambda: plots.plot_parallel(table, ["lr", "dropout"]),
+        "plot_cost": lambda: plots.plot_cost(table, n=200),
+        "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200),
+        "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),
+    }
+
+
+PICTURES = {"plot_gallery", "plot_patches", "plot_patch_answers", "plot_architecture", "plot_parallel"}  # without axes
+
+
+def test_every_figure_has_labels_with_n_and_draws_without_a_warning(draw_all):
+    assert set(draw_all) == {name for name in dir(plots) if name.startswith("plot_")}
+    figures = {name: draw_one() for name, draw_one in draw_all.items()}
+    for name, drawn in figures.items():
+        draw(drawn)
+        for ax in np.ravel(drawn):
+            assert isinstance(ax, Axes), name
+        if name not in PICTURES:
+            axes = np.ravel(drawn)[0].figure.axes
+            assert axes[0].get_xlabel() and axes[0].get_ylabel() or name in ("plot_scores", "plot_comparisons"), name
+            assert "n = " in " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in axes), name
+    assert "in px" in figures["plot_image_sizes"].get_xlabel() and "in px" in figures["plot_image_sizes"].get_ylabel()
+    assert "in characters" in figures["plot_lengths"].get_xlabel()
+    assert "percentage points" in figures["plot_comparisons"].get_xlabel()
+    assert "nats" in figures["plot_history"][0].get_ylabel()
+
+
+def changes_of(call) -> dict:
+    """The settings of matplotlib that a call leaves changed."""
+    before = dict(matplotlib.rcParams)
+    call()
+    return {name: value for name, value in matplotlib.rcParams.items() if value != before[name]}
+
+
+def test_no_figure_changes_the_settings_of_its_caller(draw_all, pairs, tmp_path):
+    for name, draw_one in draw_all.items():
+        assert changes_of(draw_one) == {}, name
+    assert changes_of(lambda: plots.save_figure(draw_all["plot_probe"](), tmp_path, "s")) == {}
+    assert "font.size" in changes_of(lambda: matplotlib.rcParams.update({"font.size": 3}))  # a leak is caught
+
+
+def pixels(drawn) -> np.ndarray:
+    canvas = np.ravel(drawn)[0].figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba()).copy()
+
+
+LOUD = {
+    "font.size": 20, "font.family": ["monospace"], "text.color": "red", "xtick.color": "red", "ytick.labelcolor": "red",
+    "grid.color": "red", "axes.grid": False, "axes.facecolor": "yellow", "lines.linewidth": 9, "hatch.linewidth": 5,
+    "figure.constrained_layout.use": False, "figure.dpi": 50, "xtick.labelsize": 20,
+}  # fmt: skip
+
+
+def test_every_figure_looks_alike_whatever_its_caller_has_set(draw_all):
+    for name, draw_one in draw_all.items():
+        expected = pixels(draw_one())
+        with matplotlib.rc_context(LOUD):
+            drawn = draw_one()
+            found = pixels(drawn)  # a notebook draws when the cell ends, outside of the function
+        assert np.array_equal(expected, found), name
+        plt.close("all")
+    plain, loud = plt.figure(), None
+    plain.subplots().plot([0, 1])
+    with matplotlib.rc_context(LOUD):
+        loud = plt.figure(dpi=plain.dpi)
+        loud.subplots().plot([0, 1])
+        assert not np.array_equal(pixels(plain.axes), pixels(loud.axes))  # a figure without the style differs
+
+
+def test_nothing_is_clipped(pairs, scores):
+    long = {"a rather long name of a model that a student might choose": scores["text_only"], **scores}
+    for drawn in (plots.plot_scores(long), plots.plot_heatmap(make_table(), n=9), plots.plot_balance(pairs)):
+        figure = drawn.figure
+        figure.canvas.draw()
+        for ax in figure.axes:
+            box = ax.get_tightbbox()
+            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
+def test_a_given_ax_is_used_and_returned(pairs, scores):
+    _, ax = plt.subplots()
+    before = len(plt.get_fignums())
+    assert plots.plot_scores(scores, ax=ax) is ax
+    assert plots.plot_confusion(scores["TF-IDF"], ax=plt.subplots()[1]).get_title(loc="left") == ""
+    assert len(plt.get_fignums()) == before + 1
+
+
+@pytest.mark.parametrize("family", [LABELS, SCENARIOS, ("train", "dev")])
+def test_colour_is_never_the_only_code(family):
+    assert len({plots.COLOURS[name] for name in family}) == len(family)
+    assert len({plots.MARKERS[name] for name in family}) == len(family)
+    assert len({plots.LINES[name] for name in family}) == len(family)
+
+
+@pytest.mark.parametrize("family", [LABELS, SCENARIOS])
+def test_palette_is_distinct_in_grey(family):
+    greys = sorted(luminance(plots.COLOURS[name]) for name in family)
+    ratios = [(lighter + 0.05) / (darker + 0.05) for darker, lighter in zip(greys, greys[1:], strict=False)]
+    assert min(ratios) > 1.2
+
+
+def test_labels_and_scenarios_share_no_colour():
+    assert len(set(plots.COLOURS.values())) == len(plots.COLOURS)
+
+
+def save(drawn, results) -> dict[str, bytes]:
+    """The files of a saved figure by name."""
+    assert plots.save_figure(drawn, results, "s") is None  # nothing appears below a notebook's cell
+    return {path.name: path.read_bytes() for path in sorted((results / "figures").iterdir())}
+
+
+def test_save_figure_writes_the_same_bytes_for_the_same_data(tmp_path, scores, pairs):
+    for name, draw_again in {
+        "scores": lambda: plots.plot_scores(scores, references={"a": 0.4}),
+        "effects": lambda: plots.plot_effects(make_table(), ["lr", "dropout"]),  # no dot is placed at random
+        "lengths": lambda: plots.plot_lengths(pairs),
+    }.items():
+        first, second = (save(draw_again(), tmp_path / name / one) for one in "ab")
+        assert list(first) == ["s.png", "s.svg"] and first == second, name
+    first, changed = (save(plots.plot_scores(scores, references={"a": at}), tmp_path / str(at)) for at in (0.4, 0.5))
+    assert all(first[name] != changed[name] for name in first)
+    ET.fromstring(first["s.svg"])
+    assert Image.open(io.BytesIO(first["s.png"])).width > 600
+
+
+def test_photographs_are_saved_as_png_alone(tmp_path, pairs):
+    assert list(save(plots.plot_gallery(pairs, n=2), tmp_path)) == ["s.png"]
+
+
+def test_save_figure_takes_a_figure_or_an_array_and_refuses_a_path(tmp_path):
+    axes = plots.plot_history(make_history(), 5)
+    assert save(axes, tmp_path / "a") == save(plots.plot_history(make_history(), 5)[0].figure, tmp_path / "b")
+    plots.save_figure(axes, tmp_path / "c", "s", subfolder="")
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["s.png", "s.svg"]
+    with pytest.raises(MmlabError, match="not a file name"):
+        plots.save_figure(axes, tmp_path, "../h")
+
+
+def show_in_notebook(figure, monkeypatch) -> dict[str, bytes]:
+    """What IPython's display makes of a figure, by kind. The inline backend registers PNG for every figure."""
+    import IPython.display
+    from IPython.core.formatters import DisplayFormatter
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    formatter = DisplayFormatter()
+    formatter.formatters["image/png"].for_type(type(figure), lambda _: b"PNG")
+    return formatter.format(figure)[0] | {f"image/{one.format}": one.data for one in shown}
+
+
+def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, demo_folder, monkeypatch):
+    pictures = sorted((demo_folder / "data").glob("*.jpg"))[: len(pairs)]
+    pairs["image"] = [str(one) for one in pictures]
+    views = np.full((2, 9, 3), 1 / 3)
+    figures = {
+        "gallery": plots.plot_gallery(pairs, n=9)[0].figure,
+        "patches": plots.plot_patches(read_rgb(pictures[0]), 3)[0].figure,
+        "answers": plots.plot_patch_answers(pairs.head(2), views[:, 0], views)[0].figure,
+    }
+    for name, figure in figures.items():
+        shown = show_in_notebook(figure, monkeypatch)
+        assert list(shown) == ["image/jpeg"], name
+        with Image.open(io.BytesIO(shown["image/jpeg"])) as jpeg, io.BytesIO() as png:
+            assert jpeg.format == "JPEG" and jpeg.width > 400
+            figure.savefig(png, dpi=figure.dpi, bbox_inches="tight")
+            assert len(shown["image/jpeg"]) < len(png.getvalue()) / 2, name
+    shown = show_in_notebook(plots.plot_encodings(pairs).figure, monkeypatch)
+    assert "image/jpeg" not in shown and shown["image/png"] == b"PNG"
+
+
+def test_a_notebook_shows_every_figure_once_and_nothing_else(demo_folder, tmp_path):
+    sources = [
+        "from mmlab import plots",
+        "from mmlab.course import read_course",
+        f"course = read_course({str(demo_folder)!r})",
+        "axes = plots.plot_gallery(course.labelled, n=2)",
+        f"ax = plots.plot_balance(course.pairs)\nplots.save_figure(ax, {str(tmp_path)!r}, 's')",
+        "ax = plots.plot_lengths(course.labelled)",
+    ]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # of the kernel's connection
+        NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    shown = [[set(output.get("data", {})) for output in cell.outputs] for cell in notebook.cells[3:]]
+    assert shown == [[{"image/jpeg", "text/plain"}], *[[{"image/png", "text/plain"}]] * 2]
+
+
+def test_importing_the_package_leaves_matplotlib_and_seaborn_alone():
+    code = "import sys, mmlab, mmlab.evaluation; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    code = (
+        "import sys, mmlab.plots; print([m for m in ('torch', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
