@@ -50,7 +50,7 @@ def test_check_counts_what_the_demo_holds(demo_folder):
         (("train", "--data", "data/demo", "--results", "r", "--preset", "tunned"), ["tuned"]),
         (("train", "--data", "data/demo", "--results", "r", "--set", "text_layers=-2"), ["text_layers", "at least -1"]),
         (("train", "--data", "data/demo", "--results", "r", "--set", "text_encoder=./no"), ["./no", "config.json"]),
-        (("train", "--data", "data/demo", "--results", "r", "--save", "data/demo"), ["is there already"]),
+        (("train", "--data", "data/demo", "--results", "r", "--save", "data/demo"), ["exists and is not empty"]),
         (("train", "--data", "data/demo", "--results", "r", "--preset", "smoke", "--save", "s"), ["changes no"]),
         (("grid", "--set", "lr=1", "--on", "slrum"), ["slurm"]),
         (("predict", "--data", "data/demo", "--results", "nowhere"), ["nowhere", "does not exist"]),
