@@ -1,20 +1,11 @@
-"""The notebooks as a pipeline: parameters in, executed notebooks and run folders out."""
+"""The notebooks as a pipeline: parameters in, executed notebooks, their records and run folders out."""
 
-from mmlab.workbook.execute import (
-    NAMES,
-    READING,
-    WIDGET,
-    WORKBOOK,
-    Job,
-    NotebookResult,
+from mmlab.workbook.execute import READING_TAG, WIDGET, Job, NotebookResult, run_notebook, run_notebooks
+from mmlab.workbook.parameters import (
+    PARAMETERS_TAG,
+    Parameter,
     check_parameters,
-    check_results,
-    finish_notebook,
     read_parameters,
-    read_record,
-    run_notebook,
-    run_notebooks,
     share_parameters,
 )
-from mmlab.workbook.grid import FUSION_NOTEBOOK, GRID, SCORED, TABLE, Grid, list_cells, read_values, run_cell, tabulate
-from mmlab.workbook.slurm import run_array
+from mmlab.workbook.records import check_results, finish_notebook, read_record
