@@ -29,9 +29,9 @@ from mmlab.runs import (
     result_name,
 )  # fmt: skip
 from mmlab.storage import write_atomic
-from mmlab.workbook.execute import check_results, read_record
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.pipeline import NAMES
+from mmlab.workbook.records import check_results, read_record
 
 SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
 SETTINGS = "report.yml"

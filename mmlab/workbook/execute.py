@@ -2,8 +2,8 @@
 
 papermill writes the parameters into the notebook, nbclient executes it. papermill's own execution is not used: it calls
 a notebook completed when its kernel died, a cell ran out of time or somebody pressed Ctrl-C, and runs the defaults when
-a parameter is misspelt. Here parameters are checked before a kernel starts, and the end is proved by a receipt that only
-the last cell of this very execution can have written. Explained in notebook 05, section 1.
+a parameter is misspelt. Here parameters are checked before a kernel starts, and the end is proved by a receipt that
+only the last cell of this very execution can have written. Explained in notebook 05, section 1.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ class Job:
     parameters: what the notebook declares, and any knobs if it declares `knobs`. timeout_s: the longest that one cell
     may take, in seconds. progress(k, n): called when the k-th of n code cells begins, from another thread. env: further
     environment variables for the kernel, which is always this interpreter. cwd: the kernel's working folder (the
-    caller's, if None). skip: cells with this tag are not executed. after: numbers of the jobs of the same call that must
-    succeed before it starts.
+    caller's, if None). skip: cells with this tag are not executed. after: numbers of the jobs of the same call that
+    must succeed before it starts.
     """
 
     source: Path | str

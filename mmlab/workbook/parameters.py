@@ -1,7 +1,7 @@
 """What a notebook's parameters cell declares, and whether given parameters fit it, before any kernel starts.
 
-A notebook declares a few parameters and one text `knobs`. A knob that it does not declare travels in that text, so every
-knob can be set for every notebook that trains. Explained in notebook 05, section 1.
+A notebook declares a few parameters and one text `knobs`. A knob that it does not declare travels in that text, so
+every knob can be set for every notebook that trains. Explained in notebook 05, section 1.
 """
 
 import ast
@@ -70,9 +70,12 @@ def share_parameters(
 def check_knobs(knobs: dict[str, Any]) -> RunConfig:
     """The config of these knobs, when notebooks can train it. Raises ConfigError or EncoderError, and trains nothing.
 
-    Notebooks train heads on frozen encoders; an encoder that is a folder must be there.
+    Notebooks train heads on frozen encoders, and each sets its own scenario; an encoder's folder must be there.
     """
     config = RunConfig.from_params(knobs)
+    if config.scenario != KNOBS["scenario"].default:
+        fix = "Notebook 02 trains the text alone, and 03 the image alone: mmlab run --only 02_text_only."
+        raise ConfigError(f"scenario={config.scenario}: each notebook sets its own scenario. {fix}")
     for modality in config.tunes:
         layers = f"{modality}_layers={getattr(config, f'{modality}_layers')}"
         raise ConfigError(f"{layers}: notebooks keep the encoders frozen. Fine-tune with `mmlab train --set {layers}`.")
