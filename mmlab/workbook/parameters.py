@@ -84,13 +84,13 @@ def check_knobs(knobs: dict[str, Any]) -> RunConfig:
 
 
 def resolve_folders(knobs: dict[str, Any]) -> dict[str, Any]:
-    """The knobs with each encoder that is a folder named by its absolute path: a kernel may work elsewhere."""
-    return {
-        name: str(Path(value).expanduser().resolve())
-        if name in ("text_encoder", "image_encoder") and Path(value).expanduser().is_dir()
-        else value
-        for name, value in knobs.items()
-    }
+    """The knobs, in which each encoder that is a folder has its absolute path: a kernel may work elsewhere."""
+    resolved = dict(knobs)
+    for name in ("text_encoder", "image_encoder"):
+        value = knobs.get(name)
+        if isinstance(value, str) and value != KNOBS[name].default and Path(value).expanduser().is_dir():
+            resolved[name] = str(Path(value).expanduser().resolve())
+    return resolved
 
 
 def list_names(declared: list[Parameter]) -> list[str]:
@@ -167,12 +167,14 @@ def fit_parameters(notebook, name: str, parameters: dict[str, Any]) -> dict[str,
     known = list_names([*declared.values()])
     for key in parameters:
         if key not in known:
-            raise RunError(f"{name} has no parameter {key!r}.{suggest(key, known)}")
+            hint = suggest(key, known)
+            hint = hint if "Did you mean" in hint else suggest(key, list(declared))
+            raise RunError(f"{name} has no parameter {key!r}.{hint}")
     fitted = {key: _fit(declared[key], value, name) for key, value in parameters.items() if key in declared}
     further = read_knobs(fitted.get(FURTHER, "")) if FURTHER in declared else {}
     for key in further:
         if key in declared:
-            raise RunError(f"{name} declares {key!r}: set it there, and not in {FURTHER!r}, where it is ignored.")
+            raise RunError(f"{name} declares {key!r}: set it there, and not a second time in {FURTHER!r}.")
     further |= {key: value for key, value in parameters.items() if key not in declared}
     for key, value in further.items():
         find_knob(key).check(value)
