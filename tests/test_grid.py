@@ -1,5 +1,5 @@
-"""A grid: which settings there are, that a wrong one costs nothing, that a completed one is skipped, and that nothing is
-lost whatever is killed."""
+"""A grid: which settings there are, that a wrong one costs nothing, that a completed one is skipped, and that
+nothing is lost whatever is killed."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from mmlab import features as features_module
 from mmlab.config import GRID_PRESETS, LABELS, RunConfig, read_knobs
 from mmlab.course.reading import Course
 from mmlab.errors import ConfigError, MmlabError, RunError
-from mmlab.evaluation import METRICS, score_frame
+from mmlab.evaluation import METRICS, Metric, score_frame
 from mmlab.features import Features, Sequences
 from mmlab.runs import train_run
 from mmlab.workbook import grid as grid_module
@@ -258,19 +258,18 @@ def test_the_table_has_one_row_for_each_run_and_shows_a_running_grid(executed, t
     assert table["accuracy"].tolist() == [one.run.scores["text_and_image"].accuracy.value for one in grid.find_runs()]
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
     costs = ["best_epoch", "epochs", "seconds", "run", "error"]
-    assert list(table) == [
-        "lr",
-        "dropout",
-        "seed",
-        "status",
-        "n",
-        "accuracy",
-        "low",
-        "high",
-        *list(METRICS)[1:],
-        *costs,
-    ]
+    scores = ["n", "accuracy", "low", "high", *list(METRICS)[1:]]
+    assert list(table) == ["lr", "dropout", "seed", "status", *scores, *costs]
     assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all() and (table["epochs"] == 1).all()
+
+
+def test_a_new_metric_has_its_column(executed, tmp_path, monkeypatch):
+    grid = make(tmp_path, {"lr": [1e-2]})
+    grid.run()
+    toy = Metric("toy", "toy", "always one half", lambda confusion: confusion.sum(axis=(-2, -1)) * 0 + 0.5)
+    monkeypatch.setitem(METRICS, "toy", toy)
+    assert grid.table()["toy"].tolist() == [0.5]
+    assert grid_module.tabulate(grid.settings())["toy"].tolist() == [0.5]
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(executed, tmp_path):
