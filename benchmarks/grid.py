@@ -1,10 +1,10 @@
-"""What a grid's cell costs beside its training, and whether that stays so as the grid grows.
+"""What a grid's run costs on top of its training, and whether that stays so as the grid grows.
 
-    python benchmarks/grid.py                  # 8, 32 and 128 cells: about a quarter of an hour on two cores
-    python benchmarks/grid.py --cells 8 16     # a shorter look
+    python benchmarks/grid.py                  # 8, 32 and 128 settings: about a quarter of an hour on two cores
+    python benchmarks/grid.py --settings 8 16  # a shorter look
 
-For each size it trains a fresh grid twice, `--jobs` at a time: through papermill with a kernel for each cell, and the
-same trainings by plain processes that import once. The difference is the price of a cell being a notebook.
+For each size it trains a fresh grid twice, `--jobs` at a time: through papermill with a kernel for each setting, and
+the same trainings by plain processes that import once. The difference is the price of running notebooks.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from mmlab.workbook.grid import Grid
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 
 
-def make_grid(data: Path, results: Path, cells: int) -> Grid:
-    """So many learning rates close to the default: every cell trains about as long as any other."""
-    return Grid(data, results, {"lr": [round(1e-3 * (1 + number / 1000), 9) for number in range(cells)]})
+def make_grid(data: Path, results: Path, settings: int) -> Grid:
+    """So many learning rates close to the default: all train about equally long."""
+    return Grid(data, results, {"lr": [round(1e-3 * (1 + number / 1000), 9) for number in range(settings)]})
 
 
 def prepare(data: Path) -> None:
-    """In a plain worker: import and read what every cell needs, once."""
+    """In a plain worker: import and read what every training needs, once."""
     global course, features
     course = read_course(data)
     features = encode_course(course, progress=False)
@@ -44,36 +44,36 @@ def wait_for_all(number: int) -> int:
     return number
 
 
-def measure(data: Path, cells: int, jobs: int) -> dict[str, float]:
-    """Seconds a cell on the wall clock: as notebooks, and as plain trainings."""
+def measure(data: Path, settings: int, jobs: int) -> dict[str, float]:
+    """Seconds per setting on the wall clock: as notebooks, and as plain trainings."""
     with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-        grid = make_grid(data, Path(folder) / "notebooks", cells)
+        grid = make_grid(data, Path(folder) / "notebooks", settings)
         started = time.perf_counter()
-        outcomes = grid.run(jobs)
+        runs = grid.run(jobs)
         notebooks = time.perf_counter() - started
-        assert all(outcome.run for outcome in outcomes)
+        assert all(one.run for one in runs)
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, spawn, initializer=prepare, initargs=(data,)) as pool:
             list(pool.map(wait_for_all, range(jobs)))
             started = time.perf_counter()
-            list(pool.map(train, grid.cells, [Path(folder) / "plain"] * cells))
+            list(pool.map(train, grid.planned, [Path(folder) / "plain"] * settings))
             plain = time.perf_counter() - started
-    return {"notebooks": notebooks / cells, "plain": plain / cells}
+    return {"notebooks": notebooks / settings, "plain": plain / settings}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, nargs="+", default=[8, 32, 128])
+    parser.add_argument("--settings", type=int, nargs="+", default=[8, 32, 128])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--data", type=Path, default=DEMO)
     options = parser.parse_args()
     encode_course(read_course(options.data))
-    print(f"seconds a cell on the wall clock, {options.jobs} at a time, features cached")
-    print(f"{'cells':>6} {'notebooks':>10} {'plain':>7} {'price of the notebook':>22}")
-    for cells in options.cells:
-        seconds = measure(options.data, cells, options.jobs)
+    print(f"seconds per setting on the wall clock, {options.jobs} at a time, features cached")
+    print(f"{'settings':>8} {'notebooks':>10} {'plain':>7} {'price of the notebook':>22}")
+    for settings in options.settings:
+        seconds = measure(options.data, settings, options.jobs)
         price = seconds["notebooks"] - seconds["plain"]
-        print(f"{cells:>6} {seconds['notebooks']:>10.2f} {seconds['plain']:>7.2f} {price:>22.2f}", flush=True)
+        print(f"{settings:>8} {seconds['notebooks']:>10.2f} {seconds['plain']:>7.2f} {price:>22.2f}", flush=True)
 
 
 if __name__ == "__main__":

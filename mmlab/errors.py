@@ -1,5 +1,7 @@
 """The one family of errors: each names the file, the row and the fix in plain words."""
 
+import errno
+
 
 class MmlabError(Exception):
     """Anything a user can mend. The command line prints its text alone, without a traceback."""
@@ -19,3 +21,13 @@ class EncoderError(MmlabError):
 
 class RunError(MmlabError):
     """A run or a notebook that did not reach its end, or a run folder that is incomplete."""
+
+
+def find_fix(error: OSError) -> str | None:
+    """What a user can do about a file that cannot be written; None where the error says nothing about their disk."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some space there"
+    return "Choose another folder that you may write to" if error.errno in _FORBIDDEN else None
+
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -8,7 +8,6 @@ that trains, so the same training is found again and never done twice.
 Explained in notebook 04, section 4.
 """
 
-import errno
 import glob
 import importlib.metadata
 import json
@@ -31,7 +30,7 @@ import pandas as pd
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, find_fusions, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved, trained_precisions
-from mmlab.errors import MmlabError, RunError
+from mmlab.errors import MmlabError, RunError, find_fix
 from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
@@ -438,9 +437,7 @@ def _drafted(folder: Path) -> Iterator[Path]:
             if not is_complete(folder):
                 raise
     except OSError as error:
-        fix = (
-            "Free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose another results folder"
-        )
+        fix = find_fix(error) or "Choose another results folder"
         raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
     finally:
         if draft is not None and draft.exists():

@@ -1,5 +1,7 @@
 """The command line: what a user sees for good and for bad input, through the real entry point."""
 
+import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -8,7 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
+from mmlab.cli.app import app, main
+from mmlab.cli.options import with_knobs
+from mmlab.config import KNOBS, write_value
 from mmlab.course import read_course, write_predictions
 
 
@@ -44,6 +50,11 @@ def test_check_counts_what_the_demo_holds(demo_folder):
         (("run", "--data", "nowhere", "--results", "r"), ["nowhere"]),
         (("run", "--data", "data/demo", "--results", "r", "--fusion", "atention"), ["attention"]),
         (("run", "--data", "data/demo", "--results", "r", "--lr", "-1"), ["lr", "above 0"]),
+        (("run", "--data", "data/demo", "--results", "r", "--lr", "fast"), ["lr", "not a number"]),
+        (("run", "--data", "data/demo", "--results", "r", "--hidden", "30"), ["hidden=30", "heads=4"]),
+        (("run", "--data", "data/demo", "--results", "r", "--text-encoder", "./no"), ["./no", "config.json"]),
+        (("run", "--data", "data/demo", "--results", "r", "--image-encoder", "./no"), ["./no", "config.json"]),
+        (("run", "--data", "data/demo", "--results", "r", "--text-layers", "2"), ["mmlab train --set text_layers=2"]),
         (("run", "--data", "data/demo", "--results", "r", "--only", "02_text"), ["02_text_only"]),
         (("report", "--results", "nowhere"), ["nowhere", "does not exist"]),
         (("train", "--data", "data/demo", "--results", "r", "--set", "lr=1,2"), ["lr", "mmlab grid"]),
@@ -53,6 +64,8 @@ def test_check_counts_what_the_demo_holds(demo_folder):
         (("train", "--data", "data/demo", "--results", "r", "--save", "data/demo"), ["exists and is not empty"]),
         (("train", "--data", "data/demo", "--results", "r", "--preset", "smoke", "--save", "s"), ["changes no"]),
         (("grid", "--set", "lr=1", "--on", "slrum"), ["slurm"]),
+        (("grid", "--set", "hiden=64", "--results", "r"), ["hidden"]),
+        (("grid", "--set", "image_encoder=./no", "--results", "r"), ["./no", "config.json"]),
         (("predict", "--data", "data/demo", "--results", "nowhere"), ["nowhere", "does not exist"]),
         (("predict", "--data", "d", "--results", "r", "--scenario", "both"), ["both", "text_and_image"]),
         (("verify", "nowhere.txt", "--data", "data/demo"), ["nowhere.txt"]),
@@ -100,14 +113,69 @@ def test_demo_refuses_a_folder_with_other_files(tmp_path):
 
 
 def test_help_has_an_example_for_every_command():
-    from mmlab.cli.app import app
-
     for command in app.registered_commands:
         assert "Example" in command.callback.__doc__, command.callback.__name__
 
 
+def options_of(command: str) -> dict:
+    group = typer.main.get_command(app)
+    return {option.name: option for option in group.commands[command].params}
+
+
+def test_run_has_an_option_for_every_knob_with_its_help_limits_and_default():
+    options = options_of("run")
+    for name, knob in KNOBS.items():
+        option = options[name]
+        assert f"--{name.replace('_', '-')}" in option.opts and option.default is None
+        words = option.help.replace("\\[", "[")
+        assert knob.help in words and knob.limits in words and f"default: {write_value(knob.default)}" in words
+    assert options["class_weights"].secondary_opts == ["--no-class-weights"]
+    assert "hidden" not in options_of("grid")  # the twin: elsewhere they are not options
+
+
+@pytest.mark.parametrize(
+    ("words", "knobs"),
+    [
+        ([], {}),
+        (["--hidden", "64", "--no-augment"], {"hidden": 64, "augment": False}),
+        (["--lr", "1", "--class-weights"], {"lr": 1.0, "class_weights": True}),
+        (["--text-encoder", "./a folder"], {"text_encoder": "./a folder"}),
+    ],
+)
+def test_run_passes_on_the_knobs_that_were_given_and_no_other(words, knobs):
+    given = {}
+
+    @with_knobs
+    def toy(*, knobs: dict):
+        given.update(knobs)
+
+    program = typer.Typer()
+    program.command()(toy)
+    program(words, standalone_mode=False)
+    assert given == knobs and [type(one) for one in given.values()] == [type(one) for one in knobs.values()]
+
+
+def test_help_comes_quickly_and_loads_nothing_heavy():
+    code = "import sys, mmlab.cli; print(sorted({'torch', 'numpy', 'pandas', 'nbformat'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "Free some space"), (errno.EACCES, "Choose another"), (errno.EIO, None)]
+)
+def test_a_disk_that_refuses_is_one_plain_message_and_a_fault_of_the_program_is_not(monkeypatch, capsys, number, words):
+    def refuse():
+        raise OSError(number, os.strerror(number), "results/run")
+
+    monkeypatch.setattr(sys.modules["mmlab.cli.app"], "app", refuse)
+    with pytest.raises(OSError if words is None else SystemExit):
+        main()
+    assert (words or "") in capsys.readouterr().err
+
+
 def test_ctrl_c_says_that_nothing_is_lost(demo_folder, tmp_path):
-    """The command is told to mind SIGINT: started in the background, it would inherit being deaf to it."""
+    """The command handles SIGINT explicitly: a process started in the background ignores it."""
     code = "import signal, mmlab.cli; signal.signal(signal.SIGINT, signal.default_int_handler); mmlab.cli.main()"
     call = [sys.executable, "-c", code, "run", "--data", str(demo_folder), "--results", str(tmp_path / "r")]
     process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -115,4 +183,4 @@ def test_ctrl_c_says_that_nothing_is_lost(demo_folder, tmp_path):
     time.sleep(4)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "interrupted. What is complete is kept" in said and "Traceback" not in said
+    assert process.returncode == 130 and "interrupted. Completed runs are kept" in said and "Traceback" not in said

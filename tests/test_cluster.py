@@ -34,7 +34,7 @@ def free_ports(number: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    """The daemons of a cluster of one node, this one; their settings stand in SLURM_CONF."""
+    """The daemons of a cluster of one node, this one; SLURM_CONF names their configuration."""
     path = os.pathsep.join([os.environ["PATH"], SBIN])
     missing = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
     if missing:
@@ -132,7 +132,7 @@ def test_a_grid_on_slurm_gives_what_the_local_one_gives(slurm, tmp_path, demo_fo
     assert [one.new for one in there.run(2, "slurm", **OPTIONS)] == [False] * 2
 
 
-def test_a_cell_that_fails_there_is_told_here(slurm, tmp_path, demo_folder):
+def test_a_setting_that_fails_there_is_reported_here(slurm, tmp_path, demo_folder):
     grid = make(tmp_path, demo_folder, lr=[0.001])
     (grid.folder / "runs").mkdir(parents=True)
     (grid.folder / "runs").rmdir()
@@ -143,7 +143,7 @@ def test_a_cell_that_fails_there_is_told_here(slurm, tmp_path, demo_folder):
 
 @pytest.fixture
 def running(tmp_path, demo_folder):
-    """A grid of one cell, long enough to be caught at it; the command that trains it; its job on the cluster."""
+    """A grid of one setting, long enough to be interrupted; the command that trains it; its job on the cluster."""
     grid = Grid(demo_folder, tmp_path, {"lr": [0.001]}, {"folds": 5, "seeds": 3})
     command = [sys.executable, "-c", (
         "from mmlab.workbook.grid import Grid\n"
@@ -160,7 +160,7 @@ def running(tmp_path, demo_folder):
     process.kill()
 
 
-def test_a_job_that_is_killed_is_told_and_done_by_the_next_call(slurm, running):
+def test_a_job_that_is_killed_is_reported_and_done_by_the_next_call(slurm, running):
     grid, process, job = running
     subprocess.run(["scancel", job], check=True)
     assert process.communicate(timeout=120)[0].strip().endswith("failed")
@@ -174,7 +174,7 @@ def test_a_job_that_is_queued_again_is_waited_for(slurm, running, how):
     grid, process, job = running
     subprocess.run([*how, job], check=True)
     assert process.communicate(timeout=180)[0].strip().endswith("complete")
-    (outcome,) = grid.outcomes()
+    (outcome,) = grid.find_runs()
     assert outcome.status == "complete" and len(list((grid.folder / "runs").glob("[!.]*"))) == 1
     log = "".join(path.read_text() for path in (grid.folder / "slurm").glob(f"{job}_*log.*"))
     assert log.count("Starting with") == 2 or log.count("JobEnvironment") >= 2, log

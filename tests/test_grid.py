@@ -1,4 +1,4 @@
-"""A grid: which cells there are, that a wrong one costs nothing, that a complete one is never done again, and that
+"""A grid: which settings there are, that a wrong one costs nothing, that a completed one is skipped, and that
 nothing is lost whatever is killed."""
 
 import os
@@ -16,19 +16,20 @@ import pandas as pd
 import pytest
 
 from mmlab import features as features_module
-from mmlab.config import GRID_PRESETS, LABELS, RunConfig
+from mmlab.config import GRID_PRESETS, LABELS, RunConfig, read_knobs
 from mmlab.course.reading import Course
-from mmlab.errors import ConfigError, RunError
-from mmlab.evaluation import score_frame
+from mmlab.errors import ConfigError, MmlabError, RunError
+from mmlab.evaluation import METRICS, Metric, score_frame
 from mmlab.features import Features, Sequences
 from mmlab.runs import train_run
 from mmlab.workbook import grid as grid_module
 from mmlab.workbook.execute import NotebookResult
-from mmlab.workbook.grid import SCORED, Grid, list_cells, read_values
+from mmlab.workbook.grid import SCORED, Grid, combine, read_values
+from mmlab.workbook.parameters import check_parameters, resolve_folders
 
 BASE = {"fusion": "concat", "epochs": 1, "folds": 2, "seeds": 1}
 VALUES = {"lr": [1e-2, 1e-3], "dropout": [0.1, 0.3]}
-TOLD = [(1e-2, 0.1), (1e-2, 0.3), (1e-3, 0.1), (1e-3, 0.3)]
+PAIRS = [(1e-2, 0.1), (1e-2, 0.3), (1e-3, 0.1), (1e-3, 0.3)]
 
 
 @pytest.fixture(scope="module")
@@ -73,20 +74,20 @@ def tried(executed) -> list[tuple]:
     return [(one["lr"], one["dropout"]) for one in executed]
 
 
-# ------------------------------------------------------------------------------------------------ which cells
+# ------------------------------------------------------------------------------------------------ which settings
 
 
-def test_cells_are_all_combinations_with_the_last_name_changing_fastest():
-    assert list_cells({"lr": [1, 2], "dropout": [3, 4, 5]}) == [
+def test_settings_are_all_combinations_with_the_last_name_changing_fastest():
+    assert combine({"lr": [1, 2], "dropout": [3, 4, 5]}) == [
         {"lr": 1, "dropout": 3}, {"lr": 1, "dropout": 4}, {"lr": 1, "dropout": 5},
         {"lr": 2, "dropout": 3}, {"lr": 2, "dropout": 4}, {"lr": 2, "dropout": 5},
     ]  # fmt: skip
-    assert list_cells({"lr": []}) == []
+    assert combine({"lr": []}) == []
 
 
 def test_each_setting_is_repeated_with_its_own_seed(tmp_path):
     grid = make(tmp_path, {"lr": [1e-2, 1e-3]}, {**BASE, "seed": 5}, seeds=2)
-    assert [(cell["lr"], cell["seed"]) for cell in grid.cells] == [(1e-2, 5), (1e-2, 6), (1e-3, 5), (1e-3, 6)]
+    assert [(one["lr"], one["seed"]) for one in grid.planned] == [(1e-2, 5), (1e-2, 6), (1e-3, 5), (1e-3, 6)]
     assert grid.names == ["lr", "seed"]
 
 
@@ -129,13 +130,35 @@ def test_a_knob_set_twice_is_refused():
         ({"lr": [1e-3, 1e-3]}, {}, "twice"),
         ({"seed": [1, 2]}, {"seeds": 2}, "seed is among the values"),
         (VALUES, {"seeds": 0}, "trains nothing"),
-        ({"clip_norm": [0.5, 1.0]}, {}, "has no parameter 'clip_norm'"),
+        ({"text_layers": [0, 2]}, {}, "Fine-tune with `mmlab train --set text_layers=2`"),
+        ({"scenario": ["text_only", "text_and_image"]}, {}, "each notebook sets its own scenario"),
+        ({"hidden": [64, 66]}, {}, "not a multiple of heads"),
+        ({"image_encoder": ["./nowhere"]}, {}, "nowhere: no encoder"),
     ],
 )
 def test_a_wrong_grid_is_refused_before_anything_runs(executed, tmp_path, values, rest, words):
-    with pytest.raises((ConfigError, RunError), match=words):
+    with pytest.raises(MmlabError, match=words):
         make(tmp_path, values, **rest)
     assert executed == [] and list(tmp_path.iterdir()) == []
+
+
+def test_any_knob_reaches_the_notebook(tmp_path):
+    """What notebook 04 does not declare travels in its parameter `knobs`; a folder by its absolute path."""
+    sets = ["hidden=64,128", "class_weights=true", "weight_decay=1e-05"]
+    grid = make(tmp_path, read_values(sets))
+    first = check_parameters(grid.notebook, {**grid._places, **grid.planned[0]})
+    assert first["knobs"] == "hidden=64 class_weights=true weight_decay=1e-05" and first["fusion"] == "concat"
+    assert RunConfig(**read_knobs(first["knobs"])).hidden == 64 and len(grid.planned) == 2
+    assert "knobs" not in check_parameters(grid.notebook, {**make(tmp_path).planned[0]})
+
+
+def test_an_encoder_folder_becomes_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "minilm"):
+        (tmp_path / name).mkdir()
+    assert resolve_folders({"text_encoder": "mine", "lr": 1.0}) == {"text_encoder": str(tmp_path / "mine"), "lr": 1.0}
+    assert resolve_folders({"text_encoder": "minilm"}) == {"text_encoder": "minilm"}  # the installed one
+    assert resolve_folders({"text_encoder": "roberta-base"}) == {"text_encoder": "roberta-base"}
 
 
 @pytest.mark.parametrize("options", [{"on": "slrum"}, {"jobs": 0}])
@@ -147,30 +170,30 @@ def test_a_wrong_way_to_run_is_refused(executed, tmp_path, options):
 
 @pytest.mark.parametrize("name", GRID_PRESETS)
 def test_presets_are_grids(name, tmp_path):
-    assert len(make(tmp_path, GRID_PRESETS[name]).cells) in (6, 8)
+    assert len(make(tmp_path, GRID_PRESETS[name]).planned) in (6, 8)
 
 
 # ------------------------------------------------------------------------------------------------ running them
 
 
-def test_each_cell_runs_the_notebook_once_with_its_values(executed, tmp_path):
-    told = []
-    outcomes = make(tmp_path).run(on_cell=told.append)
-    assert tried(executed) == TOLD and told == outcomes
+def test_each_setting_runs_the_notebook_once_with_its_values(executed, tmp_path):
+    seen = []
+    outcomes = make(tmp_path).run(on_run=seen.append)
+    assert tried(executed) == PAIRS and seen == outcomes
     assert all(one["data"] == "course" and one["fusion"] == "concat" and one["seed"] == 0 for one in executed)
-    assert [(one.run.config.lr, one.run.config.dropout) for one in outcomes] == TOLD
+    assert [(one.run.config.lr, one.run.config.dropout) for one in outcomes] == PAIRS
     assert all(one.new and one.status == "complete" for one in outcomes)
     assert all((one.run.folder / "notebook.ipynb").is_file() for one in outcomes)
     assert len({one.run.folder for one in outcomes}) == 4
 
 
-def test_complete_cells_are_not_run_again(executed, tmp_path):
+def test_completed_settings_are_skipped(executed, tmp_path):
     first = make(tmp_path).run()
     executed.clear()
     again = make(tmp_path).run()
     assert executed == [] and [one.new for one in again] == [False] * 4
     assert [one.run.id for one in again] == [one.run.id for one in first]
-    (first[2].run.folder / "metrics.json").unlink()  # the twin: a half-done cell is, and it alone
+    (first[2].run.folder / "metrics.json").unlink()  # the twin: an unfinished one is trained, and it alone
     make(tmp_path).run()
     assert tried(executed) == [(1e-3, 0.1)]
 
@@ -179,7 +202,7 @@ def test_a_larger_grid_trains_only_what_is_new(executed, tmp_path):
     make(tmp_path, {"lr": [1e-2], "dropout": [0.1, 0.3]}).run()
     executed.clear()
     make(tmp_path).run()
-    assert tried(executed) == TOLD[2:]
+    assert tried(executed) == PAIRS[2:]
 
 
 def test_other_data_is_never_mixed_in(executed, data, tmp_path, monkeypatch):
@@ -190,7 +213,7 @@ def test_other_data_is_never_mixed_in(executed, data, tmp_path, monkeypatch):
     assert make(tmp_path).table()["status"].tolist() == ["missing"] * 4
 
 
-def test_a_failed_cell_is_told_and_stops_no_other(executed, tmp_path, monkeypatch):
+def test_a_failed_setting_is_reported_and_the_others_continue(executed, tmp_path, monkeypatch):
     good = grid_module.run_notebooks
 
     def second_fails(jobs, workers=1, places=None):
@@ -225,16 +248,28 @@ def test_a_notebook_that_leaves_no_complete_run_has_failed(executed, tmp_path, m
     assert [one.status for one in outcomes] == ["failed"] * 4 and "no complete run" in outcomes[0].error
 
 
-def test_the_table_has_one_row_a_cell_and_tells_of_a_running_grid(executed, tmp_path):
+def test_the_table_has_one_row_for_each_run_and_shows_a_running_grid(executed, tmp_path):
     grid = make(tmp_path)
     seen = []
-    grid.run(on_cell=lambda one: seen.append(pd.read_csv(tmp_path / "grid" / "grid.csv")["status"].tolist()))
+    grid.run(on_run=lambda one: seen.append(pd.read_csv(tmp_path / "grid" / "grid.csv")["status"].tolist()))
     assert [row.count("complete") for row in seen] == [1, 2, 3, 4] and seen[0][3] == "missing"
     table = grid.table()
-    assert list(zip(table["lr"], table["dropout"])) == TOLD
-    assert table["accuracy"].tolist() == [one.run.scores["text_and_image"].accuracy.value for one in grid.outcomes()]
+    assert list(zip(table["lr"], table["dropout"])) == PAIRS
+    assert table["accuracy"].tolist() == [one.run.scores["text_and_image"].accuracy.value for one in grid.find_runs()]
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
+    costs = ["best_epoch", "epochs", "seconds", "run", "error"]
+    scores = ["n", "accuracy", "low", "high", *list(METRICS)[1:]]
+    assert list(table) == ["lr", "dropout", "seed", "status", *scores, *costs]
     assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all() and (table["epochs"] == 1).all()
+
+
+def test_a_new_metric_has_its_column(executed, tmp_path, monkeypatch):
+    grid = make(tmp_path, {"lr": [1e-2]})
+    grid.run()
+    toy = Metric("toy", "toy", "always one half", lambda confusion: confusion.sum(axis=(-2, -1)) * 0 + 0.5)
+    monkeypatch.setitem(METRICS, "toy", toy)
+    assert grid.table()["toy"].tolist() == [0.5]
+    assert grid_module.tabulate(grid.settings())["toy"].tolist() == [0.5]
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(executed, tmp_path):
@@ -250,7 +285,7 @@ def test_a_second_grid_waits_for_the_first(executed, tmp_path, capfd):
         entered.set()
         leave.wait(10)
 
-    first = threading.Thread(target=lambda: make(tmp_path).run(on_cell=hold))
+    first = threading.Thread(target=lambda: make(tmp_path).run(on_run=hold))
     first.start()
     entered.wait(10)
     second = threading.Thread(target=lambda: make(tmp_path).run())
@@ -259,7 +294,7 @@ def test_a_second_grid_waits_for_the_first(executed, tmp_path, capfd):
     assert second.is_alive() and len(executed) == 1
     leave.set()
     first.join(20), second.join(20)
-    assert tried(executed) == TOLD  # each cell once
+    assert tried(executed) == PAIRS  # each once
     assert "Another grid is running" in capfd.readouterr().err
 
 
@@ -322,7 +357,7 @@ def test_a_grid_survives_kills_of_its_kernels_and_of_itself(tmp_path, demo_folde
 # -------------------------------------------------------------------------------------------- several seeds
 
 
-def test_a_setting_is_scored_over_all_its_seeds_and_told_only_when_all_are_there(executed, tmp_path):
+def test_a_setting_is_scored_over_all_its_seeds_and_listed_only_when_all_are_there(executed, tmp_path):
     grid = make(tmp_path, {"lr": [1e-2, 1e-3]}, seeds=2)
     outcomes = grid.run()
     settings = grid.settings(outcomes)
@@ -344,7 +379,7 @@ def test_a_setting_is_scored_over_all_its_seeds_and_told_only_when_all_are_there
     assert [one.name for one in grid.settings()] == ["lr 0.001"]
 
 
-def test_cells_trained_on_other_data_are_counted_and_trained_again(executed, data, tmp_path, monkeypatch):
+def test_runs_on_other_data_are_counted_and_trained_again(executed, data, tmp_path, monkeypatch):
     make(tmp_path).run()
     assert make(tmp_path).count_superseded() == 0
     changed = replace(data[0], fingerprint="other data")

@@ -6,20 +6,18 @@ import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mmlab.config import RunConfig
+from mmlab.config import KNOBS
 from mmlab.errors import RunError
-from mmlab.report.build import NAMES
-from mmlab.workbook.execute import WIDGET, _code_cells, _is_tagged, _read_declared
+from mmlab.workbook import NAMES, NOTEBOOKS, WIDGET, read_parameters
+from mmlab.workbook.parameters import FURTHER, is_tagged, list_code_cells, read_declared
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 CHECKED = "nbval-check-output"
-KNOBS = RunConfig().to_dict()
+FURTHER_HELP = "any other knob of RunConfig: its name, an equals sign, its value; separate several by spaces"
 
 
 # ---- helpers
@@ -36,11 +34,11 @@ def count_lines(source: str) -> int:
 
 def find_definitions(node) -> list[ast.stmt]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return [part for cell in _code_cells(node) for part in ast.walk(parse_cell(cell)) if isinstance(part, kinds)]
+    return [part for cell in list_code_cells(node) for part in ast.walk(parse_cell(cell)) if isinstance(part, kinds)]
 
 
 def list_outputs(node) -> list:
-    return [output for cell in _code_cells(node) for output in cell.outputs]
+    return [output for cell in list_code_cells(node) for output in cell.outputs]
 
 
 def read_output(output) -> str:
@@ -63,7 +61,7 @@ def read_section(node, title: str) -> str:
 def check_imports(node) -> list[str]:
     importing = [
         number
-        for number, cell in enumerate(_code_cells(node), start=1)
+        for number, cell in enumerate(list_code_cells(node), start=1)
         if any(isinstance(part, (ast.Import, ast.ImportFrom)) for part in ast.walk(parse_cell(cell)))
     ]
     return [] if importing == [1] else [f"imports belong in the first code cell alone; found in {importing}"]
@@ -71,19 +69,19 @@ def check_imports(node) -> list[str]:
 
 def check_parameters_cell(node) -> list[str]:
     try:
-        declared = _read_declared(node, "the notebook")
+        declared = read_declared(node, "the notebook")
     except RunError as error:
         return [str(error)]
     problems = [f"parameter {p.name} has no trailing # help" for p in declared if not p.help]
-    cells = _code_cells(node)
-    if not (len(cells) > 1 and _is_tagged(cells[1])):
+    cells = list_code_cells(node)
+    if not (len(cells) > 1 and is_tagged(cells[1])):
         problems.append("the parameters cell is not the second code cell, after the imports")
-    lines = next(cell for cell in cells if _is_tagged(cell)).source.splitlines()
+    lines = next(cell for cell in cells if is_tagged(cell)).source.splitlines()
     return problems + [f"a second = in `{line}`: papermill cannot see it" for line in lines if line.count("=") > 1]
 
 
 def check_cell_sizes(node) -> list[str]:
-    sizes = [count_lines(cell.source) for cell in _code_cells(node)]
+    sizes = [count_lines(cell.source) for cell in list_code_cells(node)]
     problems = [f"code cell {n} has {size} lines (30 at most)" for n, size in enumerate(sizes, start=1) if size > 30]
     if statistics.median(sizes) > 8:
         problems.append(f"the median code cell has {statistics.median(sizes)} lines (8 at most)")
@@ -114,14 +112,19 @@ def check_defined_once(nodes: dict) -> list[str]:
     return [f"{name} is defined in {where}: move it to mmlab" for name, where in homes.items() if len(where) > 1]
 
 
-def check_shared_defaults(nodes: dict) -> list[str]:
-    """06 looks for the runs that 02 to 04 made: with another default it would train its own, unseen and slowly."""
-    seen: dict[str, dict] = {}
-    for name, node in nodes.items():
-        for parameter in _read_declared(node, name):
-            if parameter.name in KNOBS:
-                seen.setdefault(parameter.name, {}).setdefault(parameter.default, []).append(name)
-    return [f"{parameter} has several defaults: {values}" for parameter, values in seen.items() if len(values) > 1]
+def check_knobs(node) -> list[str]:
+    """A knob has the default and the help of its declaration. With another default 06 would not find the runs of 02 to
+    04, and would train its own, unseen and slowly."""
+    problems = []
+    for parameter in read_declared(node, "the notebook"):
+        declared = KNOBS.get(parameter.name)
+        if declared and parameter.default != declared.default:
+            problems.append(f"{parameter.name} is {parameter.default!r}, declared {declared.default!r}")
+        if declared and parameter.help != declared.help:
+            problems.append(f"the comment of {parameter.name} is {parameter.help!r}, declared {declared.help!r}")
+        if parameter.name == FURTHER and (parameter.default, parameter.help) != ("", FURTHER_HELP):
+            problems.append(f'write {FURTHER} = ""  # {FURTHER_HELP}')
+    return problems
 
 
 def check_kernel(node) -> list[str]:
@@ -130,7 +133,7 @@ def check_kernel(node) -> list[str]:
 
 
 def check_execution_counts(node) -> list[str]:
-    counts = [cell.execution_count for cell in _code_cells(node)]
+    counts = [cell.execution_count for cell in list_code_cells(node)]
     return [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts are {counts}: run all, in order"]
 
 
@@ -186,7 +189,7 @@ def check_claims(node) -> list[str]:
 
 
 def check_comparisons(node) -> list[str]:
-    checked = [cell for cell in _code_cells(node) if CHECKED in cell.metadata.get("tags", [])]
+    checked = [cell for cell in list_code_cells(node) if CHECKED in cell.metadata.get("tags", [])]
     problems = [] if len(checked) >= 2 else [f"{len(checked)} cells are tagged {CHECKED} (2 at least)"]
     for cell in checked:
         if not any(read_output(output).strip() for output in cell.outputs):
@@ -197,6 +200,7 @@ def check_comparisons(node) -> list[str]:
 RULES = (
     check_imports,
     check_parameters_cell,
+    check_knobs,
     check_cell_sizes,
     check_prose_between,
     check_definitions,
@@ -215,24 +219,22 @@ RULES = (
 
 
 def test_there_are_the_seven_notebooks_and_no_other():
-    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == list(NAMES)
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_keeps_the_rules(name):
-    node = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    node = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     assert [f"{rule.__name__}: {problem}" for rule in RULES for problem in rule(node)] == []
 
 
 def test_nothing_is_defined_in_two_notebooks():
-    assert check_defined_once({name: nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES}) == []
+    assert check_defined_once({name: nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4) for name in NAMES}) == []
 
 
-def test_a_parameter_has_one_default_and_it_is_the_configs():
-    nodes = {name: nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES}
-    assert check_shared_defaults(nodes) == []
-    declared = {p.name: p.default for name, node in nodes.items() for p in _read_declared(node, name)}
-    assert {name: value for name, value in declared.items() if name in KNOBS and value != KNOBS[name]} == {}
+@pytest.mark.parametrize("name", NAMES[1:-1])
+def test_every_notebook_that_trains_takes_every_knob(name):
+    assert FURTHER in [parameter.name for parameter in read_parameters(NOTEBOOKS / f"{name}.ipynb")]
 
 
 # ---- the twins: a good notebook passes every rule, and one change breaks the rule it is about
@@ -263,7 +265,7 @@ def make_good():
             code("finish_notebook(results, 'x', {'n': n})"),
         ]
     )
-    for number, cell in enumerate(_code_cells(node), start=1):
+    for number, cell in enumerate(list_code_cells(node), start=1):
         cell["execution_count"] = number
     node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return node
@@ -296,6 +298,9 @@ BREAKS = [
     (check_parameters_cell, set_source(2, "n: int = 3  # how many")),
     (check_parameters_cell, set_source(2, "n = 3  # how many\nm = n + 1  # one more")),
     (check_parameters_cell, lambda node: node.cells.insert(1, new_code_cell("1"))),
+    (check_knobs, set_source(2, "seed = 1  # of the split, the folds and the training")),
+    (check_knobs, set_source(2, "seed = 0  # chance")),
+    (check_knobs, set_source(2, "knobs = 'lr'  # more")),
     (check_cell_sizes, set_source(4, LONG)),
     (check_cell_sizes, lambda node: [set_source(n, LONG[: LONG.index("x9")])(node) for n in (1, 4, 5)]),
     (check_cell_sizes, set_source(4, LONG[: LONG.index("x21")])),
@@ -344,14 +349,6 @@ def test_rule_finds_what_is_defined_twice():
     assert check_defined_once({"one": one, "two": two}) == []
     set_source(5, "class f:\n    pass")(two)
     assert "f is defined in ['one', 'two']" in check_defined_once({"one": one, "two": two})[0]
-
-
-def test_rule_finds_two_defaults():
-    one, two = make_good(), make_good()
-    assert check_shared_defaults({"one": one, "two": two}) == []
-    set_source(2, "seed = 0  # of all")(one)
-    set_source(2, "seed = 1  # of all")(two)
-    assert check_shared_defaults({"one": one, "two": two}) == ["seed has several defaults: {0: ['one'], 1: ['two']}"]
 
 
 # ---- what nbval really compares

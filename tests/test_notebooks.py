@@ -13,16 +13,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mmlab.errors import MmlabError, RunError
-from mmlab.workbook import execute as notebooks
-from mmlab.workbook.execute import (
-    Job,
-    check_parameters,
-    finish_notebook,
-    read_parameters,
-    run_notebook,
-    run_notebooks,
-    share_parameters,
-)
+from mmlab.workbook import execute
+from mmlab.workbook.execute import Job, run_notebook, run_notebooks
+from mmlab.workbook.parameters import check_parameters, read_parameters, share_parameters
+from mmlab.workbook.records import RECEIPT, finish_notebook
 
 PARAMETERS = """\
 n = 3  # how many
@@ -52,7 +46,7 @@ def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, ending
 @pytest.fixture
 def no_kernel(monkeypatch):
     """Fails the test when anything is executed."""
-    monkeypatch.setattr(notebooks._Execution, "run", lambda self, places: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(execute._Execution, "run", lambda self, places: pytest.fail("a kernel was started"))
 
 
 def refused(notebook: Path, parameters: dict) -> str:
@@ -177,7 +171,7 @@ def test_faults_of_the_file_are_refused(tmp_path, no_kernel):
 
 
 def test_record_is_written_whole_and_alike_twice(tmp_path, monkeypatch):
-    monkeypatch.delenv(notebooks.RECEIPT, raising=False)
+    monkeypatch.delenv(RECEIPT, raising=False)
     record = {"accuracy": np.float64(0.5), "n": np.int64(3), "label": "中", "where": Path("a/b")}
     finish_notebook(tmp_path, "04", record)
     first = (tmp_path / "records" / "04.json").read_bytes()
@@ -406,4 +400,4 @@ def test_cells_for_the_reader_can_be_left_out(tmp_path):
 
 
 def test_every_error_of_the_package_is_known_by_name():
-    assert {"MmlabError", "ConfigError", "CourseError", "RunError"} <= notebooks._family(MmlabError)
+    assert {"MmlabError", "ConfigError", "CourseError", "RunError"} <= execute._family(MmlabError)

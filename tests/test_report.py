@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from mmlab.course import read_course, verify_predictions
-from mmlab.errors import CourseError, RunError
+from mmlab.errors import RunError
 from mmlab.report import build as report
 from mmlab.runs import find_siblings
-from mmlab.workbook.execute import run_notebook
+from mmlab.workbook import NAMES, run_workbook
 
 # Two folds and one seed: the same path as the real thing in a fraction of the time.
 SMALL = {"folds": 2, "seeds": 1}
@@ -21,16 +21,13 @@ SMALL = {"folds": 2, "seeds": 1}
 def finished(tmp_path_factory, demo_folder):
     results = tmp_path_factory.mktemp("workbook") / "results"
     done = []
-    outcome = report.run_workbook(demo_folder, results, SMALL, lambda name, *_: done.append(name))
-    return results, outcome, done
 
+    def write_report() -> None:
+        report.rebuild_report(results)
 
-@pytest.mark.parametrize("fusion", ["late", "attention"])
-def test_the_fusion_notebook_runs_to_its_end_with_the_fusions_of_its_exercise(fusion, demo_folder, tmp_path):
-    source = report.NOTEBOOKS / "04_fusion.ipynb"
-    places = {"data": str(demo_folder), "results": str(tmp_path / "results")}
-    run_notebook(source, tmp_path / "04.ipynb", {**places, **SMALL, "fusion": fusion, "epochs": 1})
-    assert "this is what the joint logits are: True" in (tmp_path / "04.ipynb").read_text()
+    seconds = run_workbook(demo_folder, results, SMALL, lambda name, *_: done.append(name), write_report=write_report)
+    report.publish(results, seconds)
+    return results, done
 
 
 @pytest.fixture
@@ -39,9 +36,9 @@ def copied(finished, tmp_path):
 
 
 def test_every_notebook_runs_and_leaves_its_execution(finished):
-    results, _, done = finished
-    assert sorted(done) == sorted(report.NAMES)
-    for name in report.NAMES:
+    results, done = finished
+    assert sorted(done) == sorted(NAMES)
+    for name in NAMES:
         assert (results / "notebooks" / f"{name}.ipynb").is_file()
 
 
@@ -63,7 +60,7 @@ def test_metrics_hold_scores_intervals_and_seconds(finished):
     assert set(summary["scores"]) == {"text_only", "image_only", "text_and_image"}
     value, low, high = summary["scores"]["text_and_image"]["accuracy"]
     assert low < value < high
-    assert set(summary["seconds"]["notebooks"]) == set(report.NAMES)
+    assert set(summary["seconds"]["notebooks"]) == set(NAMES)
     assert summary["comparisons"]["joint − text head"]["difference"][1] > 0, "two modalities beat one on the demo"
 
 
@@ -126,13 +123,6 @@ def test_runs_of_two_courses_are_not_mixed(copied):
         report.read_runs(copied)
 
 
-def test_a_bad_folder_is_refused_before_any_notebook_runs(tmp_path):
-    done: list[str] = []
-    with pytest.raises(CourseError):
-        report.run_workbook(tmp_path / "nowhere", tmp_path / "results", {}, lambda name, *_: done.append(name))
-    assert not done and not (tmp_path / "results").exists()
-
-
 def test_another_course_is_predicted_with_the_finished_run(finished, demo_folder, tmp_path):
     other = Path(shutil.copytree(demo_folder, tmp_path / "other"))
     lines = (other / "test_without_label.txt").read_text().splitlines()
@@ -141,29 +131,6 @@ def test_another_course_is_predicted_with_the_finished_run(finished, demo_folder
     assert rows == 40
     expected = (finished[0] / "test_result.txt").read_text().splitlines()[:41]
     assert path.read_text().splitlines() == expected, "the same models give the same answers to the same pairs"
-
-
-@pytest.mark.parametrize("where", ["a file", "in the course", "the course", "nowhere to write"])
-def test_a_results_folder_that_cannot_be_used_is_refused_first(demo_folder, tmp_path, where):
-    (tmp_path / "file").write_text("kept")
-    course = Path(shutil.copytree(demo_folder, tmp_path / "course"))
-    results = {
-        "a file": tmp_path / "file",
-        "in the course": course / "results",
-        "the course": course,
-        "nowhere to write": Path("/proc/nowhere") if Path("/proc").is_dir() else tmp_path / "file" / "below",
-    }[where]
-    before = sorted(course.rglob("*"))
-    done: list[str] = []
-    with pytest.raises(RunError, match="Choose another"):
-        report.run_workbook(course, results, {}, lambda name, *_: done.append(name))
-    assert not done and sorted(course.rglob("*")) == before and (tmp_path / "file").read_text() == "kept"
-
-
-def test_more_folds_than_pairs_are_refused_before_any_notebook_runs(demo_folder, tmp_path):
-    with pytest.raises(CourseError, match="folds"):
-        report.run_workbook(demo_folder, tmp_path / "results", {"folds": 127})
-    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("table", ["predictions.csv", "test_predictions.csv"])

@@ -27,6 +27,7 @@ from mmlab.report.document import Document, Heading, Table, write_pdf
 from mmlab.report.words import WORDS
 from mmlab.report.writer import Evidence, Settings, Writer, compare_rows, share_interval
 from mmlab.runs import run_folder
+from mmlab.workbook import NAMES, run_workbook
 from mmlab.workbook.grid import Grid
 
 SMALL = {"folds": 2, "seeds": 1}
@@ -36,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, demo_folder):
     results = tmp_path_factory.mktemp("report") / "results"
-    report.run_workbook(demo_folder, results, SMALL)
+    run_workbook(demo_folder, results, SMALL)
+    report.rebuild_report(results)
     return results
 
 
@@ -237,7 +239,7 @@ def test_an_empty_folder_is_refused_and_stays_empty(tmp_path):
 def test_a_folder_of_records_alone_gives_a_report_of_gaps(tmp_path):
     (tmp_path / "records").mkdir()
     built = report.rebuild_report(tmp_path, pdf=False)
-    assert len(built.gaps) == len(report.NAMES) - 1 and built.scores == {}
+    assert len(built.gaps) == len(NAMES) - 1 and built.scores == {}
     assert WORDS["missing"][0] in text_of(tmp_path / "report.html")
 
 

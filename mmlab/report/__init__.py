@@ -1,7 +1,6 @@
 """The report: run folders in, HTML, PDF, figures and tables out."""
 
 from mmlab.report.build import (
-    NAMES,
     build_report,
     compare_runs,
     list_scores,
@@ -10,7 +9,6 @@ from mmlab.report.build import (
     read_record,
     read_runs,
     rebuild_report,
-    run_workbook,
     watch_report,
 )
 from mmlab.report.document import (

@@ -5,18 +5,15 @@ those run folders. Explained in notebook 07.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from mmlab.config import LABELS, SCENARIOS, TWIN, RunConfig, probability_columns, suggest
-from mmlab.course import read_course, split_folds, write_predictions
+from mmlab.config import LABELS, SCENARIOS, probability_columns, suggest
+from mmlab.course import read_course, write_predictions
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import Comparison, Scores, compare_frames
 from mmlab.report.document import write_pdf
@@ -28,29 +25,16 @@ from mmlab.runs import (
     Run,
     check_writable,
     load_run,
-    open_results,
     predict_course,
     result_name,
 )  # fmt: skip
-from mmlab.storage import CHECKOUT, write_atomic
-from mmlab.workbook.execute import NAMES, WORKBOOK, Job, check_results, read_record, run_notebooks, share_parameters
+from mmlab.storage import write_atomic
 from mmlab.workbook.grid import GRID
+from mmlab.workbook.pipeline import NAMES
+from mmlab.workbook.records import check_results, read_record
 
-NOTEBOOKS = CHECKOUT / "notebooks"
-# What each notebook needs to be there, besides features, which the first to ask for them encodes. In the order in which
-# they are begun, two at a time, since the heads train on one thread each: the longest first.
-NEEDS = {
-    "01_data_exploration": (),
-    "02_text_only": (),
-    "04_fusion": (),
-    "03_image_only": ("02_text_only",),
-    "06_ablation": ("02_text_only", "03_image_only", "04_fusion"),
-    "05_hyperparameter_grid": ("04_fusion",),
-    "07_report": NAMES[:-1],
-}
 SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
 SETTINGS = "report.yml"
-REPORT = "report"  # tags the cell of 07 that writes the report, which `run_workbook` does itself meanwhile
 
 
 @dataclass(frozen=True)
@@ -61,64 +45,6 @@ class Outcome:
     places: dict[str, Path]
     gaps: list[str] = field(default_factory=list)  # what the report could not show, and how to make it
     note: str = ""  # why there is no PDF, and how to print one
-
-
-def run_workbook(
-    data: Path | str,
-    results: Path | str,
-    knobs: dict[str, Any] | None = None,
-    on_done: Callable[[str, float, int, int], None] = lambda name, seconds, number, total: None,
-    only: str | None = None,
-) -> Outcome | None:
-    """Execute the seven notebooks on a course folder, publish what came of it and write the report.
-
-    knobs: parameters of the notebooks besides data and results (lr, dropout, fusion, folds, seeds, seed).
-    on_done: called after each notebook with (name, seconds, number, total). only: the name of one notebook, which is
-    then executed alone; nothing is published and nothing returned. The folder and the knobs are judged before the first
-    notebook starts. Raises CourseError, ConfigError or RunError.
-    """
-    if only is not None and only not in NAMES:
-        raise ConfigError(f"There is no notebook {only!r}.{suggest(only, list(NAMES))}")
-    knobs = knobs or {}
-    config = RunConfig.from_params(knobs)
-    _find_notebooks()
-    Settings.read(Path(results) / SETTINGS)
-    course = read_course(data, seed=config.seed)
-    if config.folds:
-        split_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds, config.seed)
-    open_results(results, data)
-    sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
-    own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
-    if only is None:
-        _write_json(results, f"records/{WORKBOOK}.json", {"data": str(data), "knobs": knobs})
-    seconds: dict[str, float] = {}
-    order = list(NEEDS) if only is None else [only]
-    needs = NEEDS if only is None else {only: ()}
-    jobs = [
-        Job(
-            NOTEBOOKS / f"{name}.ipynb",
-            _executed(results, name),
-            own[name],
-            after=tuple(map(order.index, needs[name])),
-            skip=REPORT if only is None else "",
-        )
-        for name in order
-    ]
-    outcome = None
-    with closing(run_notebooks(jobs, workers=2)) as outcomes:
-        for number, one in outcomes:
-            if isinstance(one, RunError):
-                raise one
-            seconds[order[number]] = round(one.seconds, 1)
-            on_done(order[number], one.seconds, len(seconds), len(order))
-            if only is None and len(seconds) == len(order) - 1:  # while 07 runs, which makes nothing the report needs
-                main = read_runs(results)["main"]
-                shutil.copyfile(_executed(results, "04_fusion"), main.folder / "notebook.ipynb")
-                _publish_predictions(results, main)
-                outcome = build_report(results)
-    if outcome is None:
-        return None
-    return replace(outcome, places=publish(results, seconds).places | outcome.places)
 
 
 def rebuild_report(
@@ -305,15 +231,3 @@ def _publish_predictions(results: Path | str, main: Run) -> bool:
 def _write_json(results: Path | str, name: str, content: dict) -> None:
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomic(Path(results) / name, text)
-
-
-def _executed(results: Path | str, name: str) -> Path:
-    return Path(results) / "notebooks" / f"{name}.ipynb"
-
-
-def _find_notebooks() -> None:
-    missing = [name for name in NAMES if not (NOTEBOOKS / f"{name}.ipynb").is_file()]
-    if missing:
-        raise RunError(
-            f"{NOTEBOOKS}: {', '.join(missing)} missing. Run mmlab from a checkout of the lab (pip install -e .)."
-        )

@@ -38,8 +38,9 @@ from mmlab.report.document import (
 )
 from mmlab.report.words import LANGUAGES, WORDS
 from mmlab.runs import RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
-from mmlab.workbook.execute import NAMES, WORKBOOK, read_record
 from mmlab.workbook.grid import GRID
+from mmlab.workbook.pipeline import NAMES, WORKBOOK
+from mmlab.workbook.records import read_record
 
 JOINT = "text_and_image"
 FULL, HALF, WIDE = 6.7, 4.4, 9.6  # inches: an A4 page's text, a figure that needs less, one laid out with more room

@@ -1,20 +1,10 @@
-"""The notebooks as a pipeline: parameters in, executed notebooks and run folders out."""
+"""The notebooks as a pipeline: parameters in, executed notebooks, their records and run folders out.
 
-from mmlab.workbook.execute import (
-    NAMES,
-    READING,
-    WIDGET,
-    WORKBOOK,
-    Job,
-    NotebookResult,
-    check_parameters,
-    check_results,
-    finish_notebook,
-    read_parameters,
-    read_record,
-    run_notebook,
-    run_notebooks,
-    share_parameters,
-)
-from mmlab.workbook.grid import FUSION_NOTEBOOK, GRID, SCORED, TABLE, Grid, list_cells, read_values, run_cell, tabulate
-from mmlab.workbook.slurm import run_array
+`pipeline` executes the seven notebooks, `grid` notebook 04 once for each setting, on this machine or through `slurm`.
+"""
+
+from mmlab.workbook.execute import WIDGET, Job, NotebookResult, run_notebook, run_notebooks
+from mmlab.workbook.grid import FUSION_NOTEBOOK, GRID, TABLE, Grid, Setting, SettingRun, read_values, tabulate
+from mmlab.workbook.parameters import Parameter, check_parameters, read_parameters
+from mmlab.workbook.pipeline import NAMES, NOTEBOOKS, WORKBOOK, run_workbook
+from mmlab.workbook.records import check_results, finish_notebook, read_record

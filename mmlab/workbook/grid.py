@@ -1,7 +1,7 @@
-"""A grid: notebook 04 executed once for each combination of values, each cell into its own run folder.
+"""A grid: notebook 04 executed once for each combination of values and each seed, each into its own run folder.
 
-What is complete is never done again, whatever was killed and when: a run folder appears whole or not at all, and it
-is named after the knobs, the data, the split and the code. Explained in notebook 05.
+A complete run is never done again, whatever was killed and when: a run folder appears whole or not at all, and it is
+named after the knobs, the data, the split and the code. Explained in notebook 05.
 """
 
 import itertools
@@ -16,24 +16,25 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, KNOBS, RunConfig, name_knobs, suggest
-from mmlab.course.reading import Course, read_course
+from mmlab.config import GUID, RunConfig, find_knob, name_knobs, suggest
+from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
-from mmlab.evaluation import Scores, score_frame
+from mmlab.evaluation import METRICS, Scores, score_frame
 from mmlab.runs import RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
-from mmlab.workbook.execute import READING, Job, NotebookResult, check_parameters, run_notebooks
+from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
+from mmlab.workbook.parameters import check_knobs, check_parameters, resolve_folders
 
-GRID, TABLE = "grid", "grid.csv"  # a grid's runs lie in <results>/grid/runs/, beside its table
+GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
 FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
-SCORED = "text_and_image"  # the scenario a grid is read by
+SCORED = "text_and_image"  # the scenario by which a grid is read
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a cell stands: its knobs, its run if it is complete, and what went wrong if it failed."""
+class SettingRun:
+    """One setting with one seed: all its knobs, its run if that is complete, and what went wrong if it failed."""
 
-    cell: dict[str, Any]
+    knobs: dict[str, Any]
     run: Run | None = None
     error: str = ""
     new: bool = False  # trained by this call, not found
@@ -45,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Setting:
-    """One combination of values: its complete runs, one a seed."""
+    """One combination of values: its complete runs, one for each seed."""
 
     knobs: dict[str, Any]
     runs: list[Run]
@@ -56,9 +57,11 @@ class Setting:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """The predictions of all its runs under one another. A pair that several seeds have scored has several rows,
-        told apart by the seed in their guid; they stay in one twin group, so that an interval does not take them for
-        more evidence than they are."""
+        """The predictions of all its runs, one after another.
+
+        A pair that several seeds have scored has several rows, with the seed added to their guid. They stay in one twin
+        group, so that an interval does not take them for more evidence than they are.
+        """
         if len(self.runs) == 1:
             return self.runs[0].predictions
         frames = [run.predictions.assign(guid=run.predictions[GUID] + f"#{run.config.seed}") for run in self.runs]
@@ -72,11 +75,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells: every combination of `values`, on top of the knobs in `base` that all share.
+    """The settings: every combination of `values`, on top of the knobs in `base` that all share.
 
     With `seeds` above 1 each setting is trained so many times, with seed, seed + 1, ...: the split, the folds and the
-    training all follow the seed, so the spread shows how much of a score is chance. A wrong name or value is refused
-    when the grid is made: ConfigError or RunError, with a suggestion.
+    training all follow the seed, so the spread shows how much of a score is chance. Any knob may vary, but those that
+    train an encoder. A wrong name or value is refused when the grid is made: ConfigError, EncoderError or RunError.
     """
 
     data: Path | str
@@ -93,19 +96,19 @@ class Grid:
             if not choices:
                 raise ConfigError(f"{name} has no values to try.")
             if len(set(map(str, choices))) < len(choices):
-                raise ConfigError(f"{name} has a value twice: {', '.join(map(str, choices))}. Each cell is run once.")
+                raise ConfigError(f"{name} has a value twice: {', '.join(map(str, choices))}. Keep one of them.")
         if "seed" in self.values and self.seeds > 1:
             raise ConfigError("seed is among the values already: leave `seeds` out, or the seed.")
-        for cell in self.cells:
-            RunConfig.from_params(cell)
-        check_parameters(self.notebook, {**self._places, **self.cells[0]})
+        for knobs in self.planned:
+            check_knobs(knobs)
+        check_parameters(self.notebook, {**self._places, **self.planned[0]})
 
     @cached_property
-    def cells(self) -> list[dict[str, Any]]:
-        """The knobs of every cell, the seed changing fastest, then the last name."""
+    def planned(self) -> list[dict[str, Any]]:
+        """The knobs of every run, the seed changing fastest, then the last name."""
         first = self.base.get("seed", 0)
         repeats = {} if "seed" in self.values else {"seed": [first + number for number in range(self.seeds)]}
-        return [{**self.base, **cell} for cell in list_cells({**self.values, **repeats})]
+        return [resolve_folders({**self.base, **knobs}) for knobs in combine({**self.values, **repeats})]
 
     @property
     def folder(self) -> Path:
@@ -113,18 +116,18 @@ class Grid:
 
     @property
     def names(self) -> list[str]:
-        """The knobs that differ between cells."""
+        """The knobs that differ between runs."""
         return [*self.values, *([] if "seed" in self.values else ["seed"])]
 
     @cached_property
     def run_folders(self) -> list[Path]:
-        """Where each cell's run belongs; encodes what the feature cache lacks, so that no cell has to."""
+        """Where each run belongs; encodes what the feature cache lacks, so that no kernel has to."""
         from mmlab.features import encode_course
 
         courses: dict[int, Course] = {}
         folders, digests = [], {}
-        for cell in self.cells:
-            config = RunConfig.from_params(cell)
+        for knobs in self.planned:
+            config = RunConfig.from_params(knobs)
             if config.seed not in courses:
                 courses[config.seed] = read_course(self.data, seed=config.seed)
             encoders = (config.text_encoder, config.image_encoder)
@@ -133,56 +136,57 @@ class Grid:
             folders.append(run_folder(config, courses[config.seed], digests[encoders], self.folder))
         return folders
 
-    def outcomes(self) -> list[Outcome]:
-        """How each cell stands on disk now, in order; also while the grid is running elsewhere."""
+    def find_runs(self) -> list[SettingRun]:
+        """What is on disk now for each planned run, in order; also while the grid is running elsewhere."""
         return [
-            Outcome(cell, load_run(folder)) if is_complete(folder) else Outcome(cell, error=_read_error(folder))
-            for cell, folder in zip(self.cells, self.run_folders, strict=True)
+            SettingRun(knobs, load_run(folder)) if is_complete(folder) else SettingRun(knobs, error=_read_error(folder))
+            for knobs, folder in zip(self.planned, self.run_folders, strict=True)
         ]
 
     def run(
         self,
         jobs: int = 1,
         on: str = "local",
-        on_cell: Callable[[Outcome], None] = lambda outcome: None,
+        on_run: Callable[[SettingRun], None] = lambda one: None,
         **cluster: Any,
-    ) -> list[Outcome]:
-        """Train the cells that have no complete run, `jobs` at a time, and say how each stands, in order.
+    ) -> list[SettingRun]:
+        """Train what has no complete run, `jobs` at a time; give every run, in order.
 
-        on: "local", or "slurm" for one array job (`cluster`: submitit's parameters, such as slurm_partition). on_cell:
-        called once a cell, first for those that were complete. `<results>/grid/grid.csv` is kept up to date. A failed
-        cell stops no other. A second grid on the same folder waits for the first.
+        on: "local", or "slurm" for one array job (`cluster`: submitit's parameters, such as slurm_partition). on_run:
+        called once for each run, first for those that were complete. `<results>/grid/grid.csv` is kept up to date. A
+        failed setting is reported, and the others continue. A second grid on the same folder waits for the first.
         """
         self.check_call(jobs, on)
         folders = self.run_folders
         with one_at_a_time(self.folder / ".lock", f"Another grid is running in {self.folder}; waiting for it ..."):
-            known = [replace(outcome, error="") for outcome in self.outcomes()]
-            for outcome in known:
-                if outcome.run:
-                    on_cell(outcome)
-            missing = [number for number, outcome in enumerate(known) if not outcome.run]
+            known = [replace(one, error="") for one in self.find_runs()]
+            for one in known:
+                if one.run:
+                    on_run(one)
+            missing = [number for number, one in enumerate(known) if not one.run]
             execute = self._run_local if on == "local" else self._run_slurm
             self.write_table(known)
             with closing(execute(missing, jobs, **cluster)) as errors:
                 for number, error in errors:
-                    cell, folder = self.cells[number], folders[number]
+                    folder = folders[number]
                     if is_complete(folder):  # the run folder decides, not what became of the process
                         error = ""
                     elif not error:
                         error = f"The notebook ended, but there is no complete run {folder.name}."
                     _write_error(folder, error)
-                    known[number] = Outcome(cell, None if error else load_run(folder), error, new=True)
+                    run = None if error else load_run(folder)
+                    known[number] = SettingRun(self.planned[number], run, error, new=True)
                     self.write_table(known)
-                    on_cell(known[number])
+                    on_run(known[number])
         return known
 
-    def settings(self, outcomes: list[Outcome] | None = None) -> list[Setting]:
-        """The settings all of whose seeds are complete, in order; `outcomes`: those on disk now, unless given."""
+    def settings(self, runs: list[SettingRun] | None = None) -> list[Setting]:
+        """The settings all of whose seeds are complete, in order; `runs`: those on disk now, unless given."""
         found: dict[str, tuple[dict[str, Any], list[Run | None]]] = {}
-        for outcome in self.outcomes() if outcomes is None else outcomes:
-            knobs = {name: outcome.cell[name] for name in self.values}
-            found.setdefault(str(knobs), (knobs, []))[1].append(outcome.run)
-        return [Setting(knobs, runs) for knobs, runs in found.values() if all(runs)]
+        for one in self.find_runs() if runs is None else runs:
+            knobs = {name: one.knobs[name] for name in self.values}
+            found.setdefault(str(knobs), (knobs, []))[1].append(one.run)
+        return [Setting(knobs, complete) for knobs, complete in found.values() if all(complete)]
 
     def check_call(self, jobs: int, on: str) -> None:
         """Raise ConfigError for arguments that `run` would refuse, RunError for a folder that cannot be written."""
@@ -193,26 +197,26 @@ class Grid:
         open_results(self.folder, self.data)
 
     def count_superseded(self) -> int:
-        """How many cells have no complete run but had one, of other data, another split or older code."""
+        """How many planned runs are not complete but once were, on other data, another split or with older code."""
         missing = [folder for folder in self.run_folders if not is_complete(folder)]
         names = {folder.name.rpartition("-")[0] for folder in (self.folder / RUNS).glob("[!.]*") if is_complete(folder)}
         return sum(folder.name.rpartition("-")[0] in names for folder in missing)
 
     def table(self) -> pd.DataFrame:
-        """One row a cell as it stands on disk now; see `outcomes_table`."""
-        return outcomes_table(self.outcomes(), self.names)
+        """One row for each planned run, from what is on disk now; see `tabulate_runs`."""
+        return tabulate_runs(self.find_runs(), self.names)
 
-    def write_table(self, outcomes: list[Outcome]) -> None:
-        write_atomic(self.folder / TABLE, outcomes_table(outcomes, self.names).to_csv(index=False))
+    def write_table(self, runs: list[SettingRun]) -> None:
+        write_atomic(self.folder / TABLE, tabulate_runs(runs, self.names).to_csv(index=False))
 
     @property
     def _places(self) -> dict[str, str]:
         return {"data": str(self.data), "results": str(self.folder)}
 
     def job(self, number: int) -> Job:
-        """How cell `number` is executed: notebook 04 with its knobs, without the cells for reading."""
+        """How planned run `number` is executed: notebook 04 with its knobs, without the cells for reading."""
         output = _notebook_of(self.run_folders[number])
-        return Job(self.notebook, output, {**self._places, **self.cells[number]}, skip=READING)
+        return Job(self.notebook, output, {**self._places, **self.planned[number]}, skip=READING_TAG)
 
     def _run_local(self, missing: list[int], jobs: int) -> Iterator[tuple[int, str]]:
         with closing(run_notebooks([self.job(number) for number in missing], jobs, _split_machine(jobs))) as outcomes:
@@ -226,8 +230,8 @@ class Grid:
         yield from run_array(self, missing, jobs, cluster)
 
 
-def run_cell(job: Job, folder: Path) -> str:
-    """Execute one cell and keep its notebook in its run folder; what went wrong, or "". For a job on a cluster."""
+def run_job(job: Job, folder: Path) -> str:
+    """Execute one setting and keep its notebook in its run folder; what went wrong, or "". For a job on a cluster."""
     if is_complete(folder):
         return ""
     with closing(run_notebooks([job])) as outcomes:
@@ -235,7 +239,7 @@ def run_cell(job: Job, folder: Path) -> str:
     return _settle(outcome, folder)
 
 
-def list_cells(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
+def combine(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """Every combination of the values, the last name changing fastest: {"lr": [..], "dropout": [..]} -> dicts."""
     return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
 
@@ -243,7 +247,7 @@ def list_cells(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
 def read_values(settings: list[str]) -> dict[str, list[Any]]:
     """`["lr=1e-2,1e-3", "fusion=concat,late"]` as lists of the knobs' own types.
 
-    Raises ConfigError for a setting without `=`, a name that is no knob and a value of another type.
+    Raises ConfigError for a text without `=`, a name that is no knob and a value of another type.
     """
     values: dict[str, list[Any]] = {}
     for setting in settings:
@@ -251,56 +255,44 @@ def read_values(settings: list[str]) -> dict[str, list[Any]]:
         name = name.strip()
         if not equals or not text.strip():
             raise ConfigError(f"--set {setting}: write a name and its values, such as lr=1e-2,1e-3.")
-        if name not in KNOBS:
-            raise ConfigError(f"--set {setting}: there is no knob {name!r}.{suggest(name, list(KNOBS))}")
         if name in values:
             raise ConfigError(f"--set {setting}: {name} is set twice. Give all its values at once.")
-        values[name] = [KNOBS[name].read(one.strip()) for one in text.split(",")]
+        values[name] = [find_knob(name).read(one.strip()) for one in text.split(",")]
     return values
 
 
-def outcomes_table(outcomes: list[Outcome], names: list[str]) -> pd.DataFrame:
-    """One row a cell: the named knobs, status, n, accuracy with low and high, macro_f1, best_epoch, epochs, seconds,
-    run, error (its first line). Numbers are missing where there is no run."""
+def tabulate_runs(runs: list[SettingRun], names: list[str]) -> pd.DataFrame:
+    """One row for each run: the named knobs, status, n, every metric (accuracy with low and high), best_epoch, epochs,
+    seconds, run, error (its first line). Numbers are missing where there is no run."""
     rows = []
-    for outcome in outcomes:
-        row = {name: outcome.cell[name] for name in names} | {"status": outcome.status}
-        if outcome.run:
-            scores, best = outcome.run.scores[SCORED], outcome.run.best_epochs
-            row |= {
-                "n": scores.n,
-                "accuracy": scores.accuracy.value,
-                "low": scores.accuracy.low,
-                "high": scores.accuracy.high,
-                "macro_f1": scores.macro_f1.value,
-                "best_epoch": float(best["best_epoch"].mean()),
-                "epochs": len(outcome.run.history) / len(best),
-                "seconds": outcome.run.seconds,
-                "run": outcome.run.id,
-            }
-        rows.append(row | {"error": outcome.error.strip().split("\n")[0]})
-    columns = ["status", "n", "accuracy", "low", "high", "macro_f1", "best_epoch", "epochs", "seconds", "run", "error"]
-    return pd.DataFrame(rows, columns=[*names, *columns])
+    for one in runs:
+        row = {name: one.knobs[name] for name in names} | {"status": one.status}
+        if one.run:
+            row |= _measure(one.run.scores[SCORED], [one.run]) | {"run": one.run.id}
+        rows.append(row | {"error": one.error.strip().split("\n")[0]})
+    rest = [name for name in METRICS if name != "accuracy"]
+    scores = ["n", "accuracy", "low", "high", *rest]
+    return pd.DataFrame(rows, columns=[*names, "status", *scores, *_COSTS, "run", "error"])
 
 
 def tabulate(settings: list[Setting]) -> pd.DataFrame:
-    """One row a setting: its knobs, n, accuracy with low and high and macro_f1 over all its seeds, and the means of
-    best_epoch, epochs and seconds."""
-    rows = []
-    for one in settings:
-        best = [run.best_epochs["best_epoch"].mean() for run in one.runs]
-        epochs = [len(run.history) / len(run.best_epochs) for run in one.runs]
-        scores = {
-            "n": one.score.n,
-            "accuracy": one.score.accuracy.value,
-            "low": one.score.accuracy.low,
-            "high": one.score.accuracy.high,
-            "macro_f1": one.score.macro_f1.value,
-        }
-        seconds = [run.seconds for run in one.runs]
-        means = {"best_epoch": best, "epochs": epochs, "seconds": seconds}
-        rows.append({**one.knobs, **scores, **{name: sum(each) / len(each) for name, each in means.items()}})
-    return pd.DataFrame(rows)
+    """One row for each setting: its knobs, n and every metric (accuracy with low and high) over all its seeds, and the
+    means of best_epoch, epochs and seconds."""
+    return pd.DataFrame([{**one.knobs, **_measure(one.score, one.runs)} for one in settings])
+
+
+_COSTS = {
+    "best_epoch": lambda run: run.best_epochs["best_epoch"].mean(),
+    "epochs": lambda run: len(run.history) / len(run.best_epochs),
+    "seconds": lambda run: run.seconds,
+}
+
+
+def _measure(scores: Scores, runs: list[Run]) -> dict[str, float]:
+    accuracy = scores.values["accuracy"]
+    metrics = {name: scores.values[name].value for name in METRICS}
+    costs = {name: float(sum(map(cost, runs)) / len(runs)) for name, cost in _COSTS.items()}
+    return {"n": scores.n, **metrics, "low": accuracy.low, "high": accuracy.high, **costs}
 
 
 def _split_machine(jobs: int) -> list[dict[str, str]]:
@@ -317,7 +309,7 @@ def _notebook_of(folder: Path) -> Path:
 
 
 def _settle(outcome: NotebookResult | RunError, folder: Path) -> str:
-    """What went wrong with a cell, or "" when its notebook has reached its end and lies in its run folder now."""
+    """What went wrong, or "" when the notebook has reached its end; it is moved into its run folder then."""
     if isinstance(outcome, RunError):
         return str(outcome)
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""A grid's cells as one array job of a Slurm cluster, through submitit. Explained in README, "A cluster"."""
+"""The runs of a grid as one array job of a Slurm cluster, through submitit."""
 
 import subprocess
 import time
@@ -8,27 +8,27 @@ from typing import Any
 
 from mmlab.errors import ConfigError, RunError
 from mmlab.workbook.execute import Job
-from mmlab.workbook.grid import Grid, run_cell
+from mmlab.workbook.grid import Grid, run_job
 
 POLL_SECONDS = 2.0
 LOST_SECONDS = 15.0  # a job that Slurm no longer lists may still be writing its result to a shared folder
 DEFAULTS = {"timeout_min": 60, "cpus_per_task": 2, "mem_gb": 8}
 
 
-class Cell:
-    """One cell as a cluster job: a call executes it; a job that is preempted or out of time is queued again."""
+class ClusterJob:
+    """One run as a cluster job: a call executes it; a job that is preempted or out of time is queued again."""
 
     def __call__(self, job: Job, folder: Path) -> str:
-        return run_cell(job, folder)
+        return run_job(job, folder)
 
     def checkpoint(self, job: Job, folder: Path):
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, job, folder)  # a half-done run folder is never taken for a run: begin anew
+        return DelayedSubmission(self, job, folder)  # it starts again: an unfinished run folder is no run
 
 
 def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """Submit the cells as one array, `jobs` at a time on the cluster; give (cell number, error or "") as each ends.
+    """Submit the missing runs as one array, `jobs` at a time; give (number of the run, error or "") as each ends.
 
     options: submitit's parameters, such as slurm_partition, timeout_min, gpus_per_node. The results folder and the
     environment must be on a file system that the nodes share. Closing the iterator cancels what has not ended.
@@ -45,7 +45,7 @@ def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]
         executor = submitit.AutoExecutor(folder=grid.folder.resolve() / "slurm", cluster="slurm")
         executor.update_parameters(name="mmlab", slurm_array_parallelism=jobs, **{**DEFAULTS, **options})
         submitted = executor.map_array(
-            Cell(), [grid.job(number) for number in missing], [grid.run_folders[number] for number in missing]
+            ClusterJob(), [grid.job(number) for number in missing], [grid.run_folders[number] for number in missing]
         )
     except (NameError, TypeError) as error:  # submitit's for an unknown parameter, with the known ones
         raise ConfigError(str(error).strip().splitlines()[0]) from None
@@ -53,7 +53,7 @@ def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]
         said = str(error).strip().splitlines()[-1]
         raise RunError(f"Slurm did not take the grid: {said}. Does `sinfo` answer here?") from None
     waiting = dict(zip(missing, submitted, strict=True))
-    gone: dict[int, float] = {}  # when Slurm was first found to list a job no more
+    gone: dict[int, float] = {}  # when Slurm was first found not to list a job any more
     try:
         while waiting:
             ended = [number for number, job in waiting.items() if job.paths.result_pickle.exists()]

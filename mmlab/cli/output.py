@@ -1,0 +1,32 @@
+"""What several commands print."""
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_table(title: str | None, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on the terminal, as wide as it allows."""
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_scores(every: dict) -> None:
+    """A row for each scenario: accuracy with its interval, macro-F1, and the number of pairs."""
+    rows = [[name, str(one.accuracy), str(one.macro_f1), str(one.n)] for name, one in every.items()]
+    print_table(None, ["scenario", "accuracy [95 % interval]", "macro-F1", "n"], rows)
+
+
+def print_outcome(outcome) -> None:
+    """The scores of the main run, where everything is, and why there is no PDF if there is none."""
+    print_scores(outcome.scores)
+    for what, where in outcome.places.items():
+        print(f"{what:<22} {where}")
+    if outcome.note:
+        print(f"NOTE  {outcome.note}")
+
+
+def print_error(text: str) -> None:
+    """One plain message on standard error, in one line however long it is."""
+    Console(stderr=True, highlight=False).print(f"mmlab: {text}", markup=False, soft_wrap=True)

@@ -1,0 +1,63 @@
+"""What each notebook leaves for those that come after it: one JSON file, written by its last cell."""
+
+import json
+import os
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from mmlab.errors import RunError
+from mmlab.storage import write_atomic
+
+RECORDS = "records"
+# Names a file outside the results, so that two runs leave the same results byte for byte.
+RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"
+
+
+def finish_notebook(results: Path | str, name: str, record: dict[str, Any]) -> None:
+    """Write what a notebook found to `<results>/records/<name>.json`; the last line of every notebook.
+
+    Under `run_notebook` it is also the proof that the notebook reached its end. Raises RunError for a record that
+    JSON cannot hold (NaN among them).
+    """
+    written = write_record(results, name, record)
+    if receipt := os.environ.get(RECEIPT):
+        write_atomic(receipt, written.read_bytes())
+
+
+def write_record(results: Path | str, name: str, record: dict[str, Any]) -> Path:
+    """Write `<results>/records/<name>.json`. Raises RunError for a record that JSON cannot hold."""
+    try:
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_to_plain) + "\n"
+    except (TypeError, ValueError) as error:
+        fix = "Use texts, numbers, lists and dicts, and None where there is no number."
+        raise RunError(f"The record of {name} cannot be written as JSON: {error}. {fix}") from None
+    return write_atomic(Path(results) / RECORDS / f"{name}.json", text)
+
+
+def check_results(results: Path | str) -> None:
+    """Raise RunError when there is no such folder."""
+    if not Path(results).is_dir():
+        what = "is a file" if Path(results).exists() else "does not exist"
+        raise RunError(f"{results} {what}: name the results folder of a finished `mmlab run`.")
+
+
+def read_record(results: Path | str, name: str) -> dict[str, Any]:
+    """What a notebook left for the report. Raises RunError when it has not been run on this results folder."""
+    path = Path(results) / RECORDS / f"{name}.json"
+    check_results(results)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: run notebook {name} on this results folder first.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}): run notebook {name} again.") from error
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    raise TypeError(f"{type(value).__name__} is not a plain value")

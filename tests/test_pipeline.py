@@ -1,0 +1,136 @@
+"""The seven notebooks as one call: what it refuses before the first starts, and that knobs reach each notebook."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmlab.config import read_knobs
+from mmlab.errors import ConfigError, CourseError, EncoderError, RunError
+from mmlab.workbook import NAMES, NOTEBOOKS, execute, pipeline, run_notebook, run_workbook
+from mmlab.workbook.parameters import share_parameters
+
+SMALL = {"folds": 2, "seeds": 1}
+
+
+@pytest.mark.parametrize("fusion", ["late", "attention"])
+def test_the_fusion_notebook_runs_to_its_end_with_the_fusions_of_its_exercise(fusion, demo_folder, tmp_path):
+    source = NOTEBOOKS / "04_fusion.ipynb"
+    places = {"data": str(demo_folder), "results": str(tmp_path / "results")}
+    run_notebook(source, tmp_path / "04.ipynb", {**places, **SMALL, "fusion": fusion, "epochs": 1})
+    assert "this is what the joint logits are: True" in (tmp_path / "04.ipynb").read_text()
+
+
+def test_a_bad_folder_is_refused_before_any_notebook_runs(tmp_path):
+    done: list[str] = []
+    with pytest.raises(CourseError):
+        run_workbook(tmp_path / "nowhere", tmp_path / "results", {}, lambda name, *_: done.append(name))
+    assert not done and not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("where", ["a file", "in the course", "the course", "nowhere to write"])
+def test_a_results_folder_that_cannot_be_used_is_refused_first(demo_folder, tmp_path, where):
+    (tmp_path / "file").write_text("kept")
+    course = Path(shutil.copytree(demo_folder, tmp_path / "course"))
+    results = {
+        "a file": tmp_path / "file",
+        "in the course": course / "results",
+        "the course": course,
+        "nowhere to write": Path("/proc/nowhere") if Path("/proc").is_dir() else tmp_path / "file" / "below",
+    }[where]
+    before = sorted(course.rglob("*"))
+    done: list[str] = []
+    with pytest.raises(RunError, match="Choose another"):
+        run_workbook(course, results, {}, lambda name, *_: done.append(name))
+    assert not done and sorted(course.rglob("*")) == before and (tmp_path / "file").read_text() == "kept"
+
+
+def test_more_folds_than_pairs_are_refused_before_any_notebook_runs(demo_folder, tmp_path):
+    with pytest.raises(CourseError, match="folds"):
+        run_workbook(demo_folder, tmp_path / "results", {"folds": 127})
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture
+def executed(monkeypatch) -> dict[str, execute.Job]:
+    """The jobs of a workbook by notebook; each is taken as done without a kernel."""
+    jobs = {}
+
+    def pretend(given, workers):
+        results = Path(given[0].parameters["results"])
+        for number, job in enumerate(given):
+            name = Path(job.source).stem
+            jobs[name] = job
+            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+            Path(job.output).write_text(name)
+            (results / "runs" / "the-run").mkdir(parents=True, exist_ok=True)
+            (results / "records").mkdir(exist_ok=True)
+            (results / "records" / f"{name}.json").write_text('{"runs": {"main": "the-run"}}')
+            yield number, execute.NotebookResult(Path(job.output), 1.0, {})
+
+    monkeypatch.setattr(pipeline, "run_notebooks", pretend)
+    return jobs
+
+
+def test_every_notebook_gets_the_knobs_it_declares_and_the_others_in_one_text(executed, demo_folder, tmp_path):
+    steps = []
+    knobs = {**SMALL, "lr": 0.01, "hidden": 64, "class_weights": True}
+    seconds = run_workbook(
+        demo_folder,
+        tmp_path,
+        knobs,
+        on_done=lambda name, *_: steps.append(name),
+        write_report=lambda: steps.append("report"),
+    )
+    assert sorted(seconds) == sorted(NAMES) and steps[-2:] == ["report", "07_report"]
+    assert (tmp_path / "runs" / "the-run" / "notebook.ipynb").read_text() == "04_fusion"
+    given = {name: job.parameters for name, job in executed.items()}
+    assert (given["04_fusion"]["lr"], given["04_fusion"]["folds"]) == (0.01, 2)
+    assert read_knobs(given["04_fusion"]["knobs"]) == {"hidden": 64, "class_weights": True}
+    assert read_knobs(given["02_text_only"]["knobs"]) == {"lr": 0.01, "hidden": 64, "class_weights": True}
+    assert set(given["01_data_exploration"]) == {"data", "results"} and set(given["07_report"]) == {"results"}
+    record = json.loads((tmp_path / "records" / "workbook.json").read_text())
+    assert record == {"data": str(demo_folder), "knobs": knobs}
+    for name in ("02_text_only", "03_image_only", "06_ablation"):  # 06 must look for the very runs of 02 and 03
+        everything = {**given[name], **read_knobs(given[name]["knobs"])}
+        assert {one: everything[one] for one in knobs} == knobs
+
+
+def test_one_notebook_alone_is_neither_recorded_nor_reported(executed, demo_folder, tmp_path):
+    def write_report():
+        pytest.fail("a report was written")
+
+    seconds = run_workbook(demo_folder, tmp_path, SMALL, only="02_text_only", write_report=write_report)
+    assert list(seconds) == ["02_text_only"] and not (tmp_path / "records" / "workbook.json").exists()
+    assert executed["02_text_only"].after == () and executed["02_text_only"].skip == ""
+
+
+@pytest.mark.parametrize(
+    ("knobs", "error", "words"),
+    [
+        ({"hiden": 64}, ConfigError, "hidden"),
+        ({"text_layers": 2}, ConfigError, "mmlab train --set text_layers=2"),
+        ({"scenario": "text_only"}, ConfigError, "02_text_only"),
+        ({"text_encoder": "./no"}, EncoderError, "./no"),
+        ({"image_encoder": "./no"}, EncoderError, "./no"),
+    ],
+)
+def test_knobs_that_no_notebook_can_use_are_refused_first(executed, demo_folder, tmp_path, knobs, error, words):
+    with pytest.raises(error, match=words):
+        run_workbook(demo_folder, tmp_path / "results", knobs)
+    assert not executed and not (tmp_path / "results").exists()
+
+
+def test_an_encoder_folder_reaches_every_notebook_as_an_absolute_path(executed, demo_folder, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    run_workbook(demo_folder, tmp_path / "results", {"text_encoder": "./mine"})
+    for name in NAMES[1:-1]:
+        assert read_knobs(executed[name].parameters["knobs"]) == {"text_encoder": str(tmp_path / "mine")}
+
+
+def test_a_knob_that_is_declared_and_travels_as_well_is_refused(tmp_path):
+    with pytest.raises(RunError, match="declares 'lr': set it there"):
+        share_parameters([NOTEBOOKS / "04_fusion.ipynb"], tmp_path, {"knobs": "lr=0.1"})
