@@ -1,7 +1,7 @@
 """What a results folder holds: the one source of every number in notebook 07, the report and metrics.json.
 
-A results folder goes in; runs by part, rows of scores, comparisons, and what is missing, with the command that makes it,
-come out. Explained in notebook 07.
+A results folder goes in; runs by part, rows of scores, comparisons, and what is missing come out.
+Explained in notebook 07.
 """
 
 from collections import Counter
@@ -116,7 +116,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that cannot be shown: `gap.<kind>` is its sentence. detail: the error itself; command: what mends it."""
+    """Something that cannot be shown: `gap.<kind>` is its sentence. detail: the error; command: what mends it."""
 
     kind: str
     values: dict[str, Any]
@@ -274,29 +274,25 @@ class Evidence:
     @cached_property
     def tuned(self) -> list[Row]:
         """Rows of the runs whose encoders were trained, on the same data as the main run."""
-        runs = self._other_runs(
-            self.results / RUNS, lambda run: bool(run.config.tunes and run.config.control == "none")
-        )
+        runs = self._other_runs(RUNS, lambda run: run.config.tunes and run.config.control == "none")
         notes = [name_setting(run, runs) if len(runs) > 1 else "" for run in runs]
         return [Row(TUNED, s, run, note) for run, note in zip(runs, notes) for s in run.config.trained_scenarios]
 
     @cached_property
     def grid(self) -> list[Run]:
         """The complete runs of all grids in this results folder that train the joint model, by their knobs."""
-        runs = self._other_runs(self.results / GRID / RUNS, lambda run: JOINT in run.scenarios)
+        runs = self._other_runs(f"{GRID}/{RUNS}", lambda run: JOINT in run.scenarios)
         return sorted(runs, key=lambda r: (-r.config.lr, r.config.dropout, r.config.fusion, r.config.seed, r.id))
 
-    def _other_runs(self, folder: Path, wanted) -> list[Run]:
+    def _other_runs(self, folder: str, wanted) -> list[Run]:
         found, known = [], {run.id for run in self.runs.values()}
-        for path in sorted(folder.glob("[!.]*")):
+        for path in sorted((self.results / folder).glob("[!.]*")):
             if path.name in known or not is_complete(path):
                 continue
             try:
                 run = load_run(path)
-                same = (
-                    self.main is None or run.provenance["data_fingerprint"] == self.main.provenance["data_fingerprint"]
-                )
-                if same and run.config and wanted(run):
+                origin = (self.main or run).provenance["data_fingerprint"]
+                if run.config and run.provenance["data_fingerprint"] == origin and wanted(run):
                     run.check_files()
                     found.append(run)
             except MmlabError as error:
@@ -327,7 +323,7 @@ def predicted_labels(run: Run, scenario: str) -> np.ndarray:
 
 
 def differing_answers(run: Run) -> dict[str, float]:
-    """The share of test pairs that each single modality answers otherwise than the joint head; {} without test pairs."""
+    """The share of test pairs that each modality alone answers otherwise than the joint head; {} without test pairs."""
     if not len(run.test_predictions):
         return {}
     joint = predicted_labels(run, JOINT)

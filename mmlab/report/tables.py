@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from mmlab.config import KNOBS, write_value
-from mmlab.evaluation import METRICS
 from mmlab.report.document import Document, Table
 from mmlab.report.evidence import Compared, Row
 from mmlab.report.html import plain
@@ -17,44 +16,46 @@ from mmlab.storage import write_atomic
 def score_table(rows: list[Row], say: Say | None = None) -> pd.DataFrame:
     """One line for each row: what it is called, n, and every metric of the registry with its interval."""
     say = say or Say()
-    return pd.DataFrame([{say.name("column", "model"): say.row(row), **score_cells(row.scores, say)} for row in rows])
+    return say.frame([{"model": say.row(row), **score_cells(row.scores, say)} for row in rows])
 
 
 def score_cells(scores, say: Say) -> dict[str, int | str]:
-    """n and every metric as "value [low, high]", by the head of its column."""
-    values = {say.name("metric", name, METRICS[name].title): one for name, one in scores.values.items()}
-    return {"n": scores.n} | {title: say.interval(one) for title, one in values.items()}
+    """n and every metric as "value [low, high]", by name."""
+    return {"n": scores.n} | {name: say.interval(one) for name, one in scores.values.items()}
 
 
 def difference_table(comparisons: list[Compared], say: Say | None = None) -> pd.DataFrame:
     """One line for each comparison, in percentage points; for one that cannot be made, the reason."""
     say = say or Say()
-    pair, difference, a, b, p = (
-        say.name("column", name) for name in ("pair", "difference", "only_a", "only_b", "p")
-    )  # fmt: skip
     lines = []
     for one in comparisons:
-        if one.result is None:
-            names = ", ".join(map(say.row, one.missing))
-            why = say("compared.missing", names=names) if names else say("compared.unlike")
-            lines.append({pair: say.pair(one), difference: why, a: "—", b: "—", p: "—"})
+        line = {"pair": say.pair(one), "difference": "", "only_a": "—", "only_b": "—", "p": "—"}
+        if one.result is not None:
+            points = say.interval(one.result.difference, "+.1f", 100)
+            line |= {
+                "difference": points,
+                "only_a": one.result.b,
+                "only_b": one.result.c,
+                "p": f"{one.result.p_value:.2g}",
+            }
+        elif one.missing:
+            line["difference"] = say("compared.missing", names=", ".join(map(say.row, one.missing)))
         else:
-            points, result = say.interval(one.result.difference, "+.1f", 100), one.result
-            lines.append(
-                {pair: say.pair(one), difference: points, a: result.b, b: result.c, p: f"{result.p_value:.2g}"}
-            )
-    return pd.DataFrame(lines)
+            line["difference"] = say("compared.unlike")
+        lines.append(line)
+    return say.frame(lines)
 
 
 def knob_table(run: Run, say: Say | None = None) -> pd.DataFrame:
     """One line for each knob of a run: name, value, default and meaning, from the knobs' declarations."""
     say = say or Say()
     values = run.config.to_dict()
-    lines = [
-        (one.name, write_value(values[one.name]), write_value(one.default), say.name("knob", one.name, one.help))
-        for one in KNOBS.values()
-    ]
-    return pd.DataFrame(lines, columns=[say.name("column", name) for name in ("knob", "value", "default", "meaning")])
+    lines = []
+    for one in KNOBS.values():
+        value, default = write_value(values[one.name]), write_value(one.default)
+        meaning = say.name("knob", one.name, one.help)
+        lines.append({"knob": one.name, "value": value, "default": default, "meaning": meaning})
+    return say.frame(lines)
 
 
 def write_tables(document: Document, folder: Path) -> None:

@@ -5,8 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from mmlab.evaluation import METRICS
 from mmlab.report.options import ReportOptions
 
 
@@ -42,6 +44,11 @@ class Say:
             return f"{factor * interval.value:{spec}} [{self('interval.unknown')}]"
         value, low, high = (format(factor * one, spec) for one in (interval.value, interval.low, interval.high))
         return f"{value} [{low}, {high}]"
+
+    def frame(self, lines: list[dict[str, Any]]) -> pd.DataFrame:
+        """A table of these lines, its columns headed by the words for their keys, or a metric's title."""
+        heads = {key: self.name("column", key, METRICS[key].title if key in METRICS else key) for key in lines[0]}
+        return pd.DataFrame(lines).rename(columns=heads)
 
     def row(self, row) -> str:
         """What a row of a table of scores is called."""

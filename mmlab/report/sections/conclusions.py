@@ -1,7 +1,5 @@
 """What follows, what does not, and where each number comes from."""
 
-import pandas as pd
-
 from mmlab.evaluation import MAJORITY
 from mmlab.report.commands import train_command
 from mmlab.report.document import Block, Code, Items, Paragraph, Table
@@ -35,16 +33,13 @@ def limits(evidence: Evidence, say: Say) -> list[Block]:
         return []
     counts = record["health"]["label_counts"]
     label = min(counts, key=counts.get)
-    return [
-        Items(
-            [
-                say("limits.labels", conflicts=record["health"]["label_conflicts"]),
-                say("limits.population"),
-                say("limits.rare", label=label, rare=counts[label]),
-                say("limits.split", seed=main.config.seed),
-            ]
-        )
+    items = [
+        say("limits.labels", conflicts=record["health"]["label_conflicts"]),
+        say("limits.population"),
+        say("limits.rare", label=label, rare=counts[label]),
+        say("limits.split", seed=main.config.seed),
     ]
+    return [Items(items)]
 
 
 def provenance(evidence: Evidence, say: Say) -> list[Block]:
@@ -54,12 +49,14 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
     keys = {"data": "data_fingerprint", "split": "split_hash", "commit": "commit"}
     origin = {name: (first.provenance[key] or "—")[:16] for name, key in keys.items()}
     entries = _list_entries(evidence, say)
-    heads = [say.name("column", name) for name in ("rows", "run", "seed", "models", "commit")]
-    lines = [(name, run.id, *_seeds(run), run.provenance["commit"] or "—") for name, run, _ in entries]
+    lines = [
+        {"rows": name, "run": run.id, **_seeds(run), "commit": run.provenance["commit"] or "—"}
+        for name, run, _ in entries
+    ]
     commands = dict.fromkeys(f"# {name}\n{command}" for name, _, command in entries)
     return [
-        Paragraph(say("provenance.text", seed=_seeds(first)[0], **origin)),
-        Table("provenance", pd.DataFrame(lines, columns=heads), say("provenance.caption")),
+        Paragraph(say("provenance.text", seed=_seeds(first)["seed"], **origin)),
+        Table("provenance", say.frame(lines), say("provenance.caption")),
         Code("\n".join(commands)),
     ]
 
@@ -79,6 +76,8 @@ def _list_entries(evidence: Evidence, say: Say) -> list[tuple[str, Run, str]]:
     return entries
 
 
-def _seeds(run: Run) -> tuple[str, str]:
+def _seeds(run: Run) -> dict[str, str]:
     """The seed of a run and its models per fold; a baseline has neither."""
-    return ("—", "—") if run.config is None else (str(run.config.seed), str(run.config.seeds))
+    return (
+        {"seed": str(run.config.seed), "models": str(run.config.seeds)} if run.config else {"seed": "—", "models": "—"}
+    )

@@ -55,7 +55,7 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     names = {"text": config.text_encoder, "image": config.image_encoder, "fusion": config.fusion}
     formula = _fusion_formula(config.fusion)
     return [
-        Paragraph(say("method.text", **names, folds=folds, seeds=say("method.models", n=config.seeds))),
+        Paragraph(say("method.text", **names, folds=folds, seeds=config.seeds)),
         Figure("architecture", plots.plot_architecture(_trace_run(main)), say("method.figure"), drawn=WIDE),
         *([Formula(formula)] if formula else []),
         Paragraph(say("method.loss", smoothing=config.label_smoothing)),
@@ -77,8 +77,7 @@ def environment(evidence: Evidence, say: Say) -> list[Block]:
 
 
 def _fact_frame(facts: dict, name: str, value: str, say: Say) -> pd.DataFrame:
-    rows = [(say.name("fact", fact), str(found)) for fact, found in facts.items()]
-    return pd.DataFrame(rows, columns=[say.name("column", name), say.name("column", value)])
+    return say.frame([{name: say.name("fact", fact), value: str(found)} for fact, found in facts.items()])
 
 
 def _fusion_formula(name: str) -> str:

@@ -1,7 +1,5 @@
 """What others have reached: the coursework that this lab replaces, and published results."""
 
-import pandas as pd
-
 from mmlab import plots
 from mmlab.config import GRID_PRESETS
 from mmlab.evaluation import MAJORITY
@@ -37,16 +35,17 @@ def others(evidence: Evidence, say: Say) -> list[Block]:
         ours=say.interval(main.scores[JOINT].accuracy), floor=say.interval(majority.scores[MAJORITY].accuracy),
         differ="—" if differ is None else f"{differ:.1%}",
     )  # fmt: skip
-    rows = [(name, PUBLISHED_PAIRS, _show_share(value / 100, PUBLISHED_PAIRS)) for name, value in PUBLISHED.items()]
+    n = PUBLISHED_PAIRS
+    lines = [{"model": name, "n": n, "accuracy": _show_share(value / 100, n)} for name, value in PUBLISHED.items()]
     joint = evidence.row(MAIN, JOINT)
     candidates = [joint, *(row for row in evidence.tuned if row.scenario == JOINT)]
     for row in dict.fromkeys((joint, max(candidates, key=lambda row: row.scores.accuracy.value))):
-        rows.append((say("others.ours", name=say.row(row)), row.scores.n, say.interval(row.scores.accuracy)))
-    heads = [say.name("column", "model"), "n", say.name("metric", "accuracy")]
+        ours, accuracy = say("others.ours", name=say.row(row)), say.interval(row.scores.accuracy)
+        lines.append({"model": ours, "n": row.scores.n, "accuracy": accuracy})
     blocks: list[Block] = [
         Paragraph(text),
         *_show_coursework_grid(evidence, say),
-        Table("published", pd.DataFrame(rows, columns=heads), say("others.table", n=PUBLISHED_PAIRS)),
+        Table("published", say.frame(lines), say("others.table", n=n)),
         Paragraph(say("others.why", n=main.scores[JOINT].n)),
     ]
     return [*blocks, Paragraph(say("others.demo"))] if evidence.ceilings else blocks

@@ -1,7 +1,6 @@
 """Scores, differences, ablations, errors, and the file to hand in."""
 
 import numpy as np
-import pandas as pd
 
 from mmlab import plots
 from mmlab.config import LABELS, probability_columns
@@ -51,14 +50,9 @@ def errors(evidence: Evidence, say: Say) -> list[Block]:
     main = evidence.main
     if main is None:
         return []
-    lines = [
-        {
-            say.name("column", "model"): say.row(row),
-            **{label: say.interval(row.scores.recall[label]) for label in LABELS},
-        }
-        for row in evidence.rows(MAIN)
-    ]
-    blocks: list[Block] = [Table("recall", pd.DataFrame(lines), say("errors.recall"))]
+    recall = [(row, row.scores.recall) for row in evidence.rows(MAIN)]
+    lines = [{"model": say.row(row), **{label: say.interval(one[label]) for label in LABELS}} for row, one in recall]
+    blocks: list[Block] = [Table("recall", say.frame(lines), say("errors.recall"))]
     if evidence.course is None:
         return [*blocks, Notice(say("errors.nodata", results=evidence.results))]
     probabilities = main.predictions[probability_columns(JOINT)].to_numpy()
@@ -87,11 +81,10 @@ def prediction(evidence: Evidence, say: Say) -> list[Block]:
         return [Paragraph(say("prediction.unjudged", **facts))]
     if not verdict.ok:
         return [Notice(say("prediction.bad", problem=problem.replace("`", "'"))) for problem in verdict.problems]
-    heads = [say.name("column", name) for name in ("label", "in_train", "in_file")]
-    shares = verdict.shares.itertuples(index=False)
-    lines = [(row.label, f"{row.train_share:.1%}", f"{row.file_share:.1%}") for row in shares]
+    shares = [(one.label, f"{one.train_share:.1%}", f"{one.file_share:.1%}") for one in verdict.shares.itertuples()]
+    lines = [dict(zip(("label", "in_train", "in_file"), one)) for one in shares]
     return [
         Paragraph(say("prediction.ok", **facts)),
-        Table("prediction", pd.DataFrame(lines, columns=heads), say("prediction.shares")),
+        Table("prediction", say.frame(lines), say("prediction.shares")),
         *(Notice(say("prediction.warning", warning=warning.replace("`", "'"))) for warning in verdict.warnings),
     ]

@@ -1,7 +1,5 @@
 """How the main run was trained, and what the grid tried."""
 
-import pandas as pd
-
 from mmlab import plots
 from mmlab.report.commands import grid_command
 from mmlab.report.document import WIDE, Block, Figure, Notice, Paragraph, Table
@@ -32,19 +30,13 @@ def _show_grid(grid: list[Run], say: Say) -> list[Block]:
     shown = [run for run in grid if run in best_first[:MOST_ROWS]]
     panels = [(name_setting(run, grid).replace(", ", "\n"), run.history, run.best_epochs) for run in shown]
     axes = plots.plot_history_grid(panels, columns=4 if len(panels) > 6 else 2 if len(panels) < 5 else 3)
-    setting, kept, seconds = (say.name("column", name) for name in ("setting", "kept", "seconds"))
-    lines = [
-        {
-            setting: name_setting(run, grid),
-            **score_cells(run.scores[JOINT], say),
-            kept: f"{run.best_epochs['best_epoch'].mean():g}",
-            seconds: f"{run.seconds:.1f}",
-        }
-        for run in shown
-    ]
+    lines = []
+    for run in shown:
+        kept = {"kept": f"{run.best_epochs['best_epoch'].mean():g}", "seconds": f"{run.seconds:.1f}"}
+        lines.append({"setting": name_setting(run, grid), **score_cells(run.scores[JOINT], say), **kept})
     blocks: list[Block] = [
         Figure("grid", axes, say("training.grid"), drawn=WIDE),
-        Table("grid", pd.DataFrame(lines), say("training.settings")),
+        Table("grid", say.frame(lines), say("training.settings")),
     ]
     if len(shown) < len(grid):
         blocks.append(Paragraph(say("training.more", all=len(grid), shown=len(shown))))
