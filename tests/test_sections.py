@@ -11,6 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -44,10 +45,18 @@ def finished(tmp_path_factory, demo_folder):
 @pytest.fixture
 def copied(finished, tmp_path, monkeypatch, picture):
     """Like the finished folder, to be damaged: runs and records. Figures are not drawn out, which takes longest."""
-    monkeypatch.setattr(Figure, "save", lambda self, folder: replace(self, axes=None, path=picture))
+    draw_nothing(monkeypatch, picture)
     for name in ("runs", "records", "grid"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
     return tmp_path / "results"
+
+
+def draw_nothing(monkeypatch, picture) -> None:
+    def save(figure, folder):
+        plt.close("all")
+        return replace(figure, axes=None, path=picture)
+
+    monkeypatch.setattr(Figure, "save", save)
 
 
 def build(results, **options) -> report.BuiltReport:
@@ -222,6 +231,8 @@ def test_a_record_that_is_missing_or_no_json_is_reported(copied):
     built = build(copied)
     assert len(built.gaps) == 2
     assert "01_data_exploration" in built.gaps[0] and "06_ablation" in built.gaps[1]
+    (copied / "records" / "06_ablation.json").write_text("[1]")
+    assert "06_ablation" in build(copied).gaps[1]
 
 
 def test_an_empty_folder_is_refused_and_stays_empty(tmp_path):
@@ -312,7 +323,7 @@ def test_the_courseworks_grid_is_shown_next_to_its_numbers_once_it_was_run(finis
 
 
 def test_a_grid_alone_already_gives_a_report(demo_folder, tmp_path, monkeypatch, picture):
-    monkeypatch.setattr(Figure, "save", lambda self, folder: replace(self, axes=None, path=picture))
+    draw_nothing(monkeypatch, picture)
     Grid(demo_folder, tmp_path, {"lr": [1e-2, 1e-3]}, {"folds": 0, "seeds": 1, "epochs": 1}).run(2)
     built = report.rebuild_report(tmp_path, pdf=False)
     page = text_of(tmp_path / "report.html")
@@ -365,7 +376,8 @@ def test_metrics_json_and_the_tables_say_the_same(finished):
     assert set(summary["others"]) | {"main"} == set(PARTS) == set(evidence.runs)
     for name, part in PARTS.items():
         scores = summary["scores"] if name == "main" else summary["others"][name]
-        assert scores == {scenario: evidence.row(name, scenario).scores.to_dict() for scenario in part.scenarios}
+        for scenario in part.scenarios:
+            assert scores[scenario] == evidence.row(name, scenario).scores.to_dict(), (name, scenario)
     compared = [*evidence.comparisons, *evidence.ablations]
     assert summary["comparisons"] == {one.name: one.result.to_dict() for one in compared}
     tables = [pd.read_csv(finished / "tables" / f"{name}.csv") for name in ("differences", "ablation_differences")]

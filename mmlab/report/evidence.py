@@ -151,7 +151,7 @@ class Evidence:
         found = cls(Path(results), data)
         for name in NAMES[:-1]:
             try:
-                found.records[name] = read_record(results, name)
+                found.records[name] = found._read_record(name)
             except MmlabError as error:
                 found._miss("record", name, error)
         for name, part in PARTS.items():
@@ -218,8 +218,14 @@ class Evidence:
     def given(self) -> dict[str, Any]:
         """What `mmlab run` was called with: data and knobs."""
         with suppress(MmlabError):
-            return read_record(self.results, WORKBOOK)
+            return self._read_record(WORKBOOK)
         return {}
+
+    def _read_record(self, name: str) -> dict[str, Any]:
+        record = read_record(self.results, name)
+        if not isinstance(record, dict) or not isinstance(record.get("runs", {}), dict):
+            raise RunError(f"The record of {name} is not as `finish_notebook` writes it.")
+        return record
 
     @property
     def course_folder(self) -> str:

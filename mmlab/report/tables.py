@@ -50,12 +50,11 @@ def knob_table(run: Run, say: Say | None = None) -> pd.DataFrame:
     """One line for each knob of a run: name, value, default and meaning, from the knobs' declarations."""
     say = say or Say()
     values = run.config.to_dict()
-    lines = []
-    for one in KNOBS.values():
-        value, default = write_value(values[one.name]), write_value(one.default)
-        meaning = say.name("knob", one.name, one.help)
-        lines.append({"knob": one.name, "value": value, "default": default, "meaning": meaning})
-    return say.frame(lines)
+    lines = [
+        (one.name, write_value(values[one.name]), write_value(one.default), say.name("knob", one.name, one.help))
+        for one in KNOBS.values()
+    ]
+    return say.frame([dict(zip(("knob", "value", "default", "meaning"), line)) for line in lines])
 
 
 def write_tables(document: Document, folder: Path) -> None:

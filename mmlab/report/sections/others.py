@@ -2,7 +2,7 @@
 
 from mmlab import plots
 from mmlab.config import GRID_PRESETS
-from mmlab.evaluation import MAJORITY
+from mmlab.evaluation import MAJORITY, Interval
 from mmlab.report.commands import grid_command
 from mmlab.report.document import WIDE, Block, Figure, Notice, Paragraph, Table
 from mmlab.report.evidence import JOINT, MAIN, Evidence, differing_answers
@@ -36,7 +36,8 @@ def others(evidence: Evidence, say: Say) -> list[Block]:
         differ="—" if differ is None else f"{differ:.1%}",
     )  # fmt: skip
     n = PUBLISHED_PAIRS
-    lines = [{"model": name, "n": n, "accuracy": _show_share(value / 100, n)} for name, value in PUBLISHED.items()]
+    shares = {name: Interval(value / 100, *share_interval(value / 100, n)) for name, value in PUBLISHED.items()}
+    lines = [{"model": name, "n": n, "accuracy": say.interval(one)} for name, one in shares.items()]
     joint = evidence.row(MAIN, JOINT)
     candidates = [joint, *(row for row in evidence.tuned if row.scenario == JOINT)]
     for row in dict.fromkeys((joint, max(candidates, key=lambda row: row.scores.accuracy.value))):
@@ -73,8 +74,3 @@ def share_interval(share: float, n: int) -> tuple[float, float]:
 
     found = binomtest(round(share * n), n).proportion_ci(method="wilson")
     return found.low, found.high
-
-
-def _show_share(share: float, n: int) -> str:
-    low, high = share_interval(share, n)
-    return f"{share:.3f} [{low:.3f}, {high:.3f}]"
