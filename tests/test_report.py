@@ -10,6 +10,7 @@ import pytest
 from mmlab.course import read_course, verify_predictions
 from mmlab.errors import RunError
 from mmlab.report import build as report
+from mmlab.report import predict_test
 from mmlab.runs import find_siblings
 from mmlab.workbook import NAMES, run_workbook
 
@@ -119,7 +120,7 @@ def test_runs_of_two_courses_are_not_mixed(copied):
     record = json.loads(path.read_text())
     record["provenance"]["data_fingerprint"] = "0" * 64
     path.write_text(json.dumps(record))
-    with pytest.raises(RunError, match="data_fingerprint"):
+    with pytest.raises(RunError, match="comes from other data"):
         report.read_runs(copied)
 
 
@@ -127,7 +128,7 @@ def test_another_course_is_predicted_with_the_finished_run(finished, demo_folder
     other = Path(shutil.copytree(demo_folder, tmp_path / "other"))
     lines = (other / "test_without_label.txt").read_text().splitlines()
     (other / "test_without_label.txt").write_text("\n".join(lines[:41]) + "\n")
-    path, rows = report.predict_test(other, finished[0], tmp_path / "out.txt", "text_and_image")
+    path, rows = predict_test(other, finished[0], tmp_path / "out.txt", "text_and_image")
     assert rows == 40
     expected = (finished[0] / "test_result.txt").read_text().splitlines()[:41]
     assert path.read_text().splitlines() == expected, "the same models give the same answers to the same pairs"
@@ -139,9 +140,9 @@ def test_a_table_cut_short_is_named_with_its_fix(copied, demo_folder, tmp_path, 
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:100]))
     with pytest.raises(RunError, match=f"{table}: is damaged .*Delete the run's folder"):
         if table == "predictions.csv":
-            report.compare_runs(report.read_runs(copied))
+            report.read_runs(copied)
         else:
-            report.predict_test(demo_folder, copied, tmp_path / "out.txt", "text_and_image")
+            predict_test(demo_folder, copied, tmp_path / "out.txt", "text_and_image")
     assert not (tmp_path / "out.txt").exists()
 
 

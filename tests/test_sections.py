@@ -1,6 +1,5 @@
 """The report of a finished results folder: what it says, what it says when something is missing, and its files."""
 
-import functools
 import html
 import json
 import re
@@ -12,25 +11,28 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from mmlab.cli.app import app
 from mmlab.config import RunConfig
 from mmlab.course.reading import read_course
-from mmlab.errors import ConfigError, MmlabError, RunError
+from mmlab.errors import ConfigError, RunError
+from mmlab.evaluation import METRICS, Metric
 from mmlab.features import encode_course
+from mmlab.report import SECTIONS, Compared, Evidence, Figure, Paragraph, Say, Section
 from mmlab.report import build as report
-from mmlab.report import document
-from mmlab.report import writer as sections
-from mmlab.report.document import Document, Heading, Table, write_pdf
-from mmlab.report.words import WORDS
-from mmlab.report.writer import Evidence, Settings, Writer, compare_rows, share_interval
-from mmlab.runs import run_folder
+from mmlab.report.evidence import PARTS
+from mmlab.report.sections import others as literature
+from mmlab.report.words import read_words
+from mmlab.report.writer import report_digest
+from mmlab.runs import run_folder, train_run
 from mmlab.workbook import NAMES, run_workbook
 from mmlab.workbook.grid import Grid
 
 SMALL = {"folds": 2, "seeds": 1}
+WORDS = read_words("en")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -50,13 +52,21 @@ def copy_picture(picture, figure, folder, name, subfolder):
 @pytest.fixture
 def copied(finished, tmp_path, monkeypatch, picture):
     """Like the finished folder, to be damaged: runs and records. Figures are not drawn out, which takes longest."""
-    monkeypatch.setattr(sections.plots, "save_figure", functools.partial(copy_picture, picture))
+    draw_nothing(monkeypatch, picture)
     for name in ("runs", "records", "grid"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
     return tmp_path / "results"
 
 
-def build(results, **options) -> report.Outcome:
+def draw_nothing(monkeypatch, picture) -> None:
+    def save(figure, folder):
+        plt.close("all")
+        return replace(figure, axes=None, path=picture)
+
+    monkeypatch.setattr(Figure, "save", save)
+
+
+def build(results, **options) -> report.BuiltReport:
     return report.build_report(results, pdf=False, **options)
 
 
@@ -100,8 +110,8 @@ def test_the_report_has_every_section_and_no_gap(finished):
     page = text_of(finished / "report.html")
     for key in ("aim", "data", "method", "environment", "training", "results", "ablation", "errors", "prediction",
                 "others", "conclusions", "limits", "provenance"):  # fmt: skip
-        assert WORDS[key][0] in page
-    assert WORDS["missing"][0] not in page and "nan" not in page.split()
+        assert WORDS[f"section.{key}"] in page
+    assert WORDS["section.missing"] not in page and "nan" not in page.split()
 
 
 def test_the_chinese_report_has_the_five_headings_of_the_course(copied, finished):
@@ -115,26 +125,26 @@ def test_the_chinese_report_has_the_five_headings_of_the_course(copied, finished
 
 
 def test_every_number_of_the_scores_comes_from_a_run(copied):
-    """Change a run's scores on disk, and the report changes with them."""
+    """Change a run's predictions on disk, and the report and metrics.json change with them."""
     run = report.read_runs(copied)["main"]
-    path = run.folder / "metrics.json"
-    before = path.read_text()
     build(copied)
-    said = str(run.scores["text_and_image"].accuracy)
-    assert said in text_of(copied / "report.html")
-    metrics = json.loads(before)
-    metrics["scores"]["text_and_image"]["accuracy"] = [0.123, 0.111, 0.137]
-    path.write_text(json.dumps(metrics))
-    build(copied)
-    page = text_of(copied / "report.html")
-    assert "0.123 [0.111, 0.137]" in page
-    table = pd.read_csv(copied / "tables" / "results.csv")
-    assert table.set_index("model").loc["joint", "accuracy"] == "0.123 [0.111, 0.137]"
+    assert str(run.scores["text_and_image"].accuracy) in text_of(copied / "report.html")
+    frame = pd.read_csv(run.folder / "predictions.csv", dtype=str)
+    columns = [f"text_and_image_{label}" for label in ("negative", "neutral", "positive")]
+    frame[columns] = ["0", "1", "0"]  # always neutral
+    frame.to_csv(run.folder / "predictions.csv", index=False)
+    report.rebuild_report(copied, pdf=False)
+    share = (frame["label"] == "neutral").mean()
+    table = pd.read_csv(copied / "tables" / "results.csv").set_index("model")
+    assert table.loc["joint", "accuracy"].startswith(f"{share:.3f} [")
+    assert table.loc["joint", "accuracy"] in text_of(copied / "report.html")
+    scores = json.loads((copied / "metrics.json").read_text())["scores"]
+    assert scores["text_and_image"]["accuracy"][0] == pytest.approx(share)
 
 
-def test_tables_and_figures_lie_beside_it_in_three_and_two_formats(finished):
+def test_tables_have_three_formats_and_figures_two(finished):
     names = {path.stem for path in (finished / "tables").iterdir()}
-    assert {"results", "differences", "ablation", "grid", "provenance"} <= names
+    assert {"results", "differences", "ablation", "grid", "knobs", "provenance"} <= names
     for name in names:
         rows = len(pd.read_csv(finished / "tables" / f"{name}.csv"))
         markdown = (finished / "tables" / f"{name}.md").read_text().splitlines()
@@ -174,13 +184,13 @@ def test_the_commands_of_the_report_make_the_very_runs(finished, demo_folder, tm
 
 
 @pytest.mark.parametrize("part", ["main", "tfidf", "majority", "without_image", "shuffle_labels", "text_only"])
-def test_a_run_that_was_deleted_is_told_with_its_command(copied, part):
+def test_a_run_that_was_deleted_is_reported_with_its_command(copied, part):
     folder = report.read_runs(copied)[part].folder
     shutil.rmtree(folder)
     built = build(copied)
     page = text_of(copied / "report.html")
     assert len(built.gaps) == 1 and folder.name in built.gaps[0] and "mmlab run --only" in built.gaps[0]
-    assert WORDS["missing"][0] in page and folder.name in page
+    assert WORDS["section.missing"] in page and folder.name in page
 
 
 @pytest.mark.parametrize(
@@ -188,7 +198,7 @@ def test_a_run_that_was_deleted_is_told_with_its_command(copied, part):
     ["config.json", "metrics.json", "predictions.csv", "test_predictions.csv", "history.csv", "best_epochs.csv",
      "model_fold0_seed0.safetensors", "model_fold1_seed0.safetensors"],
 )  # fmt: skip
-def test_a_damaged_file_is_told_and_the_rest_is_shown(copied, file):
+def test_a_damaged_file_is_reported_and_the_rest_is_shown(copied, file):
     run = report.read_runs(copied)["text_only"]
     (run.folder / file).write_bytes((run.folder / file).read_bytes()[:20])
     built = build(copied)
@@ -217,17 +227,19 @@ def test_a_run_of_older_code_is_marked(copied):
     (run.folder / "config.json").write_text(json.dumps(record))
     built = build(copied)
     assert built.gaps == []
-    assert "older version of the code than this report: image_only." in " ".join(
+    assert "older version of the code than this report: image alone." in " ".join(
         text_of(copied / "report.html").split()
     )
 
 
-def test_a_record_that_is_missing_or_no_json_is_told(copied):
+def test_a_record_that_is_missing_or_no_json_is_reported(copied):
     (copied / "records" / "01_data_exploration.json").unlink()
     (copied / "records" / "06_ablation.json").write_text("{")
     built = build(copied)
     assert len(built.gaps) == 2
     assert "01_data_exploration" in built.gaps[0] and "06_ablation" in built.gaps[1]
+    (copied / "records" / "06_ablation.json").write_text("[1]")
+    assert "06_ablation" in build(copied).gaps[1]
 
 
 def test_an_empty_folder_is_refused_and_stays_empty(tmp_path):
@@ -240,7 +252,7 @@ def test_a_folder_of_records_alone_gives_a_report_of_gaps(tmp_path):
     (tmp_path / "records").mkdir()
     built = report.rebuild_report(tmp_path, pdf=False)
     assert len(built.gaps) == len(NAMES) - 1 and built.scores == {}
-    assert WORDS["missing"][0] in text_of(tmp_path / "report.html")
+    assert WORDS["section.missing"] in text_of(tmp_path / "report.html")
 
 
 def test_a_results_folder_that_cannot_be_written_is_refused(copied, monkeypatch):
@@ -252,14 +264,14 @@ def test_a_results_folder_that_cannot_be_written_is_refused(copied, monkeypatch)
         report.rebuild_report(copied, pdf=False)
 
 
-def test_a_cell_that_is_gone_is_told(copied):
+def test_a_setting_that_is_gone_is_reported(copied):
     assert build(copied).gaps == []
     shutil.rmtree(next((copied / "grid" / "runs").iterdir()))
     (gap,) = build(copied).gaps
     assert "grid/runs/text_and_image" in gap and "--only 05_hyperparameter_grid" in gap
 
 
-def test_a_course_folder_that_does_not_fit_is_told_when_it_was_asked_for(copied, demo_folder, tmp_path):
+def test_a_course_folder_that_does_not_fit_is_reported_when_it_was_asked_for(copied, demo_folder, tmp_path):
     (gap,) = build(copied, data=tmp_path / "nowhere").gaps
     assert "nowhere" in gap and "--data" in gap
     other = Path(shutil.copytree(demo_folder, tmp_path / "other"))
@@ -271,7 +283,8 @@ def test_a_course_folder_that_does_not_fit_is_told_when_it_was_asked_for(copied,
 
 def test_example_pairs_need_the_course_and_say_so(copied, demo_folder, tmp_path):
     (copied / "records" / "workbook.json").write_text(json.dumps({"data": "nowhere", "knobs": SMALL}))
-    build(copied)
+    built = build(copied)
+    assert built.gaps == []
     assert "Example pairs need the course folder" in text_of(copied / "report.html")
     build(copied, data=demo_folder)
     assert "Example pairs need the course folder" not in text_of(copied / "report.html")
@@ -293,67 +306,35 @@ def test_name_number_and_own_words_come_from_report_yml(copied):
     assert "________" in (copied / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("nmae: x", "Did you mean 'name'"),
-        ("- a\n- b", "one `key: value` a line"),
-        ("name: [a, b]", "name must be a text"),
-        ("name: 'x", "is not YAML"),
-        ("language: fr", "Use one of en, zh"),
-        ("language: no", "language 'no'"),
-        ("name: Ada\nname: Bob", "twice"),
-        ("name: \udcff", "Save it as UTF-8"),
-    ],
-)
-def test_a_fault_in_report_yml_is_named(tmp_path, text, words):
-    (tmp_path / "report.yml").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ConfigError, match=words) as caught:
-        Settings.read(tmp_path / "report.yml")
-    assert "report.yml" in str(caught.value)
-
-
-def test_a_number_is_kept_as_it_was_written(tmp_path):
-    (tmp_path / "report.yml").write_text("number: 0012\n")
-    assert Settings.read(tmp_path / "report.yml").number == "0012"
-
-
 def test_an_unknown_language_is_refused(copied):
     with pytest.raises(ConfigError, match="--language: language 'de'"):
         build(copied, language="de")
 
 
-def test_every_word_has_two_languages_with_the_same_blanks():
-    for key, (english, chinese) in WORDS.items():
-        assert set(re.findall(r"{(\w+)", english)) == set(re.findall(r"{(\w+)", chinese)) or not english, key
-
-
 # ------------------------------------------------------------------------------------------------------ grids
 
 
-def test_the_courseworks_grid_stands_beside_its_numbers_once_it_was_run(finished, demo_folder, tmp_path, monkeypatch):
+def test_the_courseworks_grid_is_shown_next_to_its_numbers_once_it_was_run(finished):
     assert "The coursework's own grid was not run" in text_of(finished / "report.html")
-    evidence, values = Evidence.gather(finished), sections.COURSEWORK_GRID
+    evidence, values = Evidence.gather(finished), literature.COURSEWORK_GRID
     main = evidence.runs["main"]
     evidence.__dict__["grid"] = [
         replace(main, config=main.config.replace(lr=lr, dropout=dropout))
         for lr in values["lr"]
         for dropout in values["dropout"]
     ]
-    blocks = Writer(evidence, Settings(), tmp_path).others()
-    captions = [block.caption for block in blocks if isinstance(block, document.Figure)]
-    assert captions == [WORDS["others.grid"][0]]
-    evidence.__dict__["grid"] = evidence.grid[:-1]  # one cell is missing: no picture that looks complete
-    blocks = Writer(evidence, Settings(), tmp_path).others()
-    assert not any(isinstance(block, document.Figure) for block in blocks)
+    captions = [block.caption for block in literature.others(evidence, Say()) if isinstance(block, Figure)]
+    assert captions == [WORDS["others.grid"]]
+    evidence.__dict__["grid"] = evidence.grid[:-1]  # one setting is missing: no picture that looks complete
+    assert not any(isinstance(block, Figure) for block in literature.others(evidence, Say()))
 
 
 def test_a_grid_alone_already_gives_a_report(demo_folder, tmp_path, monkeypatch, picture):
-    monkeypatch.setattr(sections.plots, "save_figure", functools.partial(copy_picture, picture))
+    draw_nothing(monkeypatch, picture)
     Grid(demo_folder, tmp_path, {"lr": [1e-2, 1e-3]}, {"folds": 0, "seeds": 1, "epochs": 1}).run(2)
     built = report.rebuild_report(tmp_path, pdf=False)
     page = text_of(tmp_path / "report.html")
-    assert "lr 0.01, dropout 0.6" in page and WORDS["training.cells"][0] in page and built.gaps
+    assert "lr 0.01, dropout 0.6" in page and WORDS["training.settings"] in page and built.gaps
 
 
 def test_watching_writes_the_report_again_when_a_run_changes(copied, monkeypatch):
@@ -376,91 +357,149 @@ def test_watching_writes_the_report_again_when_a_run_changes(copied, monkeypatch
     assert len(built) == 2
 
 
-# -------------------------------------------------------------------------------------------------------- files
-
-
-def simple(tmp_path) -> tuple[Document, Path]:
-    frame = pd.DataFrame({"a_b": ["x & y", "50 %"], "n": [1, 2]})
-    blocks = [
-        Heading("One"),
-        document.Paragraph("*#$"),
-        document.Formula(r"\frac{a}{b}"),
-        Table("t", frame, "50 % of _it_"),
-    ]
-    made = Document("A #title", [("Name", "a_b")], [*blocks, document.Code('say "x\\y"'), document.Items(["- [1]"])])
-    page = tmp_path / "page.html"
-    page.write_text(made.to_html(), encoding="utf-8")
-    return made, page
-
-
-def test_a_pdf_is_printed_by_a_browser(tmp_path):
-    if not any(map(shutil.which, document.BROWSERS)):
-        pytest.skip("no browser of Chromium's family is installed")
-    made, page = simple(tmp_path)
-    assert write_pdf(made, page, tmp_path / "r.pdf") in document.BROWSERS
-    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_without_a_browser_typst_sets_it(tmp_path, monkeypatch):
-    pytest.importorskip("typst", reason="typst is not installed")
-    monkeypatch.setenv("MMLAB_BROWSER", "none")
-    made, page = simple(tmp_path)
-    assert write_pdf(made, page, tmp_path / "r.pdf") == "typst"
-    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_without_either_it_says_how_to_print(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMLAB_BROWSER", "none")
-    monkeypatch.setitem(__import__("sys").modules, "typst", None)
-    made, page = simple(tmp_path)
-    with pytest.raises(MmlabError, match=r"Open .*page.html in any browser and print it"):
-        write_pdf(made, page, tmp_path / "r.pdf")
-    assert not (tmp_path / "r.pdf").exists()
-
-
-def test_a_browser_that_fails_is_told(tmp_path, monkeypatch):
-    broken = tmp_path / "broken"
-    broken.write_text("#!/bin/sh\necho no display >&2\nexit 3\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("MMLAB_BROWSER", str(broken))
-    monkeypatch.setitem(__import__("sys").modules, "typst", None)
-    made, page = simple(tmp_path)
-    with pytest.raises(MmlabError, match="broken: no display"):
-        write_pdf(made, page, tmp_path / "r.pdf")
-
-
-def test_what_latex_and_markdown_take_for_commands_is_escaped(tmp_path):
-    made, _ = simple(tmp_path)
-    made.write_tables(tmp_path)
-    assert r"x \& y" in (tmp_path / "t.tex").read_text() and r"a\_b" in (tmp_path / "t.tex").read_text()
-    assert "| x & y | 1 |" in (tmp_path / "t.md").read_text()
+# --------------------------------------------------------------------------------- evidence: one source of numbers
 
 
 def test_an_interval_of_a_share_is_wilsons():
-    low, high = share_interval(0.5, 100)
+    low, high = literature.share_interval(0.5, 100)
     assert (round(low, 4), round(high, 4)) == (0.4038, 0.5962)  # worked out by hand
-    assert share_interval(0.0, 10)[0] == pytest.approx(0, abs=1e-12) and share_interval(0.0, 10)[1] > 0.2
+    assert literature.share_interval(0.0, 10)[0] == pytest.approx(0, abs=1e-12)
+    assert literature.share_interval(0.0, 10)[1] > 0.2
 
 
-def test_a_comparison_of_what_is_not_there_is_a_word_not_a_number(finished):
-    rows = Evidence.gather(finished).rows(("main",))
-    found = compare_rows(rows, (("joint", "text head"), ("joint", "nobody")))
-    assert isinstance(found["joint − nobody"], str) and found["joint − text head"].n == 600
+def test_a_comparison_of_what_is_missing_names_it_and_gives_no_number(finished):
+    evidence = Evidence.gather(finished)
+    joint, head = evidence.rows("main")[:2]
+    nobody = evidence.row("nobody", "text_only")
+    assert Compared.of(joint, nobody).result is None and Compared.of(joint, nobody).missing == [nobody]
+    found = Compared.of(joint, head)
+    assert found.result.n == 600 and found.missing == [] and found.better is joint
+    assert Compared.of(head, joint).better is joint and Compared.of(joint, joint).better is None
+
+
+def test_metrics_json_and_the_tables_say_the_same(finished):
+    summary = json.loads((finished / "metrics.json").read_text())
+    evidence = Evidence.gather(finished)
+    assert set(summary["others"]) | {"main"} == set(PARTS) == set(evidence.runs)
+    for name, part in PARTS.items():
+        scores = summary["scores"] if name == "main" else summary["others"][name]
+        for scenario in part.scenarios:
+            assert scores[scenario] == evidence.row(name, scenario).scores.to_dict(), (name, scenario)
+    compared = [*evidence.comparisons, *evidence.ablations]
+    assert summary["comparisons"] == {one.name: one.result.to_dict() for one in compared}
+    tables = [pd.read_csv(finished / "tables" / f"{name}.csv") for name in ("differences", "ablation_differences")]
+    assert list(pd.concat(tables)["a − b"]) == list(summary["comparisons"])
+
+
+def test_the_data_are_called_a_demo_where_their_ceilings_are_known(copied):
+    build(copied)
+    assert WORDS["others.demo"] in text_of(copied / "report.html")
+    for path in (copied / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({name: value for name, value in record.items() if name != "ceilings"}))
+    build(copied)
+    assert WORDS["others.demo"] not in text_of(copied / "report.html")
+
+
+# ---------------------------------------------------------------------------------------------- adding is local
+
+
+def test_a_new_section_is_one_entry(copied, monkeypatch):
+    toy = Section("toy", lambda evidence, say: [Paragraph(f"Seen: {evidence.main.id}")], "five")
+    monkeypatch.setattr("mmlab.report.writer.SECTIONS", [*SECTIONS, toy])
+    build(copied)
+    page = (copied / "report.html").read_text()
+    assert ">toy</h2>" in page and f"Seen: {report.read_runs(copied)['main'].id}" in page
+
+
+def test_a_section_that_fails_is_a_notice_and_the_others_are_written(copied, monkeypatch):
+    def fail(evidence, say):
+        raise KeyError("n_labelled")
+
+    monkeypatch.setattr("mmlab.report.writer.SECTIONS", [Section("toy", fail, "one"), *SECTIONS])
+    (gap,) = build(copied).gaps
+    assert "“toy” could not be written" in gap and "KeyError: 'n_labelled'" in gap
+    assert WORDS["section.results"] in text_of(copied / "report.html")
+
+
+def test_a_new_metric_is_shown_for_runs_that_were_saved_without_it(copied, monkeypatch):
+    def share_of_neutral(confusion):
+        return confusion[..., 1].sum(-1) / confusion.sum(axis=(-2, -1))
+
+    monkeypatch.setitem(METRICS, "toy", Metric("toy", "toy metric", "the share of neutral answers", share_of_neutral))
+    report.rebuild_report(copied, pdf=False)
+    row = pd.read_csv(copied / "tables" / "results.csv").set_index("model").loc["majority"]
+    assert row["toy metric"].startswith("0.000 [")
+    assert "toy metric" in pd.read_csv(copied / "tables" / "grid.csv")
+    assert "toy metric" in text_of(copied / "report.html")
+    summary = json.loads((copied / "metrics.json").read_text())
+    assert summary["others"]["majority"]["majority"]["toy"] == [0.0, 0.0, 0.0]
+    assert summary["scores"]["text_and_image"]["toy"][0] > 0.1  # the twin: it is computed, not filled in
+
+
+def test_a_new_fusion_goes_from_training_to_report(copied, demo_folder, monkeypatch):
+    from mmlab import models
+
+    monkeypatch.setattr(models, "FUSIONS", dict(models.FUSIONS))
+
+    class ToyFusion(models.ConcatFusion, name="toy"):
+        """Like concat; it declares no formula."""
+
+    models.FUSIONS["toy"] = ToyFusion
+    config = RunConfig(fusion="toy", epochs=1, **SMALL)
+    course = read_course(demo_folder)
+    run = train_run(config, course, encode_course(course, progress=False), copied)
+    path = copied / "records" / "04_fusion.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"runs": {"main": run.id}}))
+    assert build(copied).gaps == []
+    page = (copied / "report.html").read_text()
+    assert "the fusion (<code>toy</code>)" in page and page.count("<math") == 2
+    ToyFusion.formula = "z = t"
+    build(copied)
+    assert (copied / "report.html").read_text().count("<math") == 3
+
+
+# ------------------------------------------------------------------------------------------------------- Chinese
+
+ENGLISH = re.compile(r"[A-Za-z][A-Za-z'-]+(?:[ ,]+[A-Za-z][A-Za-z'-]+){2}")
+
+
+def english_in(page: str) -> list[str]:
+    """Runs of three Latin words outside of code, formulas, and the names of published work."""
+    page = re.sub(r"<(style|pre|code|math)\b.*?</\1>", "\n", page, flags=re.S)
+    page = html.unescape(re.sub(r"</?(?:b|a|li|ol|ul)\b[^>]*>|<[^>]+>", "\n", page))
+    for name in literature.PUBLISHED:
+        page = page.replace(name, "")
+    return ENGLISH.findall(page)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "gaps"])
+def test_the_chinese_report_holds_no_english_sentence(copied, damage):
+    if damage == "gaps":
+        shutil.rmtree(report.read_runs(copied)["tfidf"].folder)
+        (copied / "records" / "01_data_exploration.json").unlink()
+        (copied / "records" / "05_hyperparameter_grid.json").write_text("{}")
+    built = build(copied, language="zh")
+    page = (copied / "report.html").read_text()
+    assert english_in(page) == []
+    assert all(re.search("[一-鿿]", gap) for gap in built.gaps) and bool(built.gaps) == (damage == "gaps")
+    build(copied)
+    assert len(english_in((copied / "report.html").read_text())) > 20  # the twin
 
 
 # ------------------------------------------------------------------------------------ the demo report in the project
 
 
 def test_the_committed_report_of_the_demo_is_current(demo_folder):
-    """Its code, data and knobs are those of now: `make example` writes it anew."""
+    """Its code, data and knobs are those of now: `make example` writes it again."""
     folder = ROOT / "results" / "demo"
     source = (folder / "report.html").read_text()
     meta = dict(re.findall(r'<meta name="(mmlab-[a-z-]+)" content="([^"]*)">', source))
-    assert meta["mmlab-report-code"] == sections.report_digest(), "make example"
+    assert meta["mmlab-report-code"] == report_digest(), "make example"
     course = read_course(demo_folder)
     features = encode_course(course, progress=False)
     assert meta["mmlab-main-run"] == run_folder(RunConfig(), course, features, ".").name, "make example"
-    assert WORDS["missing"][0] not in source
+    assert WORDS["section.missing"] not in source
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 2_000_000
 
 

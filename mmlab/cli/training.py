@@ -32,14 +32,14 @@ def run(
 
     mmlab run --data ../course --results results/course --text-encoder ./my_encoders/text
     """
-    from mmlab.report.build import SETTINGS, publish, rebuild_report
-    from mmlab.report.writer import Settings
+    from mmlab.report.build import publish, rebuild_report
+    from mmlab.report.options import OPTIONS, ReportOptions
     from mmlab.workbook.pipeline import run_workbook
 
     def on_done(name: str, seconds: float, number: int, total: int) -> None:
         print(f"[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
 
-    Settings.read(results / SETTINGS)
+    ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
     print(f"mmlab: {only or 'seven notebooks'} on {data}")
     reports: list = []
     seconds = run_workbook(data, results, knobs, on_done, only, lambda: reports.append(rebuild_report(results)))

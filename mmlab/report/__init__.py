@@ -1,29 +1,25 @@
-"""The report: run folders in, HTML, PDF, figures and tables out."""
+"""The report: run folders in; HTML, PDF, figures, tables, metrics.json and prediction files out.
+
+`evidence` reads a results folder, `sections` say what follows from it as the blocks of a `document`, and `html`, `pdf`
+and `tables` write it. The words are in `en.yml` and `zh.yml`. Explained in notebook 07.
+"""
 
 from mmlab.report.build import (
+    NAMES,
+    BuiltReport,
     build_report,
-    compare_runs,
-    list_scores,
-    predict_test,
     publish,
-    read_record,
     read_runs,
     rebuild_report,
     watch_report,
 )
-from mmlab.report.document import (
-    TEMPLATE,
-    Block,
-    Code,
-    Document,
-    Figure,
-    Formula,
-    Heading,
-    Items,
-    Notice,
-    Paragraph,
-    Table,
-    write_pdf,
-)
-from mmlab.report.words import LANGUAGES, WORDS
-from mmlab.report.writer import Evidence, Settings, Writer, check_language, compare_rows, share_interval
+from mmlab.report.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.report.evidence import Compared, Evidence, Gap, Row, differing_answers, predicted_labels
+from mmlab.report.html import to_html
+from mmlab.report.options import ReportOptions
+from mmlab.report.pdf import write_pdf
+from mmlab.report.predictions import judge_predictions, predict_test
+from mmlab.report.sections import SECTIONS, Section
+from mmlab.report.tables import difference_table, knob_table, score_table, write_tables
+from mmlab.report.words import Say
+from mmlab.report.writer import report_digest, write_document

@@ -1,0 +1,336 @@
+"""What a results folder holds: the one source of every number in notebook 07, the report and metrics.json.
+
+A results folder goes in; runs by part, rows of scores, comparisons, and what is missing come out.
+Explained in notebook 07.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmlab.config import LABELS, SCENARIOS, name_knobs, probability_columns
+from mmlab.course import Course, read_course
+from mmlab.errors import MmlabError, RunError
+from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
+from mmlab.report.commands import notebook_command, train_command
+from mmlab.report.words import Say
+from mmlab.runs import RUNS, Run, is_complete, load_run
+from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
+
+JOINT = "text_and_image"
+DATA_NOTEBOOK, GRID_NOTEBOOK, MAIN, TUNED = NAMES[0], "05_hyperparameter_grid", "main", "tuned"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run that the report shows: the notebook that makes it, and its scenarios in the order of their rows."""
+
+    notebook: str
+    scenarios: tuple[str, ...] = (JOINT,)
+
+
+PARTS: dict[str, Part] = {
+    MAIN: Part("04_fusion", (JOINT, "text_only", "image_only")),
+    "text_only": Part("02_text_only", ("text_only",)),
+    "image_only": Part("03_image_only", ("image_only",)),
+    "tfidf": Part("02_text_only", (TFIDF,)),
+    "majority": Part("02_text_only", (MAJORITY,)),
+    "without_image": Part("06_ablation", ("joint_without_image",)),
+    "without_text": Part("06_ablation", ("joint_without_text",)),
+    "shuffle_images": Part("06_ablation"),
+    "shuffle_texts": Part("06_ablation"),
+    "shuffle_labels": Part("06_ablation"),
+}
+ABLATIONS = tuple(name for name, part in PARTS.items() if part.notebook == "06_ablation")
+RESULTS = tuple(name for name in PARTS if name not in ABLATIONS)
+
+# What is compared, as (part, scenario) of a and of b.
+_JOINT, _TEXT, _IMAGE = (MAIN, JOINT), ("text_only", "text_only"), ("image_only", "image_only")
+_MAJORITY = ("majority", MAJORITY)
+COMPARED = (
+    (_JOINT, (MAIN, "text_only")), (_JOINT, (MAIN, "image_only")), (_JOINT, _TEXT), (_JOINT, _IMAGE),
+    (_JOINT, ("tfidf", TFIDF)), (_JOINT, _MAJORITY), (_TEXT, _MAJORITY), (_IMAGE, _MAJORITY),
+)  # fmt: skip
+ABLATED = (
+    (_JOINT, ("without_image", "joint_without_image")), (_JOINT, ("without_text", "joint_without_text")),
+    ((MAIN, "text_only"), ("shuffle_images", JOINT)), ((MAIN, "image_only"), ("shuffle_texts", JOINT)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of a table of scores: a scenario of a run. `run` is None where that run is missing."""
+
+    part: str
+    scenario: str
+    run: Run | None = None
+    note: str = ""  # what sets it apart from another row of the same part
+
+    @property
+    def name(self) -> str:
+        """What it is called in English; `say.row(row)` gives the name in the report's language."""
+        return Say().row(self)
+
+    @property
+    def scores(self) -> Scores:
+        return self.run.scores[self.scenario]
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Two rows on the same pairs. result: None where a row is missing, or where the two do not hold the same pairs."""
+
+    a: Row
+    b: Row
+    result: Comparison | None
+
+    @classmethod
+    def of(cls, a: Row, b: Row) -> "Compared":
+        result = None
+        if a.run is not None and b.run is not None:
+            with suppress(MmlabError):
+                result = compare_frames(a.run.predictions, a.scenario, b.run.predictions, b.scenario)
+        return cls(a, b, result)
+
+    @property
+    def name(self) -> str:
+        """Its name in English: `joint − text head`."""
+        return Say().pair(self)
+
+    @property
+    def missing(self) -> list[Row]:
+        return [row for row in (self.a, self.b) if row.run is None]
+
+    @property
+    def better(self) -> Row | None:
+        """The row whose advantage is outside the noise; None where there is none."""
+        if self.result is None or self.result.difference.low <= 0 <= self.result.difference.high:
+            return None
+        return self.a if self.result.difference.value > 0 else self.b
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that cannot be shown: `gap.<kind>` is its sentence. detail: the error; command: what mends it."""
+
+    kind: str
+    values: dict[str, Any]
+    notebook: str = ""  # that makes it
+    detail: str = ""
+    command: str = ""
+
+    def text(self, say: Say) -> str:
+        """In the report's language; what a program wrote or reads is in backticks."""
+        words = [say(f"gap.{self.kind}", **self.values)]
+        if self.detail:
+            words.append(f"`{self.detail.replace('`', chr(39))}`")
+        if self.command:
+            words += [say("gap.fix"), f"`{self.command}`"]
+        return " ".join(words)
+
+
+@dataclass
+class Evidence:
+    """What a results folder holds and what is missing in it. `Evidence.gather` reads one."""
+
+    results: Path
+    data: Path | None = None  # the course folder, where it is not the one that was recorded
+    runs: dict[str, Run] = field(default_factory=dict)  # by part
+    records: dict[str, dict] = field(default_factory=dict)  # by notebook
+    gaps: list[Gap] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)  # parts whose code has changed
+
+    @classmethod
+    def gather(cls, results: Path | str, data: Path | None = None) -> "Evidence":
+        """Read the records and runs of a results folder. Never raises for what is missing or damaged in it."""
+        found = cls(Path(results), data)
+        for name in NAMES[:-1]:
+            try:
+                found.records[name] = found._read_record(name)
+            except MmlabError as error:
+                found._miss("record", name, error)
+        for name, part in PARTS.items():
+            found._read_part(name, part)
+        found._refuse_strangers()
+        found._look_for_grid()
+        found.stale = [part for part, run in found.runs.items() if not run.is_fresh]
+        return found
+
+    def check_runs(self) -> None:
+        """Raise RunError, naming the first, when a run of the workbook is missing, damaged or of other data."""
+        for part in self.missing:
+            gap = next(gap for gap in self.gaps if gap.notebook == PARTS[part].notebook)
+            raise RunError(gap.text(Say()).replace("`", ""))
+
+    @property
+    def missing(self) -> list[str]:
+        """The parts whose runs cannot be shown."""
+        return [part for part in PARTS if part not in self.runs]
+
+    def _miss(self, kind: str, notebook: str, error: Exception | str = "", **values: Any) -> None:
+        command = notebook_command(notebook, self.places, self.given.get("knobs", {}))
+        self.gaps.append(Gap(kind, {"notebook": notebook, **values}, notebook, str(error), command))
+
+    def _read_part(self, name: str, part: Part) -> None:
+        record = self.records.get(part.notebook)
+        if record is None:
+            return
+        run_id = record.get("runs", {}).get(name)
+        if run_id is None:
+            return self._miss("unrecorded", part.notebook, part=name)
+        folder = self.results / RUNS / run_id
+        try:
+            run = load_run(folder)
+            for scenario in set(part.scenarios) - set(run.scenarios):
+                raise RunError(f"{folder}: holds no predictions of {scenario}.")
+            run.check_files()
+            self.runs[name] = run
+        except MmlabError as error:
+            self._miss("run", part.notebook, error, folder=folder)
+
+    def _refuse_strangers(self) -> None:
+        """Leave out runs of other data or another split than the main run (or than most of them)."""
+        for key, kind in (("data_fingerprint", "other_data"), ("split_hash", "other_split")):
+            seen = {part: run.provenance.get(key) for part, run in self.runs.items()}
+            usual = seen.get(MAIN) or next(iter(Counter(seen.values()).most_common(1)), [None])[0]
+            for part, value in seen.items():
+                if value != usual:
+                    self._miss(kind, PARTS[part].notebook, folder=self.runs.pop(part).folder)
+
+    def _look_for_grid(self) -> None:
+        """Report which of the runs that notebook 05 refers to are gone."""
+        record = self.records.get(GRID_NOTEBOOK, {})
+        places = [self.results / GRID / RUNS / one for one in record.get("grid", [])]
+        gone = [place for place in [*places, self.results / RUNS / str(record.get("chosen"))] if not is_complete(place)]
+        if record and gone:
+            self._miss("grid", GRID_NOTEBOOK, folder=gone[0], more=len(gone) - 1)
+
+    @property
+    def main(self) -> Run | None:
+        return self.runs.get(MAIN)
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        """What `mmlab run` was called with: data and knobs."""
+        with suppress(MmlabError):
+            return self._read_record(WORKBOOK)
+        return {}
+
+    def _read_record(self, name: str) -> dict[str, Any]:
+        record = read_record(self.results, name)
+        if not isinstance(record, dict) or not isinstance(record.get("runs", {}), dict):
+            raise RunError(f"The record of {name} is not as `finish_notebook` writes it.")
+        return record
+
+    @property
+    def course_folder(self) -> str:
+        """Where the course is, or was; "" where nothing says so."""
+        return str(self.data or self.given.get("data") or self.records.get(DATA_NOTEBOOK, {}).get("data", ""))
+
+    @property
+    def places(self) -> list[str]:
+        return ["--data", self.course_folder or "DATA", "--results", str(self.results)]
+
+    @cached_property
+    def course(self) -> Course | None:
+        """The course folder, if it is where it was and holds what the runs were trained on."""
+        if not self.course_folder or self.main is None:
+            return None
+        values, detail, kind = {"place": self.course_folder}, "", "other_course"
+        try:
+            course = read_course(self.course_folder, seed=self.main.config.seed)
+            if course.fingerprint == self.main.provenance["data_fingerprint"]:
+                return course
+        except MmlabError as error:
+            kind, detail = "course", str(error)
+        if self.data is not None:  # asked for; the folder that was recorded long ago may well be gone
+            self.gaps.append(Gap(kind, values, detail=detail))
+        return None
+
+    @property
+    def ceilings(self) -> dict[str, float] | None:
+        """The best possible accuracies, which only the demo's recipe knows: None for real pairs."""
+        return next((one["ceilings"] for one in self.records.values() if one.get("ceilings")), None)
+
+    def row(self, part: str, scenario: str) -> Row:
+        """One row; without a run where that is missing."""
+        return Row(part, scenario, self.runs.get(part))
+
+    def rows(self, *parts: str) -> list[Row]:
+        """The rows of these parts (of the main table, unless any is named) whose runs are there."""
+        chosen = [part for part in parts or RESULTS if part in self.runs]
+        return [self.row(part, scenario) for part in chosen for scenario in PARTS[part].scenarios]
+
+    @cached_property
+    def comparisons(self) -> list[Compared]:
+        """The paired differences between models, and of each fine-tuned head to the frozen one."""
+        pairs = [(self.row(*a), self.row(*b)) for a, b in COMPARED]
+        return [Compared.of(*pair) for pair in [*pairs, *((row, self.row(MAIN, row.scenario)) for row in self.tuned)]]
+
+    @cached_property
+    def ablations(self) -> list[Compared]:
+        """The paired differences between the joint model and what is left of it after something was taken away."""
+        return [Compared.of(self.row(*a), self.row(*b)) for a, b in ABLATED]
+
+    @cached_property
+    def tuned(self) -> list[Row]:
+        """Rows of the runs whose encoders were trained, on the same data as the main run."""
+        runs = self._other_runs(RUNS, lambda run: run.config.tunes and run.config.control == "none")
+        notes = [name_setting(run, runs) if len(runs) > 1 else "" for run in runs]
+        return [Row(TUNED, s, run, note) for run, note in zip(runs, notes) for s in run.config.trained_scenarios]
+
+    @cached_property
+    def grid(self) -> list[Run]:
+        """The complete runs of all grids in this results folder that train the joint model, by their knobs."""
+        runs = self._other_runs(f"{GRID}/{RUNS}", lambda run: JOINT in run.scenarios)
+        return sorted(runs, key=lambda r: (-r.config.lr, r.config.dropout, r.config.fusion, r.config.seed, r.id))
+
+    def _other_runs(self, folder: str, wanted) -> list[Run]:
+        found, known = [], {run.id for run in self.runs.values()}
+        for path in sorted((self.results / folder).glob("[!.]*")):
+            if path.name in known or not is_complete(path):
+                continue
+            try:
+                run = load_run(path)
+                origin = (self.main or run).provenance["data_fingerprint"]
+                if run.config and run.provenance["data_fingerprint"] == origin and wanted(run):
+                    run.check_files()
+                    found.append(run)
+            except MmlabError as error:
+                if not any(path.name in str(gap.values) for gap in self.gaps):
+                    self.gaps.append(Gap("run", {"folder": path}, detail=str(error)))
+        return found
+
+    def command_of(self, part: str) -> str:
+        """The command that makes the run of this part."""
+        run = self.runs[part]
+        if run.config is None:
+            return notebook_command(PARTS[part].notebook, self.places, self.given.get("knobs", {}))
+        return train_command(run.config, self.places)
+
+
+def name_setting(run: Run, among: list[Run]) -> str:
+    """The knobs in which these runs differ, and always lr and dropout: `lr 0.001, dropout 0.2`."""
+    all_knobs = [one.config.to_dict() for one in among]
+    differ = [name for name in all_knobs[0] if len({str(knobs[name]) for knobs in all_knobs}) > 1]
+    names = ["lr", "dropout", *(name for name in differ if name not in ("lr", "dropout"))]
+    return name_knobs({name: getattr(run.config, name) for name in names})
+
+
+def predicted_labels(run: Run, scenario: str) -> np.ndarray:
+    """(n_test,) names of the labels that a run answers for the test pairs."""
+    best = run.test_predictions[probability_columns(scenario)].to_numpy().argmax(axis=1)
+    return np.asarray(LABELS)[best]
+
+
+def differing_answers(run: Run) -> dict[str, float]:
+    """The share of test pairs that each modality alone answers otherwise than the joint head; {} without test pairs."""
+    if not len(run.test_predictions):
+        return {}
+    joint = predicted_labels(run, JOINT)
+    return {s: float((predicted_labels(run, s) != joint).mean()) for s in SCENARIOS if s != JOINT}

@@ -1,0 +1,61 @@
+"""A document as one HTML page: figures embedded, formulas as MathML, nothing fetched from anywhere."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from mmlab.images import open_image
+from mmlab.report.document import Document, Heading
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+SHORT = 16  # letters of a table's cell that is never broken
+MOST_COLOURS = 20_000  # of a chart, with the shades at the edges of its letters; photographs have more
+CODE = re.compile(r"`([^`\n]+)`")
+
+
+def to_html(document: Document) -> str:
+    """The page, self-contained."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"inline": inline, "picture": embed_image, "mathml": to_mathml, "plain": plain}
+    headings = [block for block in document.blocks if isinstance(block, Heading)]
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    blocks = [(type(block).__name__, block) for block in document.blocks]
+    return template.render(document=document, blocks=blocks, headings=headings, short=SHORT)
+
+
+def inline(text: str) -> Markup:
+    """A text with what is between backticks as code."""
+    parts = CODE.split(str(text))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
+
+
+def plain(text: str) -> str:
+    """A text without its backticks, for where there is no code."""
+    return CODE.sub(r"\1", text)
+
+
+def embed_image(path: Path) -> str:
+    """A picture as a data: address, a third of its size: a chart with a palette of 256 colours, photographs as JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with open_image(path) as image:
+        flat = Image.new("RGB", image.size, "white")
+        flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+    kind = "jpeg" if flat.getcolors(MOST_COLOURS) is None else "png"
+    if kind == "png":
+        flat.quantize(256).save(buffer, "PNG", optimize=True)
+    else:
+        flat.save(buffer, "JPEG", quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def to_mathml(latex: str) -> Markup:
+    """A formula as MathML, which browsers set without any script."""
+    from latex2mathml.converter import convert
+
+    return Markup(convert(latex, display="block"))

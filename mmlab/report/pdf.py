@@ -1,0 +1,143 @@
+"""A document as a PDF: its HTML page printed by an installed browser, or the same blocks set by typst."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from mmlab.errors import MmlabError
+from mmlab.report.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.report.html import CODE
+from mmlab.storage import write_atomic
+
+BROWSERS = (
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge",
+    "brave-browser", "vivaldi",
+)  # fmt: skip
+BROWSER_SECONDS = 90
+OPTIONS = (
+    "--headless", "--disable-gpu", "--no-pdf-header-footer",
+    "--disable-background-networking", "--disable-component-update",  # printing a page needs no network
+)  # fmt: skip
+
+
+def write_pdf(document: Document, page: Path, pdf: Path) -> str:
+    """Write the PDF; the name of what did it. Raises MmlabError, saying how to print the page, when nothing can.
+
+    An installed browser of Chromium's family prints exactly the page; without one, typst sets the same blocks.
+    MMLAB_BROWSER names another browser, or `none`.
+    """
+    reasons = []
+    wanted = os.environ.get("MMLAB_BROWSER", "")
+    names = () if wanted == "none" else (wanted,) if wanted else BROWSERS
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser:
+        reason = _print_with(browser, page, pdf)
+        if not reason:
+            return Path(browser).name
+        reasons.append(f"{Path(browser).name}: {reason}")
+    reason = _set_with_typst(document, pdf)
+    if not reason:
+        return "typst"
+    raise MmlabError(
+        f"No PDF was made ({'; '.join([*reasons, reason])}). Open {page} in any browser and print it to a file, or "
+        "install Chromium or typst."
+    )
+
+
+def _print_with(browser: str, page: Path, pdf: Path) -> str:
+    """What went wrong, or "" when the browser has written the PDF."""
+    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
+        made = Path(folder) / "report.pdf"
+        options = [*OPTIONS, f"--user-data-dir={folder}/profile"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            options.append("--no-sandbox")  # Chromium refuses to run as root inside its sandbox
+        command = [browser, *options, f"--print-to-pdf={made}", page.resolve().as_uri()]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=BROWSER_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error).splitlines()[0]
+        if not made.is_file() or not made.read_bytes().startswith(b"%PDF"):
+            return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        write_atomic(pdf, made.read_bytes())
+        return ""
+
+
+def _set_with_typst(document: Document, pdf: Path) -> str:
+    """What went wrong, or "" when typst has written the PDF."""
+    try:
+        import typst
+    except ImportError:
+        return "typst is not installed (pip install typst)"
+    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
+        source = Path(folder) / "report.typ"
+        source.write_text(to_typst(document, Path(folder)), encoding="utf-8")
+        try:
+            write_atomic(pdf, typst.compile(str(source)))
+        except Exception as error:  # the binding raises its own kinds
+            return f"typst: {str(error).splitlines()[0]}"
+        return ""
+
+
+def to_typst(document: Document, folder: Path) -> str:
+    """The document in typst's language; the figures that it reads are put into `folder`."""
+    parts = [
+        '#set page(paper: "a4", margin: 2cm, numbering: "1")',
+        '#set text(size: 10pt, font: ("New Computer Modern", "Noto Sans CJK SC", "Noto Serif CJK SC"))',
+        "#set table(stroke: 0.4pt + gray)",
+        "#show table: set text(size: 8pt)",
+        f"#align(center)[#text(size: 18pt)[{_text(document.title)}]]",
+        *(f"#align(center)[{_text(label)}: {_text(value)}]" for label, value in document.lines),
+        f"#outline(title: [{_text(document.contents)}], depth: 2)",
+        *(_block(block, folder / f"block{number}") for number, block in enumerate(document.blocks)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block, place: Path) -> str:
+    match block:
+        case Heading(text, level):
+            return "=" * level + " " + _text(text)
+        case Paragraph(text):
+            return _text(text)
+        case Items(items):
+            return "\n".join(f"- {_text(item)}" for item in items)
+        case Notice(text):
+            return f"#block(stroke: 1pt, inset: 6pt)[{_text(text)}]"
+        case Code(text):
+            return f"#raw({_string(text)}, block: true)"
+        case Formula(latex):
+            _draw_formula(latex, place.with_suffix(".svg"))
+            return f'#align(center)[#image("{place.name}.svg")]'
+        case Figure():
+            shutil.copyfile(block.path, place.with_suffix(".png"))
+            image = f'image("{place.name}.png", width: {min(block.width, 6.6)}in)'
+            return f"#figure({image}, caption: [{_text(block.caption)}])"
+        case Table(_, frame, caption):
+            cells = [*map(str, frame.columns), *(str(value) for row in frame.to_numpy() for value in row)]
+            inside = ", ".join(f"[{_escaped(cell)}]" for cell in cells)
+            table = f"table(columns: {len(frame.columns)}, {inside})"
+            return f"#figure({table}, kind: table, caption: [{_text(caption)}])"
+
+
+def _draw_formula(latex: str, path: Path) -> None:
+    from matplotlib import mathtext
+
+    drawn = re.sub(r"\\[lr]Vert", "|", latex.replace(r"\operatorname", r"\mathrm"))
+    mathtext.math_to_image(f"${drawn}$", str(path), dpi=200, format="svg")
+
+
+def _text(text: str) -> str:
+    """Words, with what is between backticks as code."""
+    parts = CODE.split(str(text))
+    return "".join(f"#raw({_string(part)})" if number % 2 else _escaped(part) for number, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    return "".join("\\" + c if c in "\\#$*_`<>@[]~=-+/" else c for c in str(text))
+
+
+def _string(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -1,0 +1,83 @@
+"""What follows, what does not, and where each number comes from."""
+
+from mmlab.evaluation import MAJORITY
+from mmlab.report.commands import train_command
+from mmlab.report.document import Block, Code, Items, Paragraph, Table
+from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, PARTS, Compared, Evidence, name_setting
+from mmlab.report.words import Say
+from mmlab.runs import Run
+from mmlab.workbook import GRID
+
+
+def conclusions(evidence: Evidence, say: Say) -> list[Block]:
+    items = [_conclude(one, say) for one in evidence.comparisons if one.result is not None]
+    control, majority = evidence.runs.get("shuffle_labels"), evidence.runs.get("majority")
+    if control is not None and majority is not None:
+        score, floor = control.scores[JOINT].accuracy, majority.scores[MAJORITY].accuracy
+        verdict = say("leak.yes" if score.low > floor.value else "leak.no")
+        items.append(say("conclude.leak", score=say.interval(score), floor=say.interval(floor), verdict=verdict))
+    blocks: list[Block] = [Items(items)] if items else []
+    return [*blocks, *(Paragraph(text) for text in say.options.conclusions.strip().split("\n\n") if text)]
+
+
+def _conclude(one: Compared, say: Say) -> str:
+    a, b = (one.b, one.a) if one.better is one.b else (one.a, one.b)
+    points = say.interval(one.result.difference, "+.1f", 100)
+    key = "conclude.open" if one.better is None else "conclude.real"
+    return say(key, a=say.row(a), b=say.row(b), difference=points)
+
+
+def limits(evidence: Evidence, say: Say) -> list[Block]:
+    main, record = evidence.main, evidence.records.get(DATA_NOTEBOOK)
+    if main is None or record is None:
+        return []
+    counts = record["health"]["label_counts"]
+    label = min(counts, key=counts.get)
+    items = [
+        say("limits.labels", conflicts=record["health"]["label_conflicts"]),
+        say("limits.population"),
+        say("limits.rare", label=label, rare=counts[label]),
+        say("limits.split", seed=main.config.seed),
+    ]
+    return [Items(items)]
+
+
+def provenance(evidence: Evidence, say: Say) -> list[Block]:
+    if not evidence.runs:
+        return []
+    first = evidence.main or next(iter(evidence.runs.values()))
+    keys = {"data": "data_fingerprint", "split": "split_hash", "commit": "commit"}
+    origin = {name: (first.provenance[key] or "—")[:16] for name, key in keys.items()}
+    entries = _list_entries(evidence, say)
+    lines = [
+        {"rows": name, "run": run.id, **_seeds(run), "commit": run.provenance["commit"] or "—"}
+        for name, run, _ in entries
+    ]
+    commands = dict.fromkeys(f"# {name}\n{command}" for name, _, command in entries)
+    return [
+        Paragraph(say("provenance.text", seed=_seeds(first)["seed"], **origin)),
+        Table("provenance", say.frame(lines), say("provenance.caption")),
+        Code("\n".join(commands)),
+    ]
+
+
+def _list_entries(evidence: Evidence, say: Say) -> list[tuple[str, Run, str]]:
+    """Every run that the report shows: which rows come from it, the run, and the command that makes it."""
+    entries = []
+    for part, run in evidence.runs.items():
+        names = [say.row(evidence.row(part, scenario)) for scenario in PARTS[part].scenarios]
+        entries.append((", ".join(names), run, evidence.command_of(part)))
+    for run in {row.run.id: row.run for row in evidence.tuned}.values():
+        entries.append((say("provenance.tuned"), run, train_command(run.config, evidence.places)))
+    places = [*evidence.places[:-1], str(evidence.results / GRID)]
+    for run in evidence.grid:
+        name = say("provenance.setting", name=name_setting(run, evidence.grid))
+        entries.append((name, run, train_command(run.config, places)))
+    return entries
+
+
+def _seeds(run: Run) -> dict[str, str]:
+    """The seed of a run and its models per fold; a baseline has neither."""
+    return (
+        {"seed": str(run.config.seed), "models": str(run.config.seeds)} if run.config else {"seed": "—", "models": "—"}
+    )

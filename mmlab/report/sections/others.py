@@ -1,0 +1,76 @@
+"""What others have reached: the coursework that this lab replaces, and published results."""
+
+from mmlab import plots
+from mmlab.config import GRID_PRESETS
+from mmlab.evaluation import MAJORITY, Interval
+from mmlab.report.commands import grid_command
+from mmlab.report.document import WIDE, Block, Figure, Notice, Paragraph, Table
+from mmlab.report.evidence import JOINT, MAIN, Evidence, differing_answers
+from mmlab.report.words import Say
+
+# Accuracies that others have reported on MVSA-Single, in per cent, each on one random tenth of its 4,511 pairs. Their
+# splits were not published, and twins were not kept together.
+PUBLISHED_PAIRS = 451
+PUBLISHED = {
+    "MultiSentiNet (Xu & Mao 2017)": 69.84,
+    "Co-MN-Hop6 (Xu et al. 2018)": 70.51,
+    "MGNNS (Yang et al. 2021)": 73.77,
+    "CLMLF (Li et al. 2022)": 75.33,
+    "MDSE (2024)": 76.22,
+}
+# What the coursework that this lab replaces reported: its best dev accuracy, on 800 dev pairs.
+COURSEWORK, COURSEWORK_PAIRS, COURSEWORK_MAJORITY = 58.63, 800, 59.7
+COURSEWORK_GRID = GRID_PRESETS["coursework"]
+
+
+def others(evidence: Evidence, say: Say) -> list[Block]:
+    main, majority = evidence.main, evidence.runs.get("majority")
+    if main is None or majority is None:
+        return []
+    low, high = share_interval(COURSEWORK / 100, COURSEWORK_PAIRS)
+    differ = differing_answers(main).get("text_only")
+    theirs = {"theirs": COURSEWORK, "n": COURSEWORK_PAIRS, "low": 100 * low, "high": 100 * high}
+    text = say(
+        "others.coursework", **theirs, majority=COURSEWORK_MAJORITY,
+        ours=say.interval(main.scores[JOINT].accuracy), floor=say.interval(majority.scores[MAJORITY].accuracy),
+        differ="—" if differ is None else f"{differ:.1%}",
+    )  # fmt: skip
+    n = PUBLISHED_PAIRS
+    shares = {name: Interval(value / 100, *share_interval(value / 100, n)) for name, value in PUBLISHED.items()}
+    lines = [{"model": name, "n": n, "accuracy": say.interval(one)} for name, one in shares.items()]
+    joint = evidence.row(MAIN, JOINT)
+    candidates = [joint, *(row for row in evidence.tuned if row.scenario == JOINT)]
+    for row in dict.fromkeys((joint, max(candidates, key=lambda row: row.scores.accuracy.value))):
+        ours, accuracy = say("others.ours", name=say.row(row)), say.interval(row.scores.accuracy)
+        lines.append({"model": ours, "n": row.scores.n, "accuracy": accuracy})
+    blocks: list[Block] = [
+        Paragraph(text),
+        *_show_coursework_grid(evidence, say),
+        Table("published", say.frame(lines), say("others.table", n=n)),
+        Paragraph(say("others.why", n=main.scores[JOINT].n)),
+    ]
+    return [*blocks, Paragraph(say("others.demo"))] if evidence.ceilings else blocks
+
+
+def _show_coursework_grid(evidence: Evidence, say: Say) -> list[Block]:
+    lr, dropout = COURSEWORK_GRID.values()
+    runs = [run for run in evidence.grid if run.config.lr in lr and run.config.dropout in dropout]
+    if len({(run.config.lr, run.config.dropout) for run in runs}) < len(lr) * len(dropout):
+        return [Notice(say("others.nogrid", command=grid_command("coursework", evidence.places)))]
+    runs.sort(key=lambda run: (run.config.dropout, -run.config.lr))
+    panels = [(f"lr {r.config.lr:g}\ndropout {r.config.dropout:g}", r.history, r.best_epochs) for r in runs]
+    axes = plots.plot_history_grid(panels, columns=len(lr))
+    best = max(runs, key=lambda run: run.scores[JOINT].accuracy.value)
+    floor = best.predictions["label"].value_counts(normalize=True).max()
+    return [
+        Figure("coursework", axes, say("others.grid"), drawn=WIDE),
+        Paragraph(say("others.best", accuracy=say.interval(best.scores[JOINT].accuracy), floor=floor)),
+    ]
+
+
+def share_interval(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share seen in n pairs, for numbers of others of which only the share is known."""
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * n), n).proportion_ci(method="wilson")
+    return found.low, found.high
