@@ -194,11 +194,10 @@ def test_record_that_json_cannot_hold_is_refused(tmp_path, value):
 def test_good_run_in_an_awkward_folder(tmp_path):
     folder = tmp_path / "a {b} ü 中 %s"
     path = write_notebook(folder / "tiny.ipynb", "print('n is', n)\nprint(os.environ['EXTRA'], os.getcwd())")
-    output, results, seen = folder / "out {}" / "tiny.ipynb", folder / "re sults", []
-    options = {"env": {"EXTRA": "$x {y}"}, "progress": lambda *step: seen.append(step)}
-    first = run_notebook(path, output, {"n": 5, "results": results}, **options)
+    output, results = folder / "out {}" / "tiny.ipynb", folder / "re sults"
+    jobs, places = [Job(path, output, {"n": 5, "results": results})], [{"EXTRA": "$x {y}"}]
+    ((_, first),) = run_notebooks(jobs, places=places)
     assert first.record == {"n": 5} and first.path == output and 0 < first.seconds < 60
-    assert seen == [(k, 6) for k in range(1, 7)]
     node = nbformat.read(output, 4)
     text = node.cells[5].outputs[0].text
     assert text == f"n is 5\n$x {{y}} {os.getcwd()}\n"
@@ -206,12 +205,12 @@ def test_good_run_in_an_awkward_folder(tmp_path):
     assert sorted(file.name for file in output.parent.iterdir()) == ["tiny.ipynb"]
     assert sorted(file.name for file in (results / "records").iterdir()) == ["tiny.json"]
     whole, record = output.read_bytes(), (results / "records" / "tiny.json").read_bytes()
-    run_notebook(path, output, {"n": 5, "results": results}, **options)
+    list(run_notebooks(jobs, places=places))
     assert output.read_bytes() == whole and (results / "records" / "tiny.json").read_bytes() == record
 
 
 def fail(tmp_path: Path, *cells: str, **options) -> str:
-    """Run a notebook that fails beside a good output and a stale record: both must survive, neither must count."""
+    """Run a notebook that fails next to a good output and a stale record: both must survive, neither must count."""
     path = write_notebook(tmp_path / "tiny.ipynb", *cells)
     output = tmp_path / "out" / "tiny.ipynb"
     output.parent.mkdir()
@@ -389,10 +388,8 @@ def test_cells_for_the_reader_can_be_left_out(tmp_path):
     node = nbformat.read(path, 4)
     node.cells[4].metadata["tags"] = ["reading"]
     nbformat.write(node, path)
-    steps = []
-    options = {"skip": "reading", "progress": lambda k, n: steps.append((k, n))}
-    result = run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path), "n": 5}, **options)
-    assert result.record == {"n": 5} and steps == [(k, 5) for k in range(1, 6)]
+    result = run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path), "n": 5}, skip="reading")
+    assert result.record == {"n": 5}
     kept = [cell for cell in nbformat.read(result.path, 4).cells if "reading" in cell.metadata.get("tags", [])]
     assert len(kept) == 1 and kept[0].execution_count is None and kept[0].source.startswith("raise")
     with pytest.raises(RunError, match="drawn"):  # the twin: executed when it is not left out

@@ -15,7 +15,7 @@ import queue
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from typing import Any
 
 from mmlab.errors import MmlabError, RunError
 from mmlab.storage import write_atomic
-from mmlab.workbook.parameters import fit_parameters, is_tagged, list_code_cells, read_notebook
+from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 from mmlab.workbook.records import RECEIPT
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
@@ -38,19 +38,14 @@ class Job:
     """A notebook to execute with parameters, and the place of the executed one.
 
     parameters: what the notebook declares, and any knobs if it declares `knobs`. timeout_s: the longest that one cell
-    may take, in seconds. progress(k, n): called when the k-th of n code cells begins, from another thread. env: further
-    environment variables for the kernel, which is always this interpreter. cwd: the kernel's working folder (the
-    caller's, if None). skip: cells with this tag are not executed. after: numbers of the jobs of the same call that
-    must succeed before it starts.
+    may take, in seconds. skip: cells with this tag are not executed. after: numbers of the jobs of the same call that
+    must succeed before it starts. The kernel is this interpreter, in the caller's working folder.
     """
 
     source: Path | str
     output: Path | str
     parameters: dict[str, Any] = field(default_factory=dict)
     timeout_s: float = 1200
-    progress: Callable[[int, int], None] | None = None
-    env: dict[str, str] = field(default_factory=dict)
-    cwd: Path | str | None = None
     skip: str = ""
     after: tuple[int, ...] = ()
 
@@ -134,7 +129,7 @@ class _Execution:
     def __init__(self, job: Job) -> None:
         self.job, self.source, self.output = job, Path(job.source), Path(job.output)
         self.notebook = read_notebook(self.source)
-        self.parameters = fit_parameters(self.notebook, self.source.name, job.parameters)
+        self.parameters = check_parameters(self.source, job.parameters)
         cells = list_code_cells(self.notebook)
         if "finish_notebook(" not in cells[-1].source:
             fix = "End it with finish_notebook(results, name, record): nothing else proves that it reached its end."
@@ -150,7 +145,7 @@ class _Execution:
         try:
             with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
                 receipt = Path(folder) / "record.json"
-                error = self._execute({**os.environ, **place, **self.job.env, RECEIPT: str(receipt)})
+                error = self._execute({**os.environ, **place, RECEIPT: str(receipt)})
                 record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
         finally:
             places.put(place)
@@ -164,7 +159,8 @@ class _Execution:
             write_atomic(failed, _to_text(self.notebook, self.parameters))
             kept = f"\nThe notebook as far as it went: {failed}"
             line = self.begun[-1].source.strip().splitlines()[0]
-            where += f", code cell {len(self.begun)} of {len(self._cells())} (`{line}`)"
+            count = sum(not is_tagged(cell, self.job.skip) for cell in list_code_cells(self.notebook))
+            where += f", code cell {len(self.begun)} of {count} (`{line}`)"
         return RunError(f"{where}: {_explain(error, self.timeout)}{kept}")
 
     def kill(self) -> None:
@@ -213,27 +209,17 @@ class _Execution:
             record_timing=False,
             store_widget_state=True,  # without it, output inside a widget kills nbclient's reader: it waits forever
             skip_cells_with_tag=self.job.skip or "skip-execution",
-            on_cell_execute=self._note_cell,
+            on_cell_execute=lambda cell, cell_index: self.begun.append(cell),
             log=_SILENT,
         )
-        folder = {} if self.job.cwd is None else {"cwd": str(self.job.cwd)}
         try:
-            await client.async_execute(env=env, **folder)
+            await client.async_execute(env=env)
         finally:
             # The receipt is written or it is not: waiting for a kernel to tidy up costs a second or two.
             self.kill()
             if client.kc is not None:
                 client.kc.stop_channels()
             await self.manager.shutdown_kernel(now=True)
-
-    def _note_cell(self, cell, cell_index) -> None:
-        self.begun.append(cell)
-        if self.job.progress:
-            self.job.progress(len(self.begun), len(self._cells()))
-
-    def _cells(self) -> list:
-        """The code cells that are executed when all goes well."""
-        return [cell for cell in list_code_cells(self.notebook) if not is_tagged(cell, self.job.skip)]
 
 
 def _explain(error: Exception | None, timeout: int) -> str:

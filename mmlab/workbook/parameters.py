@@ -48,7 +48,30 @@ def check_parameters(notebook: Path | str, parameters: dict[str, Any]) -> dict[s
     an unknown name (with the nearest one), a value of another type than the default's, and a parameter that no later
     cell reads; ConfigError for a knob whose value does not fit. Starts no kernel.
     """
-    return fit_parameters(read_notebook(notebook), Path(notebook).name, parameters)
+    node, name = read_notebook(notebook), Path(notebook).name
+    declared = {parameter.name: parameter for parameter in read_declared(node, name)}
+    known = list_names([*declared.values()])
+    for key in parameters:
+        if key not in known:
+            hint = suggest(key, known)
+            hint = hint if "Did you mean" in hint else suggest(key, list(declared))
+            raise RunError(f"{name} has no parameter {key!r}.{hint}")
+    fitted = {key: _fit(declared[key], value, name) for key, value in parameters.items() if key in declared}
+    further = read_knobs(fitted.get(FURTHER, "")) if FURTHER in declared else {}
+    for key in further:
+        if key in declared:
+            raise RunError(f"{name} declares {key!r}: set it there, and not a second time in {FURTHER!r}.")
+    further |= {key: value for key, value in parameters.items() if key not in declared}
+    for key, value in further.items():
+        find_knob(key).check(value)
+    if further:
+        fitted[FURTHER] = write_knobs(further)
+    read = _names_read(node, name)
+    for key in fitted:
+        if key not in read:
+            fix = "Use it there, or remove it from the parameters cell."
+            raise RunError(f"{name} declares {key!r}, but no later cell reads it: setting it changes nothing. {fix}")
+    return fitted
 
 
 def share_parameters(
@@ -159,33 +182,6 @@ def _read_literal(statement: ast.stmt, comment: str) -> Parameter | None:
     if not isinstance(target, ast.Name) or type(default) not in (bool, int, float, str, type(None)):
         return None
     return Parameter(target.id, default, comment)
-
-
-def fit_parameters(notebook, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """As `check_parameters`, of a notebook's node; name: what errors call it."""
-    declared = {parameter.name: parameter for parameter in read_declared(notebook, name)}
-    known = list_names([*declared.values()])
-    for key in parameters:
-        if key not in known:
-            hint = suggest(key, known)
-            hint = hint if "Did you mean" in hint else suggest(key, list(declared))
-            raise RunError(f"{name} has no parameter {key!r}.{hint}")
-    fitted = {key: _fit(declared[key], value, name) for key, value in parameters.items() if key in declared}
-    further = read_knobs(fitted.get(FURTHER, "")) if FURTHER in declared else {}
-    for key in further:
-        if key in declared:
-            raise RunError(f"{name} declares {key!r}: set it there, and not a second time in {FURTHER!r}.")
-    further |= {key: value for key, value in parameters.items() if key not in declared}
-    for key, value in further.items():
-        find_knob(key).check(value)
-    if further:
-        fitted[FURTHER] = write_knobs(further)
-    read = _names_read(notebook, name)
-    for key in fitted:
-        if key not in read:
-            fix = "Use it there, or remove it from the parameters cell."
-            raise RunError(f"{name} declares {key!r}, but no later cell reads it: setting it changes nothing. {fix}")
-    return fitted
 
 
 def _fit(parameter: Parameter, value: Any, name: str) -> Any:
