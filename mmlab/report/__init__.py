@@ -5,7 +5,6 @@ and `tables` write it. The words are in `en.yml` and `zh.yml`. Explained in note
 """
 
 from mmlab.report.build import (
-    NAMES,
     BuiltReport,
     build_report,
     publish,

@@ -71,7 +71,7 @@ class Figure:
         across, down = figure.get_size_inches()
         wide = self.drawn or self.width
         figure.set_size_inches(wide, self.height or down * wide / across * 1.05)
-        plots.save_figure(figure, folder, f"report_{self.name}")
+        plots.save_figure(figure, folder, f"report_{self.name}", subfolder="")
         plt.close(figure)
         return replace(self, axes=None, path=folder / f"report_{self.name}.png")
 
