@@ -1,14 +1,21 @@
 """Where the lab keeps what it need not compute twice, and how it writes files whole or not at all."""
 
+import glob
 import os
+import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmlab.errors import RunError, find_fix
+
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
+
+STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
 
 _UMASK = threading.Lock()
 
@@ -41,6 +48,37 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+@contextmanager
+def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
+    """An empty folder next to the final one to write into; it is moved there when all is written, removed when not.
+
+    So nobody ever reads half a folder. Of two processes that make the same one, the first one's stays. Raises RunError
+    when it cannot be written.
+    """
+    draft = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # by a process that was killed
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield draft
+        os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
+        if folder.exists() and not is_complete(folder):
+            shutil.rmtree(folder)  # what an older, interrupted attempt left
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            if not is_complete(folder):
+                raise
+    except OSError as error:
+        fix = find_fix(error) or "Choose another results folder"
+        raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
+    finally:
+        if draft is not None and draft.exists():
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ PIN = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.+]*( ; [^#@]+)?")
 IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn", "ipython": "IPython", "pyyaml": "yaml"}
 # Declared, but named by no import statement: what it is there for.
 NOT_IMPORTED = {
+    "ipykernel": "the kernel `python3`, started by jupyter-client",
     "jupyterlab": "the program that `make lab` starts",
     "nbval": "a plugin of pytest, switched on in the Makefile",
     "pytest-xdist": "a plugin of pytest, switched on in the Makefile",

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmlab import runs as runs_module
 from mmlab import training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course import Course, split_folds
 from mmlab.errors import RunError
 from mmlab.evaluation import METRICS, Metric, majority_baseline
 from mmlab.features import Features, Sequences
+from mmlab.runs import folder as folder_module
 from mmlab.runs import (
     is_complete,
+    keep,
     keep_predictions,
-    list_runs,
     load_run,
     predict_course,
     predict_out_of_fold,
@@ -63,6 +63,10 @@ def make_data() -> tuple[Course, Features]:
         "split": np.where(folds == 0, "dev", "train").tolist() + ["test"] * N_TEST,
     })  # fmt: skip
     return Course(Path("nowhere"), pairs, None, 0, "data", "split"), Features(guids, text, image, "encoders")
+
+
+def list_runs(results) -> list:
+    return [load_run(file.parent) for file in sorted((Path(results) / "runs").glob("[!.]*/metrics.json"))]
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +253,7 @@ def test_a_complete_run_is_never_done_again(results, trained, data, trainings):
     assert contents(again.folder) == before
     train_run(CONFIG.replace(lr=2e-2), *data, results)  # the twin: another knob is another training
     assert len(trainings) == 1
-    assert len(list_runs(results)) == 2
+    assert len(list((results / "runs").glob("*/metrics.json"))) == 2
 
 
 def test_a_half_done_run_is_done_again_from_an_empty_folder(results, trained, data, trainings):
@@ -257,7 +261,7 @@ def test_a_half_done_run_is_done_again_from_an_empty_folder(results, trained, da
     (folder / "metrics.json").unlink()
     (folder / "predictions.csv").write_text("half a li")
     (folder / "of an earlier version.txt").write_text("")
-    assert not is_complete(folder) and list_runs(results) == []
+    assert not is_complete(folder)
     with pytest.raises(RunError, match="metrics.json is missing"):
         load_run(folder)
     again = train_run(CONFIG, *data, results)
@@ -268,7 +272,7 @@ def test_a_half_done_run_is_done_again_from_an_empty_folder(results, trained, da
 
 def test_metrics_are_written_last(data, tmp_path, monkeypatch):
     """An interrupt at any file before metrics.json leaves a run that does not count."""
-    whole = runs_module.write_atomic
+    whole = keep.write_atomic
     for last in ("test_predictions.csv", "model_fold1_seed0.safetensors", "metrics.json"):
 
         def interrupted(path, content, last=last):
@@ -277,7 +281,7 @@ def test_metrics_are_written_last(data, tmp_path, monkeypatch):
             return whole(path, content)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(runs_module, "write_atomic", interrupted)
+            patch.setattr(keep, "write_atomic", interrupted)
             train_run(CONFIG.replace(epochs=1), *data, tmp_path)
         assert list_runs(tmp_path) == []
     assert is_complete(train_run(CONFIG.replace(epochs=1), *data, tmp_path).folder)
@@ -339,7 +343,7 @@ def test_an_epoch_whose_loss_is_no_number_is_read_back_as_such(results, trained)
     path = results / "runs" / trained.id / "history.csv"
     history = trained.history.copy()
     history.loc[1, ["train_loss", "dev_loss"]] = np.nan
-    runs_module._write_frame(path, history)
+    keep._write_frame(path, history)
     read = load_run(path.parent).history
     assert read["dev_loss"].dtype == read["train_loss"].dtype == float
     assert np.isnan(read["dev_loss"][1]) and read["dev_loss"].notna().sum() == len(history) - 1
@@ -348,8 +352,8 @@ def test_an_epoch_whose_loss_is_no_number_is_read_back_as_such(results, trained)
 def test_guids_stay_text(data, tmp_path):
     """007 is no 7, and a pair called null is no missing value."""
     frame = pd.DataFrame({"guid": ["007", "null", "1e3"], "x": [0.1, 0.2, 0.3]})
-    runs_module._write_frame(tmp_path / "frame.csv", frame)
-    assert runs_module._read_frame(tmp_path / "frame.csv")["guid"].tolist() == ["007", "null", "1e3"]
+    keep._write_frame(tmp_path / "frame.csv", frame)
+    assert folder_module._read_frame(tmp_path / "frame.csv")["guid"].tolist() == ["007", "null", "1e3"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(data, tmp_path):
@@ -376,7 +380,7 @@ def test_a_run_is_named_after_all_that_decides_its_numbers(data, tmp_path, monke
         name(course=dataclasses.replace(course, split_hash="other split")),
         name(features=dataclasses.replace(features, digest="other encoders")),
     }
-    monkeypatch.setattr(runs_module, "code_digest", lambda *roots: "other code")
+    monkeypatch.setattr(folder_module, "code_digest", lambda *roots: "other code")
     names.add(name())
     assert len(names) == 8
     monkeypatch.undo()
@@ -457,7 +461,7 @@ def test_a_baseline_is_kept_beside_the_runs_and_computed_once(results, data):
 
 
 def test_a_full_disk_leaves_nothing_half_written_and_says_what_to_do(data, tmp_path, monkeypatch):
-    whole, written = runs_module.write_atomic, []
+    whole, written = keep.write_atomic, []
 
     def write(path, content):
         if len(written) == 3:
@@ -466,7 +470,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_says_what_to_do(data, tmp_p
         return whole(path, content)
 
     with monkeypatch.context() as patch, pytest.raises(RunError, match="No space left on device.*Free some space"):
-        patch.setattr(runs_module, "write_atomic", write)
+        patch.setattr(keep, "write_atomic", write)
         train_run(CONFIG.replace(epochs=1), *data, tmp_path)
     assert len(written) == 3 and list((tmp_path / "runs").iterdir()) == []
     assert is_complete(train_run(CONFIG.replace(epochs=1), *data, tmp_path).folder)

@@ -259,7 +259,7 @@ def test_a_results_folder_that_cannot_be_written_is_refused(copied, monkeypatch)
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mmlab.runs.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("mmlab.runs.results.tempfile.TemporaryFile", refuse)
     with pytest.raises(RunError, match=r"cannot be written \(Permission denied\)"):
         report.rebuild_report(copied, pdf=False)
 

@@ -1,0 +1,198 @@
+"""A run as its folder: where it belongs, and what is read from it.
+
+The run id is made from everything that decides the numbers (knobs, data, split, encoders, precision, code), so that the
+same training is found again and never repeated. Explained in notebook 04, section 4.1.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmlab.config import FOLD, GUID, LABEL, RunConfig, find_fusions, probability_columns
+from mmlab.course import Course
+from mmlab.device import trained_precisions
+from mmlab.errors import MmlabError, RunError
+from mmlab.evaluation import Scores, score_frame
+from mmlab.features import Features
+from mmlab.freshness import code_digest, digest_of
+
+JOINT = "text_and_image"  # the scenario that runs are compared by
+RUNS = "runs"
+CONFIG, METRICS = "config.json", "metrics.json"
+PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
+HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete run, read from its folder. Frames are read when they are asked for."""
+
+    folder: Path
+    config: RunConfig | None  # None for a baseline, which has no knobs
+    name: str  # `majority`, `tfidf`, or the config's scenario
+    provenance: dict[str, Any]
+    scenarios: tuple[str, ...]  # those it predicts
+    n: int  # pairs scored
+    seconds: float
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """Each scenario's scores, from the predictions: a metric that is newer than the run has its value too."""
+        return {scenario: score_frame(self.predictions, scenario) for scenario in self.scenarios}
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """guid, fold, label, twin and three probabilities a scenario, a row for each scored pair."""
+        return self._read_whole(PREDICTIONS, self.n)
+
+    @cached_property
+    def test_predictions(self) -> pd.DataFrame:
+        """guid and three probabilities a scenario, a row for each test pair in the order to answer in."""
+        return self._read_whole(TEST_PREDICTIONS, self.provenance.get("n_test"))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """fold, seed, epoch, train_loss, dev_loss, dev_accuracy, lr, seconds: a row for each epoch of each model."""
+        return _read_frame(self.folder / HISTORY)
+
+    @cached_property
+    def best_epochs(self) -> pd.DataFrame:
+        """fold, seed, best_epoch: a row for each model."""
+        return _read_frame(self.folder / BEST_EPOCHS)
+
+    def _read_whole(self, name: str, rows: int | None) -> pd.DataFrame:
+        """A table of probabilities, held against what the run says of it: a part of one would be scored as a whole."""
+        frame, path = _read_frame(self.folder / name), self.folder / name
+        wanted = [GUID, *(column for scenario in self.scenarios for column in probability_columns(scenario))]
+        lacking = [column for column in wanted if column not in frame]
+        if lacking or (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
+            found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
+            raise _damaged(path, found)
+        return frame
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the code that made the predictions would make the same ones now."""
+        try:
+            return self.provenance["code"] == code_digest(*self.provenance["code_of"])
+        except LookupError:  # made before this was recorded, or by code that is gone
+            return False
+
+    def find_folds(self, course: Course) -> np.ndarray:
+        """The fold in which each labelled pair of the course was predicted, (n_labelled,) int64; -1 where in none.
+
+        Matched by guid, never by the number of a row. Explained in notebook 02, section 4.1.
+        """
+        fold_of = self.predictions.set_index(GUID)[FOLD]
+        return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
+
+    def check_files(self) -> None:
+        """Read each table and the head of each weight file. Raises RunError naming the first that is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        _ = self.predictions
+        if self.config is None:
+            return
+        _ = self.test_predictions
+        for name, columns in ((HISTORY, ["epoch", "dev_loss"]), (BEST_EPOCHS, [FOLD, "seed", "best_epoch"])):
+            frame = _read_frame(self.folder / name)
+            if frame.empty or any(column not in frame for column in columns):
+                raise _damaged(self.folder / name, "a column is missing")
+        for fold, seed in self.best_epochs[[FOLD, "seed"]].itertuples(index=False):
+            path = self.folder / model_file(fold, seed)
+            try:
+                with safe_open(path, framework="numpy") as content:
+                    content.keys()
+            except (OSError, SafetensorError) as error:
+                raise _damaged(path, error) from error
+
+    def load_models(self, features: Features) -> dict[int, list]:
+        """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
+        from safetensors.torch import load_file
+
+        from mmlab.training import build_model
+
+        models: dict[int, list] = {}
+        for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
+            model = build_model(self.config, features)
+            model.load_learned(load_file(self.folder / model_file(fold, seed)))
+            models.setdefault(int(fold), []).append(model.eval())
+        return models
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read a complete run. Raises RunError naming the file that is missing or damaged and how to mend it."""
+    folder = Path(folder)
+    if not is_complete(folder):
+        raise RunError(f"{folder}: no complete run here ({METRICS} is missing). `mmlab run` makes it again.")
+    record, metrics = _read_json(folder / CONFIG), _read_json(folder / METRICS)
+    try:
+        config = RunConfig.from_params(record["config"]) if "config" in record else None
+        scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
+        return Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"])
+    except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
+        raise _damaged(folder / f"{CONFIG} or {METRICS}", error) from error
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a run reached its end: metrics.json is written last."""
+    return (Path(folder) / METRICS).is_file()
+
+
+def run_folder(config: RunConfig, course: Course, features: Features | str, results: Path | str) -> Path:
+    """Where this training belongs, whether or not it was done: a readable name and a digest of all that decides it.
+
+    features: the encoded pairs, or just their digest.
+    """
+    encoders = features if isinstance(features, str) else features.digest
+    code, arithmetic = code_digest(*training_code(config)), trained_precisions(config)
+    inputs = course.fingerprint, course.split_hash, encoders
+    digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
+    control = "" if config.control == "none" else f"-{config.control}"
+    fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
+    name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
+    return Path(results) / RUNS / name
+
+
+def training_code(config: RunConfig) -> tuple[Any, ...]:
+    """Where the code begins that makes the predictions of a training: cross-fitting, and the fusion it uses."""
+    fusion = (find_fusions()[config.fusion],) if config.scenario == "text_and_image" else ()
+    return ("mmlab.training:cross_fit", *fusion)
+
+
+def model_file(fold: int, seed: int) -> str:
+    """The name of a model's weights in its run folder."""
+    return f"model_fold{fold}_seed{seed}.safetensors"
+
+
+def result_name(config: RunConfig, scenario: str) -> str:
+    """The name of a prediction file: `test_result_<lr>_<dropout>_<scenario>.txt`."""
+    return f"test_result_{config.lr:g}_{config.dropout:g}_{scenario}.txt"
+
+
+def _damaged(path: Path, why: object) -> RunError:
+    return RunError(f"{path}: is damaged ({why}). Delete the run's folder and run again.")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    try:
+        no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
+        return pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error

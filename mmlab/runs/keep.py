@@ -1,0 +1,147 @@
+"""Train and keep: a run folder appears whole or not at all, and a complete run is never repeated."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmlab.config import GUID, LABELS, RunConfig, probability_columns
+from mmlab.course import Course, write_predictions
+from mmlab.device import resolved
+from mmlab.errors import RunError
+from mmlab.evaluation import Scores, score_frame
+from mmlab.features import Features
+from mmlab.freshness import code_digest, digest_of
+from mmlab.runs.folder import (
+    BEST_EPOCHS,
+    CONFIG,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    RUNS,
+    TEST_PREDICTIONS,
+    Run,
+    is_complete,
+    load_run,
+    model_file,
+    result_name,
+    run_folder,
+    training_code,
+)  # fmt: skip
+from mmlab.runs.provenance import provenance
+from mmlab.storage import draft_folder, write_atomic
+
+CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
+
+
+def train_run(
+    config: RunConfig,
+    course: Course,
+    features: Features,
+    results: Path | str,
+    on_model: Callable[[int, int], None] | None = None,
+    resume: bool = True,
+    **watch: Callable | None,
+) -> Run:
+    """Cross-fit this config and keep everything about it, or return the complete run that already holds it.
+
+    on_model: called with (models done, models in all) while it trains; watch: on_epoch and on_batch of `fit`. A
+    fine-tuning leaves a checkpoint after each epoch in `<results>/checkpoints`, from which the next call goes on unless
+    `resume` is False. Raises RunError when the prediction files of two scenarios are the same to the last row, which no
+    sound fusion produces.
+    """
+    folder = run_folder(config, course, features, results)
+    if is_complete(folder):
+        return load_run(folder)
+    checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
+    if checkpoints and not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    from safetensors.torch import save
+
+    from mmlab.training import cross_fit
+
+    started = time.perf_counter()
+    fitted = cross_fit(config, course, features, on_model, checkpoints, **watch)
+    seconds = time.perf_counter() - started
+    if config.tunes:  # epochs that an earlier, interrupted call has done count as well
+        seconds = max(seconds, float(fitted.history["seconds"].sum()))
+    with draft_folder(folder, is_complete) as draft:
+        origin = provenance(course, features, training_code(config), resolved(config))
+        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": origin})
+        _write_frame(draft / HISTORY, fitted.history)
+        _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
+        _write_frame(draft / PREDICTIONS, fitted.predictions)
+        _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
+        for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
+            write_atomic(draft / model_file(row.fold, row.seed), save(model.learned()))
+        if len(fitted.test_predictions):
+            write_test_results(draft, config, fitted.test_predictions)
+        scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
+        _write_metrics(draft, config.scenario, scores, seconds)
+    if checkpoints:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return load_run(folder)
+
+
+def keep_predictions(
+    name: str, predict: Callable[[], pd.DataFrame], course: Course, results: Path | str, key: Any
+) -> Run:
+    """Out-of-fold predictions that no training of the heads made (a baseline, a probe), kept like a trained run's.
+
+    predict: gives a frame like `Run.predictions` with the probabilities of one scenario called `name`; only called when
+    there is no complete run yet. key: what decides the predictions besides the course and the code (the folds, the
+    run they come from), as plain values.
+    """
+    digest = digest_of(name, key, course.fingerprint, code_digest(predict), length=10)
+    folder = Path(results) / RUNS / f"{name}-{digest}"
+    if is_complete(folder):
+        return load_run(folder)
+    started = time.perf_counter()
+    predictions = predict()
+    seconds = time.perf_counter() - started
+    with draft_folder(folder, is_complete) as draft:
+        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None, (predict,))})
+        _write_frame(draft / PREDICTIONS, predictions)
+        _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
+    return load_run(folder)
+
+
+def write_test_results(folder: Path | str, config: RunConfig, test_predictions: pd.DataFrame) -> list[Path]:
+    """One prediction file for each scenario, each in the order of the test pairs.
+
+    Raises RunError when two scenarios answer alike to the last of at least 50 rows.
+    """
+    answers = {}
+    for scenario in config.trained_scenarios:
+        best = test_predictions[probability_columns(scenario)].to_numpy().argmax(axis=1)
+        answers[scenario] = [LABELS[number] for number in best]
+    for first in answers:
+        for second in answers:
+            if first < second and answers[first] == answers[second] and len(test_predictions) >= 50:
+                raise RunError(
+                    f"{first} and {second} answer alike in all {len(test_predictions)} rows: one head seems to return "
+                    f"the other's output, or the training did not move (lr={config.lr:g}). Nothing was written."
+                )
+    guids = test_predictions[GUID]
+    return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
+
+
+def _write_metrics(folder: Path, name: str, scores: dict[str, Scores], seconds: float) -> None:
+    data = {
+        "name": name,
+        "scores": {key: value.to_dict() for key, value in scores.items()},
+        "seconds": round(seconds, 2),
+    }
+    _write_json(folder / METRICS, data)
+
+
+def _write_json(path: Path, data: dict) -> None:
+    write_atomic(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    write_atomic(path, frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))

@@ -1,0 +1,40 @@
+"""A results folder and the prediction files in it."""
+
+import tempfile
+from pathlib import Path
+
+from mmlab.errors import RunError
+
+TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under the name to hand in
+
+
+def open_results(results: Path | str, data: Path | str) -> Path:
+    """The results folder, made if missing. Raises RunError when it cannot be written or lies in the course folder."""
+    results, data = Path(results), Path(data)
+    if data.resolve() in (results.resolve(), *results.resolve().parents):
+        raise RunError(f"{results} lies in the course folder {data}, which is never changed. Choose another.")
+    return check_writable(results)
+
+
+def check_writable(results: Path) -> Path:
+    """The folder, made if missing. Raises RunError when nothing can be written there."""
+    file = next((place for place in (results, *results.parents) if place.is_file()), None)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            return results
+    except OSError as error:
+        why = f"{file} is a file" if file and file != results else "it is a file" if file else error.strerror
+        raise RunError(f"{results} cannot be written ({why}). Choose another results folder.") from None
+
+
+def find_siblings(file: Path | str) -> list[Path]:
+    """The other scenarios' prediction files beside a prediction file, for `verify_predictions`.
+
+    test_result.txt is the joint scenario's file under the name to hand in, so its own source is left out.
+    """
+    file = Path(file)
+    others = sorted(file.parent.glob("test_result_*_*_*.txt"))
+    if file.name == TEST_RESULT or file.name.endswith("text_and_image.txt"):
+        return [other for other in others if not other.name.endswith("text_and_image.txt")]
+    return [other for other in others if other.name != file.name]
