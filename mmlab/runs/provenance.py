@@ -44,7 +44,7 @@ def _package_versions() -> dict[str, str]:
 
 @cache
 def _git_commit() -> str | None:
-    """The commit of the checkout the package lies in, with + when files differ from it; None outside a checkout."""
+    """The commit of the checkout that holds the package, with + when files differ from it; None outside a checkout."""
     here = CHECKOUT
     if not (here / ".git").exists():
         return None
