@@ -1,10 +1,9 @@
 """The demo as a course folder: planned pair by pair, then written whole or not at all."""
 
 import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.demo import recipe
@@ -94,27 +93,23 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
         raise CourseError(f"{folder.parent} cannot be made ({error.strerror}). Name a folder elsewhere.") from None
     pairs = plan_demo(seed, n_labelled, n_test)
     images = draw_images(pairs, seed)
-
-    part, old = (folder.parent / f".{folder.name}.{os.getpid()}.{end}" for end in ("part", "old"))
-    try:
-        (part / "data").mkdir(parents=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workshop:
+        new, old = Path(workshop, "new"), Path(workshop, "old")
+        (new / "data").mkdir(parents=True)
         for name, content in describe_demo(pairs, seed).items():
-            (part / name).write_bytes(content.encode("utf-8"))
+            (new / name).write_bytes(content.encode("utf-8"))
         for pair in pairs:
-            (part / "data" / f"{pair.guid}.txt").write_bytes(pair.raw_text)
-            (part / "data" / f"{pair.guid}.jpg").write_bytes(images[pair.guid])
+            (new / "data" / f"{pair.guid}.txt").write_bytes(pair.raw_text)
+            (new / "data" / f"{pair.guid}.jpg").write_bytes(images[pair.guid])
         _refuse_foreign(folder)  # drawing took a while: look again before anything is moved
         if folder.exists():
             folder.rename(old)
         try:
-            part.rename(folder)
+            new.rename(folder)
         except BaseException:
             if old.exists():
                 old.rename(folder)
             raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
@@ -187,49 +182,5 @@ def _write_readme(facts: dict) -> str:
     ]
     scores = [[name, f"{facts[name]:.3f}", f"{drawn[name]:.3f}"] for name in SCENARIOS]
     tables = ["\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) for rows in (cues, scores)]
-    return _README.format(tables=tables, shares=recipe.SHARES, noise=recipe.LABEL_NOISE, **facts)
-
-
-_README = """# The demo course
-
-{n_labelled} labelled and {n_test} unlabelled pairs of a tweet and a picture. Nobody wrote these tweets or took these
-pictures: `python -m mmlab.demo FOLDER {seed}` makes the folder (this file too) from seed {seed}. Texts and labels
-come out the same on every machine; the bytes of the JPEG files may differ with the version of Pillow.
-
-## How a pair is made
-
-1. A true label is drawn: {shares[negative]} % negative, {shares[neutral]} % neutral, {shares[positive]} % positive.
-2. The true label decides how often the text and the image show which cue (table below, per cent of the true label).
-   *missing*: the text is only hashtags and links, or the picture is only a blur or a pattern. *wry*: glad words with a
-   wink, which are sincere over a bright picture and sarcastic over a sad one. A *positive* text over a *negative*
-   picture is sarcastic too, without the wink. A *neutral* cue next to a glad or sad one usually says nothing.
-3. The label is given: {noise} % of the true labels are replaced by one of the other two.
-4. The text is written and the picture drawn from the cue alone: subject, people, place and size mean nothing.
-
-| text cue | image cue | negative | neutral | positive | best answer |
-|---|---|---|---|---|---|
-{tables[0]}
-
-The counts follow these shares to within one pair, apart from the twins: pairs are drawn at even steps through the
-table, not each by itself.
-
-## The best possible accuracy
-
-The ceilings follow from the table, for a reader who makes no error in any cue; label noise is included. Always
-answering positive scores {majority:.3f}. The second column scores the same best answers on the {n_labelled} labelled
-pairs in this folder.
-
-| scenario | ceiling | on these pairs |
-|---|---|---|
-{tables[1]}
-
-`ceilings.json` holds these numbers and the recipe; `mmlab.demo.read_ceilings` reads them.
-
-## What else is in it
-
-- {twins[labelled]} labelled and {twins[test]} test pairs are twins of a labelled pair: a retweet of the text, the
-  picture sent again smaller and in lower quality, or both. A twin copies the true label and the cues; noise is applied
-  to its label separately.
-- {gb18030} texts are saved in GB18030 and are not UTF-8; the others are UTF-8. `??` replaces an emoji that was lost.
-- The answers to the unlabelled pairs are not in the folder. Instructors: `mmlab.demo.demo_answers({seed})`.
-"""
+    template = Path(__file__).with_name("readme.md").read_text(encoding="utf-8")
+    return template.format(tables=tables, shares=recipe.SHARES, noise=recipe.LABEL_NOISE, **facts)

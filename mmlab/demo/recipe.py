@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import CourseError
 
@@ -53,6 +55,7 @@ RECIPE = {
 }
 LABEL_NOISE = 5  # per cent of the labels that are replaced by one of the other two, each as often
 TWIN_SHARE = 5  # per cent of the pairs that repeat an earlier one
+_SEEN = {"text_only": ["text"], "image_only": ["image"], "text_and_image": ["text", "image"]}  # cues, by scenario
 
 Recipe = dict[str, dict[tuple[str, str], int]]
 
@@ -90,17 +93,21 @@ def joint_table(shares: dict[str, int] = SHARES, recipe: Recipe = RECIPE, noise:
     return table
 
 
-def _seen(scenario: str, text: str, image: str) -> tuple[str, ...]:
-    return {"text_only": (text,), "image_only": (image,), "text_and_image": (text, image)}[scenario]
+def _list_cases(table: dict | None) -> pd.DataFrame:
+    """Columns truth, text, image (cues), given and share, one row for each entry of `joint_table`."""
+    shares = pd.Series(table or joint_table(), name="share")
+    return shares.rename_axis(["truth", "text", "image", "given"]).reset_index()
 
 
-def best_rule(scenario: str, table: dict | None = None) -> dict[tuple[str, ...], str]:
-    """For every cue (or pair of cues) that a scenario can see, the label that is most often given there."""
-    weights: dict[tuple[str, ...], dict[str, float]] = {}
-    for (_, text, image, given), share in (table or joint_table()).items():
-        shares = weights.setdefault(_seen(scenario, text, image), dict.fromkeys(LABELS, 0.0))
-        shares[given] += share
-    return {seen: max(LABELS, key=shares.__getitem__) for seen, shares in weights.items()}
+def best_rule(scenario: str, table: dict | None = None) -> pd.Series:
+    """The label that is most often given with each cue, or pair of cues, that a scenario sees."""
+    shares = _list_cases(table).groupby([*_SEEN[scenario], "given"]).share.sum()
+    return shares.unstack().idxmax(axis=1).rename("best")
+
+
+def _is_right(frame: pd.DataFrame, scenario: str, table: dict | None = None) -> pd.Series:
+    """Where the best rule answers the given label; frame has the columns text, image and given."""
+    return frame.join(best_rule(scenario, table), on=_SEEN[scenario]).best == frame.given
 
 
 def compute_ceilings(table: dict | None = None) -> dict[str, float]:
@@ -109,31 +116,19 @@ def compute_ceilings(table: dict | None = None) -> dict[str, float]:
     Label noise is included. Keys: config.SCENARIOS. A model that has seen a pair's twin with its label knows more than
     the cues say and may pass these; twin-aware folds prevent that. Explained in notebook 06, section 4.
     """
-    table = table or joint_table()
-    ceilings = {}
-    for scenario in SCENARIOS:
-        rule = best_rule(scenario, table)
-        right = [share for (_, t, i, given), share in table.items() if rule[_seen(scenario, t, i)] == given]
-        ceilings[scenario] = round(sum(right), 6)
-    return ceilings
+    cases = _list_cases(table)
+    return {name: round(sum(cases.share[_is_right(cases, name, table)]), 6) for name in SCENARIOS}
 
 
-def label_shares(table: dict | None = None) -> dict[str, float]:
+def label_shares() -> dict[str, float]:
     """The share of each given label, noise included; the largest is the accuracy of always answering it."""
-    shares = dict.fromkeys(LABELS, 0.0)
-    for (_, _, _, given), share in (table or joint_table()).items():
-        shares[given] += share
-    return {label: round(share, 6) for label, share in shares.items()}
+    return _list_cases(None).groupby("given").share.sum().round(6).to_dict()
 
 
 def score_best_rule(pairs: list[DemoPair]) -> dict[str, float]:
     """The accuracy that the best rule of each scenario reaches on these very pairs. Keys: config.SCENARIOS."""
-    scores = {}
-    for scenario in SCENARIOS:
-        rule = best_rule(scenario)
-        right = sum(rule[_seen(scenario, pair.text_cue, pair.image_cue)] == pair.given for pair in pairs)
-        scores[scenario] = round(right / len(pairs), 6)
-    return scores
+    frame = pd.DataFrame({"text": pair.text_cue, "image": pair.image_cue, "given": pair.given} for pair in pairs)
+    return {name: round(float(_is_right(frame, name).mean()), 6) for name in SCENARIOS}
 
 
 def read_ceilings(root: Path | str) -> dict[str, float] | None:
