@@ -7,9 +7,9 @@ of it, and is listed in the health report. Explained in notebook 01, section 1.
 import hashlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -144,9 +144,6 @@ def write_file(path: Path | str, body: str) -> Path:
         raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
 
 
-# ------------------------------------------------------------------------------------------------- the files
-
-
 @dataclass(frozen=True)
 class _Part:
     """The text or the image of one pair, or what is wrong with it."""
@@ -156,14 +153,11 @@ class _Part:
     text: str = ""
     encoding: str = ""
     image: str = ""
+    width: int = 0
+    height: int = 0
     facts: np.void | None = None  # what twins are found by
     problem: str = ""
     fix: str = ""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels, 0 without image."""
-        return (0, 0) if self.facts is None else (int(self.facts["width"]), int(self.facts["height"]))
 
 
 def _find_parts(root: Path) -> Path:
@@ -187,9 +181,8 @@ def _find_parts(root: Path) -> Path:
 
 def _in_threads(read: Callable, items: list) -> list:
     """`read` of each item, in order; 32 items a task, because a task costs as much as reading a cached file."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        parts = pool.map(lambda start: [read(item) for item in items[start : start + 32]], range(0, len(items), 32))
-        return [result for part in parts for result in part]
+    with ThreadPool(_READERS) as pool:
+        return pool.map(read, items, chunksize=32)
 
 
 def _read_part(data: Path, name: str, names: set[str], judge: Callable[[bytes, str, str], _Part]) -> _Part:
@@ -244,7 +237,9 @@ def _read_images(data: Path, rows: list[Row], names: set[str]) -> list[_Part]:
                 reason = str(error).split("<")[0].strip() or type(error).__name__
                 problem = f"the image cannot be decoded ({reason})"
                 return _Part(file, problem=problem, fix="Fetch the picture again or remove the row.")
-        return _Part(file, digest.hex(), image=path, facts=facts)
+        return _Part(
+            file, digest.hex(), image=path, width=int(facts["width"]), height=int(facts["height"]), facts=facts
+        )
 
     images = _in_threads(lambda row: _read_part(data, f"{row.guid}.jpg", names, judge), rows)
     found = {image.facts["digest"].item(): image.facts for image in images if image.facts is not None}
@@ -252,8 +247,6 @@ def _read_images(data: Path, rows: list[Row], names: set[str]) -> list[_Part]:
         save_facts(known | found)
     return images
 
-
-# ------------------------------------------------------------------------------------------------- the pairs
 
 _Pair = tuple[Row, _Part, _Part]  # row, text, image
 
@@ -283,7 +276,7 @@ def _tabulate(kept: list[_Pair]) -> pd.DataFrame:
     records = [
         {
             GUID: row.guid, LABEL: row.label, TEXT: text.text, ENCODING: text.encoding, IMAGE: image.image,
-            "width": image.size[0], "height": image.size[1], "text_digest": text.digest, "image_digest": image.digest,
+            "width": image.width, "height": image.height, "text_digest": text.digest, "image_digest": image.digest,
             "has_text": not text.problem, "has_image": not image.problem,
         }
         for row, text, image in kept

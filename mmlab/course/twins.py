@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageFile, __version__
 
 from mmlab.course.text import normalise_for_twins
 from mmlab.images import open_image
@@ -54,18 +55,13 @@ def link_images(facts: Sequence[np.void | None]) -> list[Link]:
             links.append((first[digest], position))
         elif image["steps"] >= STEPS_NEEDED:
             candidates.append(position)
-    if not candidates:
-        return links
     table = np.array([facts[position] for position in candidates], dtype=FACTS)
-    hashes, colours = table["hash"], table["colours"].astype(np.int16)
-    for start in range(0, len(table), 256):
-        block = hashes[start : start + 256]
-        apart = np.zeros((len(block), len(hashes) - start), dtype=np.uint16)  # 256 bits do not fit the counts' uint8
-        for word in range(hashes.shape[1]):
-            apart += np.bitwise_count(block[:, None, word] ^ hashes[None, start:, word])
-        left, right = (side + start for side in np.nonzero(np.triu(apart <= HASH_BITS_APART, 1)))
-        alike = np.abs(colours[left] - colours[right]).mean(axis=1) <= COLOUR_LEVELS_APART
-        links += [(candidates[a], candidates[b]) for a, b in zip(left[alike], right[alike], strict=True)]
+    words, colours = table["hash"].T.copy(), table["colours"].astype(np.int16)
+    for row, position in enumerate(candidates):
+        apart = np.bitwise_count(words[:, row : row + 1] ^ words[:, row + 1 :]).sum(axis=0)
+        others = np.flatnonzero(apart <= HASH_BITS_APART) + row + 1
+        alike = np.abs(colours[row] - colours[others]).mean(axis=1) <= COLOUR_LEVELS_APART
+        links += [(position, candidates[other]) for other in others[alike]]
     return links
 
 
@@ -82,9 +78,6 @@ def group_links(n: int, links: Sequence[Link]) -> np.ndarray:
 def count_linked(links: Sequence[Link]) -> int:
     """How many positions have a twin by these links."""
     return len(np.unique(np.array(links, dtype=np.int64)))
-
-
-# -------------------------------------------------------------------------------------------- what an image shows
 
 
 class _WholeFile(io.BytesIO):
@@ -108,8 +101,6 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
 
     Raises OSError, or whatever a decoder raises, for what is truncated or no image.
     """
-    from PIL import Image
-
     if not raw:
         raise OSError("the file is empty")
     file = _WholeFile(raw)
@@ -132,8 +123,6 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
 
 
 def _facts_file() -> Path:
-    from PIL import __version__
-
     # Another decoder may give other hashes, and so does another `look_at_image`: raise FACTS_VERSION with it.
     return cache_folder("images") / f"facts-{FACTS_VERSION}-pillow-{__version__}.bin"
 
@@ -153,8 +142,6 @@ def load_facts() -> dict[bytes, np.void]:
 
 def save_facts(known: dict[bytes, np.void]) -> None:
     """Keep facts for the next reading."""
-    from PIL import ImageFile
-
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         return  # Pillow also passes over damaged data in this process: another one must see for itself
     body = np.array(list(known.values()), dtype=FACTS).tobytes()
