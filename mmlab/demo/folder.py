@@ -175,7 +175,7 @@ def _collect_facts(labelled: list[DemoPair], test: list[DemoPair], seed: int) ->
 
 
 def _write_readme(facts: dict) -> str:
-    rule, drawn = recipe.best_rule("text_and_image"), facts["best_rule_on_the_labelled_pairs"]
+    rule, drawn = recipe.best_rule("text_and_image", joint_table()), facts["best_rule_on_the_labelled_pairs"]
     cues = [
         [case["text"], case["image"], *(case[label] or "" for label in LABELS), rule[case["text"], case["image"]]]
         for case in facts["recipe"]["cues_per_cent_of_true_label"]
