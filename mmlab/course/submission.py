@@ -47,8 +47,7 @@ def write_predictions(path: Path | str, guids: Iterable[str], labels: Iterable[s
             raise CourseError(f"{path}, line {row}: guid {guid!r} has {label!r}. Labels are {', '.join(LABELS)}.")
         if fault := guid_fault(guid):
             raise CourseError(f"{path}, line {row}: {': '.join(fault[:2])}. {fault[2]}")
-    if len(set(guids)) < len(guids):
-        twice = [guid for guid, count in Counter(guids).items() if count > 1]
+    if twice := [guid for guid, count in Counter(guids).items() if count > 1]:
         raise CourseError(f"{path}: guid given more than once: {first_few(twice)}. Give each guid one label.")
     body = "".join(f"{guid},{label}\n" for guid, label in zip(guids, labels, strict=True))
     return write_file(path, f"{HEADER}\n{body}")

@@ -6,7 +6,7 @@ notebook 01, section 4.
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFile, __version__
 
-from mmlab.course.text import normalise_for_twins
 from mmlab.images import open_image
 from mmlab.storage import cache_folder, write_atomic
 
@@ -28,14 +27,11 @@ FACTS = np.dtype([("digest", "V32"), *_NUMBERS, ("hash", "<u8", 4), ("colours", 
 Link = tuple[int, int]  # two positions that are twins, directly
 
 
-def link_texts(texts: Sequence[str]) -> list[Link]:
-    """Positions with the same words: each with the first that has them."""
-    first, links = {}, []
-    for position, text in enumerate(texts):
-        words = normalise_for_twins(text)
-        if words and first.setdefault(words, position) != position:
-            links.append((first[words], position))
-    return links
+def link_equal(keys: Iterable[str | bytes]) -> list[Link]:
+    """Positions with the same key: each with the first that has it. An empty key equals no other."""
+    first = {}
+    numbered = enumerate(keys)
+    return [(first[key], place) for place, key in numbered if key and first.setdefault(key, place) != place]
 
 
 def link_images(facts: Sequence[np.void | None]) -> list[Link]:
@@ -46,15 +42,10 @@ def link_images(facts: Sequence[np.void | None]) -> list[Link]:
     two colours apart. An image with fewer than STEPS_NEEDED visible steps (a plain colour, a line of print) has a hash
     of noise: such images are twins only when their bytes are equal.
     """
-    first, links, candidates = {}, [], []
-    for position, image in enumerate(facts):
-        if image is None:
-            continue
-        digest = image["digest"].item()
-        if first.setdefault(digest, position) != position:
-            links.append((first[digest], position))
-        elif image["steps"] >= STEPS_NEEDED:
-            candidates.append(position)
+    links = link_equal(b"" if image is None else image["digest"].item() for image in facts)
+    passed = {later for _, later in links} | {position for position, image in enumerate(facts) if image is None}
+    kept = [position for position in range(len(facts)) if position not in passed]
+    candidates = [position for position in kept if facts[position]["steps"] >= STEPS_NEEDED]
     table = np.array([facts[position] for position in candidates], dtype=FACTS)
     words, colours = table["hash"].T.copy(), table["colours"].astype(np.int16)
     for row, position in enumerate(candidates):
@@ -131,13 +122,11 @@ def load_facts() -> dict[bytes, np.void]:
     """The facts of earlier readings, by the sha256 of an image's bytes; bad images are never among them."""
     try:
         raw = _facts_file().read_bytes()
-    except OSError:
+        facts = np.frombuffer(raw, dtype=FACTS, offset=32)
+    except (OSError, ValueError):  # no such file, or a part of one
         return {}
-    body = raw[32:]
-    if hashlib.sha256(body).digest() != raw[:32] or len(body) % FACTS.itemsize:
-        return {}  # torn or foreign: compute everything again
-    facts = np.frombuffer(body, dtype=FACTS)
-    return dict(zip(facts["digest"].tolist(), facts, strict=True))
+    intact = hashlib.sha256(raw[32:]).digest() == raw[:32]
+    return dict(zip(facts["digest"].tolist(), facts, strict=True)) if intact else {}
 
 
 def save_facts(known: dict[bytes, np.void]) -> None:

@@ -28,7 +28,7 @@ class Chance(random.Random):
 
     def shuffled(self, items: Iterable) -> list:
         """The items in another order."""
-        return [item for _, item in sorted(((self.random(), item) for item in items), key=lambda entry: entry[0])]
+        return sorted(items, key=lambda _: self.random())
 
     def shade(self, colour: Colour, spread: int = 14) -> Colour:
         """A colour near this one."""

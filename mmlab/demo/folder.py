@@ -43,7 +43,10 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
         text, encoding = write_retweet(chance, source.text), source.encoding
         if not same_text:
             text, encoding = choose_charset(charsets, write_text(chance, source.text_cue, used))
-        own = {"guid": guids.pop(), "split": split, "given": _give_label(chance, source.truth)}
+        given = source.truth
+        if chance.random() * 100 < recipe.LABEL_NOISE:
+            given = chance.pick([label for label in LABELS if label != given])
+        own = {"guid": guids.pop(), "split": split, "given": given}
         same = {"twin_of": source.guid, "same_text": same_text, "same_image": same_image}
         pairs.append(replace(source, text=text, encoding=encoding, **own, **same))
 
@@ -70,12 +73,6 @@ def _draw_cases(chance: Chance, n: int) -> list[tuple[str, str, str, str]]:
     return chance.shuffled(cases)
 
 
-def _give_label(chance: Chance, truth: str) -> str:
-    if chance.random() * 100 >= recipe.LABEL_NOISE:
-        return truth
-    return chance.pick([label for label in LABELS if label != truth])
-
-
 def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> Path:
     """Write a demo course (train.txt, test_without_label.txt, data/, ceilings.json, README.md) and return its folder.
 
@@ -99,7 +96,7 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
         for name, content in describe_demo(pairs, seed).items():
             (new / name).write_bytes(content.encode("utf-8"))
         for pair in pairs:
-            (new / "data" / f"{pair.guid}.txt").write_bytes(pair.raw_text)
+            (new / "data" / f"{pair.guid}.txt").write_bytes(pair.text.encode(pair.encoding))
             (new / "data" / f"{pair.guid}.jpg").write_bytes(images[pair.guid])
         _refuse_foreign(folder)  # drawing took a while: look again before anything is moved
         if folder.exists():

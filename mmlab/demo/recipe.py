@@ -47,11 +47,6 @@ class DemoPair:
     same_text: bool = False  # the text repeats the other pair's
     same_image: bool = False  # the image repeats the other pair's
 
-    @property
-    def raw_text(self) -> bytes:
-        """The bytes of the text file."""
-        return self.text.encode(self.encoding)
-
 
 def joint_table(shares: dict[str, int] = SHARES, recipe: Recipe = RECIPE, noise: float = LABEL_NOISE) -> pd.Series:
     """The probability of every (truth, text, image, given): true label, cues, label after noise; sums to 1."""
