@@ -1,16 +1,14 @@
-"""The health of a course folder: what was found in it, what could not be used, and what was done about that.
-
-Explained in notebook 01, sections 2 to 4.
-"""
+"""The health of a course folder: what was found in it, what could not be used, and what was done about that."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 import pandas as pd
 
 from mmlab.config import ENCODING, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.course.tables import first_few
-from mmlab.course.twins import Link, count_linked
+from mmlab.course.twins import Link
 
 EXCLUDED = "excluded"
 FROM_TEXT = "answered from the text alone"
@@ -98,8 +96,8 @@ def judge_course(
         encodings=pairs.loc[pairs.has_text, ENCODING].value_counts().to_dict(),
         twin_groups=int((size > 1).sum()),
         twin_pairs=int(size[size > 1].sum()),
-        twins_in_text=count_linked(by_text),
-        twins_in_image=count_linked(by_image),
+        twins_in_text=len(set(chain(*by_text))),
+        twins_in_image=len(set(chain(*by_image))),
         label_conflicts=int((labelled.groupby(TWIN)[LABEL].nunique() > 1).sum()),
         test_twins=int(test[TWIN].isin(labelled[TWIN]).sum()),
         orphans=orphans,

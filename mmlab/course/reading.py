@@ -118,10 +118,7 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
 
 
 def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHARE) -> float:
-    """The share of dev pairs that would have a twin in train if the split ignored twins, 0 to 1.
-
-    Explained in notebook 01, section 5.
-    """
+    """The share of dev pairs, 0 to 1, with a twin in train if twins were ignored. Explained in notebook 01, section 5."""
     twins = course.labelled[TWIN].to_numpy()
     order = np.random.default_rng(seed).permutation(len(twins))
     n_dev = max(1, round(dev_share * len(twins)))
@@ -257,10 +254,8 @@ def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issu
         elif not (row.label and bad):
             kept.append((row, text, image))
     if empty:
-        raise CourseError(
-            f"{root / TEST_FILE}: {len(empty)} pairs have nothing to predict from:{_NEW_LINE}"
-            f"{first_few(empty, _NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
-        )
+        listed = f"{first_few(empty, _NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
+        raise CourseError(f"{root / TEST_FILE}: {len(empty)} pairs have nothing to predict from:{_NEW_LINE}{listed}")
     return kept, issues
 
 

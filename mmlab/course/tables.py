@@ -1,8 +1,4 @@
-"""The two tables of a course folder: file names, header, and each row with the line it is on.
-
-Faults of the tables stop the reading: all of them come in one CourseError with file, line and fix. Explained in
-notebook 01, section 1.
-"""
+"""The two tables of a course folder: file names, header, and each row with the line it is on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,8 +75,7 @@ def split_table(text: str, where: str) -> list[tuple[int, list[str]]]:
 def _row_fault(cells: list[str], labelled: bool) -> tuple[str, str, str] | None:
     """(kind, what, fix) of a row that cannot be used."""
     if len(cells) != 2:
-        fix = f"Write {HEADER}: two values with one comma between."
-        return "not two columns", f"{','.join(cells)[:60]!r}", fix
+        return "not two columns", f"{','.join(cells)[:60]!r}", f"Write {HEADER}: two values with one comma between."
     guid, label = cells
     what = f"guid {guid!r} has {label!r}"
     if fault := guid_fault(guid):

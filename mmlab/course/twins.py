@@ -29,9 +29,11 @@ Link = tuple[int, int]  # two positions that are twins, directly
 
 def link_equal(keys: Iterable[str | bytes]) -> list[Link]:
     """Positions with the same key: each with the first that has it. An empty key equals no other."""
-    first = {}
-    numbered = enumerate(keys)
-    return [(first[key], place) for place, key in numbered if key and first.setdefault(key, place) != place]
+    first, links = {}, []
+    for position, key in enumerate(keys):
+        if key and first.setdefault(key, position) != position:
+            links.append((first[key], position))
+    return links
 
 
 def link_images(facts: Sequence[np.void | None]) -> list[Link]:
@@ -43,9 +45,9 @@ def link_images(facts: Sequence[np.void | None]) -> list[Link]:
     of noise: such images are twins only when their bytes are equal.
     """
     links = link_equal(b"" if image is None else image["digest"].item() for image in facts)
-    passed = {later for _, later in links} | {position for position, image in enumerate(facts) if image is None}
-    kept = [position for position in range(len(facts)) if position not in passed]
-    candidates = [position for position in kept if facts[position]["steps"] >= STEPS_NEEDED]
+    copies = {position for _, position in links}
+    seen = [(position, image) for position, image in enumerate(facts) if image is not None and position not in copies]
+    candidates = [position for position, image in seen if image["steps"] >= STEPS_NEEDED]
     table = np.array([facts[position] for position in candidates], dtype=FACTS)
     words, colours = table["hash"].T.copy(), table["colours"].astype(np.int16)
     for row, position in enumerate(candidates):
@@ -64,11 +66,6 @@ def group_links(n: int, links: Sequence[Link]) -> np.ndarray:
     ends = np.array(links, dtype=np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(links), dtype=bool), tuple(ends)), shape=(n, n))
     return pd.factorize(connected_components(graph, directed=False)[1])[0]
-
-
-def count_linked(links: Sequence[Link]) -> int:
-    """How many positions have a twin by these links."""
-    return len(np.unique(np.array(links, dtype=np.int64)))
 
 
 class _WholeFile(io.BytesIO):

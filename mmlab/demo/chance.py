@@ -15,11 +15,9 @@ class Chance(random.Random):
     """Draws that use random() only."""
 
     def pick(self, options: Sequence) -> Any:
-        """One of the options, each as likely."""
         return options[int(self.random() * len(options))]
 
     def between(self, low: float, high: float) -> float:
-        """A number from low to high."""
         return low + (high - low) * self.random()
 
     def whole(self, low: int, high: int) -> int:
@@ -27,7 +25,6 @@ class Chance(random.Random):
         return low + int(self.random() * (high - low + 1))
 
     def shuffled(self, items: Iterable) -> list:
-        """The items in another order."""
         return sorted(items, key=lambda _: self.random())
 
     def shade(self, colour: Colour, spread: int = 14) -> Colour:

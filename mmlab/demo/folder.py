@@ -55,10 +55,7 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
 
 
 def demo_answers(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> dict[str, str]:
-    """For instructors: guid → label of the test pairs, in the order of test_without_label.txt.
-
-    The labels carry the same noise as those in train.txt, so the ceilings hold for them too.
-    """
+    """For instructors: guid → label of each test pair, in the file's order, with the same noise as in train.txt."""
     return {pair.guid: pair.given for pair in plan_demo(seed, n_labelled, n_test) if pair.split == "test"}
 
 
@@ -112,20 +109,18 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise CourseError unless the folder is missing, empty, or a demo with nothing but what `make_demo` wrote."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise CourseError(f"{folder} is a file. Name a folder for the demo.")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
     files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = {path.relative_to(folder).as_posix() for path in files}
-    if not found and not any(folder.iterdir()):
-        return
     try:
-        ours = json.loads((folder / "ceilings.json").read_text(encoding="utf-8"))["made_by"] == MADE_BY
+        made_by = json.loads((folder / "ceilings.json").read_text(encoding="utf-8"))["made_by"]
         rows = [(folder / name).read_text(encoding="utf-8").splitlines()[1:] for name in _LISTS]
     except (OSError, ValueError, KeyError, TypeError):
-        ours, rows = False, []
-    if not ours:
+        made_by = None
+    if made_by != MADE_BY:
         raise CourseError(f"{folder} is not empty and is not a demo. Nothing was changed: name another folder.")
     guids = [row.split(",")[0] for part in rows for row in part]
     known = {*_LISTS, "ceilings.json", "README.md", *(f"data/{guid}.{end}" for guid in guids for end in ("txt", "jpg"))}

@@ -103,7 +103,5 @@ def read_ceilings(root: Path | str) -> dict[str, float] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {scenario: float(content[scenario]) for scenario in SCENARIOS}
     except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(
-            f"{path}: the ceilings cannot be read ({error!r}). Make the demo again with `python -m mmlab.demo`, "
-            "or delete the file if the folder holds your own data."
-        ) from error
+        fix = "Make the demo again with `python -m mmlab.demo`, or delete the file if the folder holds your own data."
+        raise CourseError(f"{path}: the ceilings cannot be read ({error!r}). {fix}") from error

@@ -1,7 +1,4 @@
-"""The pictures of the demo: each scene shows one image cue, and its colours, places and counts vary freely.
-
-Explained in notebook 01, section 1.1.
-"""
+"""The pictures of the demo: each scene shows one image cue, and its colours, places and counts vary freely."""
 
 import io
 import math
