@@ -91,8 +91,7 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
         rows = read_rows(root)
         names = {entry.name for entry in os.scandir(data) if not entry.name.startswith(".")}
     except OSError as error:
-        where = error.filename or root
-        raise CourseError(f"{where}: cannot be read ({error.strerror}). Make it readable for you.") from None
+        raise CourseError(f"{error.filename or root}: cannot be read ({error.strerror}). Make it readable.") from None
     kept, issues = _judge_pairs(root, _read_pairs(data, rows, names))
     listed = first_few([str(issue) for issue in issues], _NEW_LINE)
     if strict and issues:
@@ -118,7 +117,7 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
 
 
 def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHARE) -> float:
-    """The share of dev pairs, 0 to 1, with a twin in train if twins were ignored. Explained in notebook 01, section 5."""
+    """The share of dev (0 to 1) that has a twin in train if twins are ignored. Explained in notebook 01, section 5."""
     twins = course.labelled[TWIN].to_numpy()
     order = np.random.default_rng(seed).permutation(len(twins))
     n_dev = max(1, round(dev_share * len(twins)))
@@ -274,9 +273,8 @@ def _tabulate(kept: list[_Pair]) -> pd.DataFrame:
 
 
 def _fingerprint(pairs: pd.DataFrame) -> str:
-    columns = [GUID, LABEL, "text_digest", "image_digest"]
-    lines = "\n".join(",".join(map(str, row)) for row in pairs[columns].itertuples(index=False))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    rows = pairs[[GUID, LABEL, "text_digest", "image_digest"]].itertuples(index=False)
+    return hashlib.sha256("\n".join(",".join(map(str, row)) for row in rows).encode()).hexdigest()
 
 
 def _split_csv(pairs: pd.DataFrame) -> str:

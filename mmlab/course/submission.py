@@ -62,14 +62,13 @@ def verify_predictions(path: Path | str, course: Course, siblings: Iterable[Path
     path = Path(path)
     rows, problems, warnings = _read_predictions(path)
     if rows or not problems:
-        problems += _guid_problems(rows, course.test[GUID].tolist()) + _label_problems(rows)
+        problems += _judge_answers(rows, course.test[GUID].tolist())
     shares = _class_shares(course, [label for _, _, label in rows])
     if rows and not problems:
         _judge_shares(shares, len(rows), problems, warnings)
-    for sibling in map(Path, siblings):
-        if rows and sibling.resolve() != path.resolve():
-            if [row[1:] for row in _read_predictions(sibling)[0]] == [row[1:] for row in rows]:
-                problems.append(f"Every answer is the same as in {sibling}: two scenarios should differ somewhere.")
+    for sibling in [other for other in map(Path, siblings) if rows and other.resolve() != path.resolve()]:
+        if [row[1:] for row in _read_predictions(sibling)[0]] == [row[1:] for row in rows]:
+            problems.append(f"Every answer is the same as in {sibling}: two scenarios should differ somewhere.")
     return Verification(problems, warnings, shares)
 
 
@@ -93,7 +92,7 @@ def _read_predictions(path: Path) -> tuple[list[_Answer], list[str], list[str]]:
     return [(line, *cells) for line, cells in table if len(cells) == 2], problems, warnings
 
 
-def _guid_problems(answers: list[_Answer], expected: list[str]) -> list[str]:
+def _judge_answers(answers: list[_Answer], expected: list[str]) -> list[str]:
     first, problems = {}, []
     for line, guid, _ in answers:
         first.setdefault(guid, line)
@@ -104,23 +103,19 @@ def _guid_problems(answers: list[_Answer], expected: list[str]) -> list[str]:
     if twice := [f"line {line}: {guid!r}, first on line {first[guid]}" for line, guid in again]:
         problems.append(f"{len(twice)} guids are answered twice: {first_few(twice, '; ')}. Keep one row for each.")
     if missing := [guid for guid in expected if guid not in first]:
-        listed = first_few(missing)
-        problems.append(f"{len(missing)} of {len(expected)} guids are not answered: {listed}. Add their rows.")
+        problems.append(f"{len(missing)} of {len(expected)} guids are not answered: {first_few(missing)}. Add them.")
     wrong = [(line, guid, due) for (line, guid, _), due in zip(answers, expected) if guid != due]
     if wrong and not problems:
         line, guid, due = wrong[0]
         where = f"the first on line {line}: {guid!r} where {due!r} is due"
         problems.append(f"{len(wrong)} rows are out of order, {where}. Keep the order of {TEST_FILE}.")
+    illegal = []
+    for line, guid, label in answers:
+        if label not in LABELS:
+            illegal.append(f"line {line}: guid {guid!r} has {label!r}.{suggest(label.lower(), LABELS)}")
+    if illegal:
+        problems.append(f"{len(illegal)} labels are not legal: {first_few(illegal, '; ')} Use {', '.join(LABELS)}.")
     return problems
-
-
-def _label_problems(answers: list[_Answer]) -> list[str]:
-    wrong = [
-        f"line {line}: guid {guid!r} has {label!r}.{suggest(label.lower(), LABELS)}"
-        for line, guid, label in answers
-        if label not in LABELS
-    ]
-    return [f"{len(wrong)} labels are not legal: {first_few(wrong, '; ')} Use {', '.join(LABELS)}."] if wrong else []
 
 
 def _class_shares(course: Course, answers: list[str]) -> pd.DataFrame:

@@ -91,11 +91,8 @@ class Canvas:
             self.draw.rectangle((x, y, min(x + long, right), y + high), fill=ink)
             x += long + high * 0.8
 
-    def turn(self, low: float, high: float) -> None:
-        """Turn the picture by an angle between two degrees; nothing is drawn after it."""
-        self.image = self.image.rotate(self.chance.between(low, high), Image.Resampling.BICUBIC)
-
-    def middle(self, w: int, h: int) -> Image.Image:
-        """The middle of the picture, w × h pixels."""
+    def close_up(self, w: int, h: int, turn: tuple[float, float], blur: float = 0) -> Image.Image:
+        """The middle of the picture, w × h pixels, when it is turned by an angle between two degrees."""
+        turned = self.image.rotate(self.chance.between(*turn), Image.Resampling.BICUBIC)
         left, top = (self.w - w) // 2, (self.h - h) // 2
-        return self.image.crop((left, top, left + w, top + h))
+        return turned.filter(ImageFilter.GaussianBlur(blur)).crop((left, top, left + w, top + h))

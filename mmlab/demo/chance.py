@@ -27,6 +27,9 @@ class Chance(random.Random):
     def shuffled(self, items: Iterable) -> list:
         return sorted(items, key=lambda _: self.random())
 
+    def colour(self, low: int, high: int) -> Colour:
+        return tuple(self.whole(low, high) for _ in range(3))
+
     def shade(self, colour: Colour, spread: int = 14) -> Colour:
         """A colour near this one."""
         return tuple(max(0, min(255, part + self.whole(-spread, spread))) for part in colour)

@@ -27,7 +27,6 @@ LABEL_NOISE, TWIN_SHARE, SHARES = _READ["label_noise"], _READ["twin_share"], _RE
 # {true label: {(text cue, image cue): per cent}}
 RECIPE = {label: {tuple(cues.split(" over ")): n for cues, n in _READ["cues"][label].items()} for label in LABELS}
 _SEEN = {"text_only": ["text"], "image_only": ["image"], "text_and_image": ["text", "image"]}  # cues, by scenario
-
 Recipe = dict[str, dict[tuple[str, str], int]]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from mmlab.demo.canvas import WHITE, Canvas, blend
-from mmlab.demo.chance import Chance, Colour, chance_for
+from mmlab.demo.chance import Chance, chance_for
 from mmlab.demo.recipe import MISSING, NEGATIVE, NEUTRAL, POSITIVE, DemoPair
 
 _SIZES = ((224, 168), (224, 150), (168, 224), (200, 200), (224, 180), (180, 224), (224, 224))
@@ -94,8 +94,7 @@ def _bouquet(chance: Chance, w: int, h: int) -> Image.Image:
         c.flower(*head, c.part(0.05, 0.09), chance.shade(chance.pick(_GLAD)))
     vase = chance.shade(chance.pick(((70, 130, 190), (235, 235, 240), (90, 160, 150), (240, 150, 90))))
     c.polygon(vase, (x - wide, top), (x + wide, top), (x + wide * 0.7, bottom), (x - wide * 0.7, bottom))
-    gleam = (x - wide * 0.6, top + 12, x - wide * 0.45, bottom - 10)
-    c.draw.line(gleam, fill=blend(vase, WHITE, 0.5), width=6)
+    c.draw.line((x - wide * 0.6, top + 12, x - wide * 0.45, bottom - 10), fill=blend(vase, WHITE, 0.5), width=6)
     return c.image
 
 
@@ -291,8 +290,7 @@ def _map(chance: Chance, w: int, h: int) -> Image.Image:
     for _ in range(chance.whole(10, 24)):
         x = between(0, wide)
         c.words(x, x + 50, between(0, high), 7, (130, 130, 132))
-    c.turn(-24, 24)
-    return c.middle(w, h)
+    return c.close_up(w, h, turn=(-24, 24))
 
 
 def _timetable(chance: Chance, w: int, h: int) -> Image.Image:
@@ -320,22 +318,18 @@ def _timetable(chance: Chance, w: int, h: int) -> Image.Image:
     return c.image
 
 
-def _any_colour(chance: Chance, low: int, high: int) -> Colour:
-    return tuple(chance.whole(low, high) for _ in range(3))
-
-
 def _blur(chance: Chance, w: int, h: int) -> Image.Image:
     """A photograph out of focus: soft lights of any colour."""
-    c = Canvas(chance, w, h, _any_colour(chance, 60, 190))
+    c = Canvas(chance, w, h, chance.colour(60, 190))
     for _ in range(chance.whole(8, 22)):
-        fill = _any_colour(chance, 30, 235)
+        fill = chance.colour(30, 235)
         c.disc(c.across(0, 1), c.down(0, 1), c.part(0.08, 0.3), fill)
     return c.image.filter(ImageFilter.GaussianBlur(c.part(0.05, 0.1)))
 
 
 def _weave(chance: Chance, w: int, h: int) -> Image.Image:
     """A close-up of cloth or carpet: an even pattern without a subject."""
-    colours = [_any_colour(chance, 60, 200) for _ in range(3)]
+    colours = [chance.colour(60, 200) for _ in range(3)]
     c = Canvas(chance, 2 * w, 2 * h, colours[0])
     step, kind = chance.whole(18, 44), chance.pick(("stripes", "checks", "dots"))
     for x in range(0, 2 * w, step):
@@ -346,9 +340,7 @@ def _weave(chance: Chance, w: int, h: int) -> Image.Image:
             c.draw.rectangle((0, y, 2 * w, y + step * 0.3), fill=colours[2])
         for x in range(0, 2 * w, step) if kind == "dots" else ():
             c.disc(x + step / 2 * (number % 2), y, step * 0.3, colours[1 + number % 2])
-    c.turn(0, 180)
-    c.image = c.image.filter(ImageFilter.GaussianBlur(2.5))
-    return c.middle(w, h)
+    return c.close_up(w, h, turn=(0, 180), blur=2.5)
 
 
 _SCENES: dict[str, tuple[Callable, ...]] = {
@@ -366,9 +358,7 @@ def draw_images(pairs: list[DemoPair], seed: int) -> dict[str, bytes]:
     unless it is its twin.
     """
     drawn, hashes = {}, []
-    for pair in pairs:
-        if pair.same_image:
-            continue
+    for pair in [pair for pair in pairs if not pair.same_image]:
         for attempt in range(200):
             image = _draw_image(chance_for(seed, "image", pair.guid, attempt), pair.image_cue)
             hashed = difference_hash(image)

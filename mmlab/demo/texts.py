@@ -62,8 +62,7 @@ def _write_sentence(chance: Chance, cue: str) -> str:
         slots[name] = f"{chance.whole(7, 21)}:{chance.pick(('00', '15', '30', '45'))}"
     slots |= {"n": chance.whole(2, 480), "n2": chance.whole(2, 60)}
     opening, closing = (chance.pick(_words()[part][cue]) for part in ("openings", "closings"))
-    text = f"{opening}{'.' if closing[0].isupper() else ','} {closing}".format(**slots)
-    parts = [text]
+    parts = [f"{opening}{'.' if closing[0].isupper() else ','} {closing}".format(**slots)]
     if chance.random() < 0.20:
         parts.insert(0, f"@{chance.pick(_words()['users'])}")
     if chance.random() < 0.45:
