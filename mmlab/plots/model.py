@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _FILLS = {"input": "#FFFFFF", "logits": "#EFEFEF"}  # a module is light blue
 _SIZE = (9.2, 3.5)  # inches
-_LOSS = {"train_loss": "train", "dev_loss": "dev"}
 
 
 @styled
@@ -68,14 +67,15 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
     """
     axes = np.ravel(style.new_figure(_SIZE).subplots(1, 2) if ax is None else ax)
     history = _mark_best(history, best_epoch)
-    _draw_curves(axes[0], history, _LOSS, marked="dev_loss")
+    _draw_curves(axes[0], history, "train_loss", "dev_loss")
     axes[0].set_ylabel("loss (cross-entropy, nats)")
     if len(axes) > 1:
-        _draw_curves(axes[1], history, {"dev_accuracy": "dev"}, marked="dev_accuracy")
+        _draw_curves(axes[1], history, "dev_accuracy")
         axes[1].set_ylabel("accuracy, share of 1")
     count = history["model"].nunique()
     for panel in axes:
         panel.set_xlabel(f"epoch (n = {count} models, thick: mean)" if count > 1 else "epoch (n = 1 model)")
+        panel.legend()
     return axes if ax is None or np.ndim(ax) else axes[0]
 
 
@@ -89,19 +89,19 @@ def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    runs = list(runs)
     if not runs:
         raise MmlabError("There are no runs to show.")
     numbers = pd.DataFrame({"run": range(len(runs))})
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn lays out in its own way, and warns of this
         facets = sns.FacetGrid(numbers, col="run", col_wrap=min(columns, len(runs)), height=2.4, aspect=1.3)
     facets.figure.set_layout_engine("constrained")
-    for number, (panel, (title, history, best_epoch)) in enumerate(zip(facets.axes, runs, strict=True)):
+    for panel, (title, history, best_epoch) in zip(facets.axes, runs, strict=True):
         history = _mark_best(history, best_epoch)
-        _draw_curves(panel, history, _LOSS, "dev_loss", legend=number == 0)
+        _draw_curves(panel, history, "train_loss", "dev_loss")
         panel.set_title(title, fontsize=9.5)
         count = history["model"].nunique()
         panel.set(xlabel=f"epoch (n = {count} model{'s' * (count > 1)})", ylabel="loss (nats)")
+    facets.axes[0].legend()
     return facets.axes
 
 
@@ -183,12 +183,14 @@ def _mark_best(history: pd.DataFrame, best_epoch) -> pd.DataFrame:
     return history
 
 
-def _draw_curves(ax: Axes, history: pd.DataFrame, columns: Mapping[str, str], marked: str, legend: bool = True) -> None:
+def _draw_curves(ax: Axes, history: pd.DataFrame, *columns: str) -> None:
+    """One curve per column, named after its split; stars on the last one mark the best epochs."""
     import seaborn as sns
     from matplotlib.ticker import MaxNLocator
 
     count = history["model"].nunique()
-    for column, split in columns.items():
+    for column in columns:
+        split = column.partition("_")[0]
         look = {"color": style.COLOURS[split], "linestyle": style.LINES[split]}
         dots = style.MARKERS[split] if len(history) <= 12 else None
         own = {"alpha": 0.35, "linewidth": 0.9} if count > 1 else {"label": split, "marker": dots, "markersize": 4}
@@ -201,10 +203,8 @@ def _draw_curves(ax: Axes, history: pd.DataFrame, columns: Mapping[str, str], ma
     best = history[history["best"]]
     if len(best):
         name, size = ("best epochs", 11) if count > 1 else (f"best epoch: {best['epoch'].iloc[0]}", 13)
-        ax.plot(best["epoch"], best[marked], "*", color=style.INK, markersize=size, markeredgecolor="white", zorder=5,
-                label=name)  # fmt: skip
+        ax.plot("epoch", columns[-1], "*", data=best, label=name, color=style.INK, markersize=size,
+                markeredgecolor="white", zorder=5)  # fmt: skip
         if count == 1:
             ax.axvline(best["epoch"].iloc[0], color=style.INK, linewidth=0.9, linestyle=":", zorder=1)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if legend:
-        ax.legend()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
+import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -45,24 +47,18 @@ _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "SimHei", "Noto Sans CJK JP",
 )  # fmt: skip
-
-
-@functools.cache
-def list_fonts() -> tuple[str, ...]:
-    """DejaVu Sans and, where one is installed, a font with Chinese letters."""
-    from matplotlib import font_manager
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ("DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1])
+_WIDE = "\U0001f7e7"  # two columns wide and in no text font; replaced by □ after wrapping
 
 
 @functools.cache
 def _look() -> dict[str, object]:
     import matplotlib.pyplot as plt
     import seaborn as sns
+    from matplotlib.font_manager import fontManager
 
     # Loading the backend makes matplotlib interactive in a notebook. Loaded inside lab_style, this would end with it.
     plt.switch_backend(plt.get_backend())
+    installed = {font.name for font in fontManager.ttflist}
     return {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
@@ -70,7 +66,7 @@ def _look() -> dict[str, object]:
         "figure.constrained_layout.use": True,
         "figure.constrained_layout.h_pad": 0.08,
         "figure.constrained_layout.w_pad": 0.08,
-        "font.family": list_fonts(),
+        "font.family": ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]],
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
@@ -167,3 +163,29 @@ def draw_bars(ax: Axes, names: Sequence[str], values: Sequence[float], words: Se
     ax.set_yticks(range(len(names)), names)
     ax.set_xlim(0, max(float(np.max(values)) * 1.22, 1e-9))
     ax.grid(axis="y", visible=False)
+
+
+def wrap_text(text: str, width: int, lines: int) -> str:
+    """The text broken into at most `lines` lines of `width` columns; letters no installed font has become "□".
+
+    A Chinese or Japanese character takes two columns. A shortened text ends in "…".
+    """
+    from rich.cells import chop_cells
+    from rich.console import Console
+    from rich.text import Text
+
+    visible = (one for one in " ".join(text.split()) if unicodedata.category(one) not in ("Mn", "Cf", "Cc"))
+    drawn = (one if ord(one) in _drawable() else _WIDE for one in visible)
+    start = "".join(itertools.islice(drawn, (width + 1) * lines + 1))  # more would not be seen
+    rows = [row.plain.rstrip() for row in Text(start).wrap(Console(), width) if row]
+    if len(rows) > lines:
+        rows = [*rows[: lines - 1], chop_cells(rows[lines - 1], width - 1)[0].rstrip() + "…"]
+    return "\n".join(rows).replace(_WIDE, "□")
+
+
+@functools.cache
+def _drawable() -> frozenset[int]:
+    """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _look()["font.family"]))
