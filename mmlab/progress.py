@@ -13,7 +13,7 @@ def open_bar(total: int, label: str, unit: str):
     """
     from tqdm import tqdm  # not tqdm.auto: the widget bar is blank in a saved notebook
 
-    stream = sys.stderr if sys.stderr.isatty() else _NotebookLine() if _in_kernel() else None
+    stream = sys.stderr if sys.stderr.isatty() else _NotebookLine() if in_kernel() else None
     return tqdm(
         total=total, desc=label, unit=unit, file=stream, disable=stream is None, leave=stream is sys.stderr,
         ncols=90 if isinstance(stream, _NotebookLine) else None, mininterval=0.5,
@@ -40,7 +40,7 @@ def model_bar(label: str) -> Iterator:
             bar.close()
 
 
-def _in_kernel() -> bool:
+def in_kernel() -> bool:
     """Whether this process is a Jupyter kernel; asks only what is imported already."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")

@@ -321,7 +321,7 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     import IPython.display
 
     display = Display()
-    monkeypatch.setattr(model, "_in_notebook", lambda: True)
+    monkeypatch.setattr(model, "in_kernel", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
     with plots.live_curve(every=3600) as curve:
         for epochs in range(1, 6):

@@ -13,9 +13,17 @@ from mmlab.plots.course import (
     plot_lengths,
     plot_patch_answers,
     plot_patches,
-    wrap_text,
 )
-from mmlab.plots.grid import plot_cost, plot_effects, plot_heatmap, plot_parallel
-from mmlab.plots.model import LiveCurve, live_curve, plot_architecture, plot_history, plot_history_grid
-from mmlab.plots.scores import plot_comparisons, plot_confusion, plot_probe, plot_reliability, plot_scores
-from mmlab.plots.style import COLOURS, LINES, MARKERS, OTHER, lab_style, new_figure, save_figure, show_as_jpeg, styled
+from mmlab.plots.model import live_curve, plot_architecture, plot_history, plot_history_grid
+from mmlab.plots.scores import (
+    plot_comparisons,
+    plot_confusion,
+    plot_cost,
+    plot_effects,
+    plot_heatmap,
+    plot_parallel,
+    plot_probe,
+    plot_reliability,
+    plot_scores,
+)
+from mmlab.plots.style import COLOURS, LINES, MARKERS, OTHER, new_figure, save_figure, show_as_jpeg, styled, wrap_text

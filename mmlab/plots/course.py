@@ -5,11 +5,8 @@ Notebooks show figures of photographs as JPEG.
 
 from __future__ import annotations
 
-import itertools
 import math
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _ENCODED = (288, 288)  # px: what the default image encoder is given, whatever a picture's shape
-_WIDE = "\U0001f7e7"  # two columns wide and in no text font; replaced by □ after wrapping
 
 
 @styled
@@ -158,7 +154,7 @@ def plot_gallery(
         _draw_picture(panel, row[IMAGE], style.COLOURS.get(label, style.OTHER), 4 if wrong else 2)
         panel.set_title(title, fontsize=9.5, parse_math=False)
         text = row[TEXT] if isinstance(row[TEXT], str) and row[TEXT].strip() else "(no text)"
-        panel.set_xlabel(wrap_text(text, 40, lines=4), fontsize=8, loc="left", parse_math=False)
+        panel.set_xlabel(style.wrap_text(text, 40, lines=4), fontsize=8, loc="left", parse_math=False)
     return axes[: len(rows)]
 
 
@@ -203,22 +199,6 @@ def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarr
     return axes
 
 
-def wrap_text(text: str, width: int, lines: int) -> str:
-    """The text broken into at most `lines` lines of `width` columns; letters no installed font has become "□".
-
-    A Chinese or Japanese character takes two columns. A shortened text ends in "…".
-    """
-    from rich.cells import chop_cells
-    from rich.console import Console
-    from rich.text import Text
-
-    shown = itertools.islice(_drawn(" ".join(text.split())), (width + 1) * lines + 1)  # more would not be seen
-    rows = [row.plain.rstrip() for row in Text("".join(shown)).wrap(Console(), width) if row]
-    if len(rows) > lines:
-        rows = [*rows[: lines - 1], chop_cells(rows[lines - 1], width - 1)[0].rstrip() + "…"]
-    return "\n".join(rows).replace(_WIDE, "□")
-
-
 def _photo_axes(n: int, columns: int, size: tuple[float, float]) -> np.ndarray:
     """n Axes of a new figure, each `size` inches large."""
     lines = math.ceil(n / columns)
@@ -243,22 +223,3 @@ def _draw_picture(panel: Axes, image, colour: str, border: float) -> None:
     panel.set(xticks=[], yticks=[])
     panel.grid(False)
     panel.spines[:].set(visible=True, color=colour, linewidth=border)
-
-
-def _drawn(text: str) -> Iterable[str]:
-    """The characters that take room, those without a letter in any font replaced."""
-    known = _drawable()
-    for one in text:
-        if unicodedata.category(one) not in ("Mn", "Cf", "Cc"):
-            yield one if ord(one) in known else _WIDE
-
-
-@cache
-def _drawable() -> frozenset[int]:
-    """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
-    from matplotlib import font_manager
-
-    known: set[int] = set()
-    for name in style.list_fonts():
-        known |= set(font_manager.get_font(font_manager.findfont(name)).get_charmap())
-    return frozenset(known)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from mmlab.config import FOLD
 from mmlab.errors import MmlabError
 from mmlab.plots import style
 from mmlab.plots.style import styled
+from mmlab.progress import in_kernel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,37 +25,32 @@ if TYPE_CHECKING:
 
 _FILLS = {"input": "#FFFFFF", "logits": "#EFEFEF"}  # a module is light blue
 _SIZE = (9.2, 3.5)  # inches
-_LOSS = {"train_loss": "train", "dev_loss": "dev"}
 
 
 @styled
 def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     """A model as boxes and arrows: what its forward pass goes through, from the inputs on top to the logits below.
 
-    nodes: the model's parts, each with name, kind, shape, parameters and the names it feeds. Left: what depends on
-    the text alone; right: on the image alone; in the middle: on both. B is the number of pairs. Explained in notebook
-    04, section 2.
+    nodes: the model's parts, in the order in which a forward pass computes them. Left: what depends on the text alone;
+    right: on the image alone; in the middle: on both. B is the number of pairs. Explained in notebook 04, section 2.
     """
-    depth = _find_depths(nodes)
-    places = _place(nodes, depth)
-    last = max(depth.values())
-    ax = style.axes_or_new(ax, (9.4, 1.0 + 1.15 * (last + 1)))
+    places = _place(nodes)
+    last = min(down for _, down in places.values())
+    ax = style.axes_or_new(ax, (9.4, 1.0 + 1.15 * (1 - last)))
     boxes = {}
     for node in nodes:
-        words = (
-            [node.name] + [node.kind] * (node.kind not in node.name) + [" × ".join(["B", *map(str, node.shape[1:])])]
-        )
-        words += [f"parameters: {node.parameters:,}"] * (node.parameters > 0)
+        kind = "" if node.kind in node.name else node.kind
+        parameters = f"parameters: {node.parameters:,}" if node.parameters else ""
+        words = "\n".join(filter(None, [node.name, kind, " × ".join(["B", *map(str, node.shape[1:])]), parameters]))
         box = {"boxstyle": "round,pad=0.35", "facecolor": _FILLS.get(node.kind, "#E3ECF5"), "edgecolor": style.INK}
-        text = ax.text(*places[node.name], "\n".join(words), ha="center", va="center", fontsize=7.5,
-                       bbox=box, zorder=3)  # fmt: skip
+        text = ax.text(*places[node.name], words, ha="center", va="center", fontsize=7.5, bbox=box, zorder=3)
         boxes[node.name] = text.get_bbox_patch()
     for node in nodes:
         for name in node.feeds:
             ends = {"patchA": boxes[node.name], "patchB": boxes[name], "shrinkA": 1, "shrinkB": 1}
             arrow = {"arrowstyle": "-|>", "color": style.OTHER, "linewidth": 1.1, **ends}
             ax.annotate("", xy=places[name], xytext=places[node.name], arrowprops=arrow, zorder=1)
-    ax.set(xlim=(-0.75, 2.75), ylim=(-last - 0.5, 0.5))
+    ax.set(xlim=(-0.75, 2.75), ylim=(last - 0.5, 0.5))
     ax.axis("off")
     return ax
 
@@ -72,14 +67,15 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
     """
     axes = np.ravel(style.new_figure(_SIZE).subplots(1, 2) if ax is None else ax)
     history = _mark_best(history, best_epoch)
-    _draw_curves(axes[0], history, _LOSS, marked="dev_loss")
+    _draw_curves(axes[0], history, "train_loss", "dev_loss")
     axes[0].set_ylabel("loss (cross-entropy, nats)")
     if len(axes) > 1:
-        _draw_curves(axes[1], history, {"dev_accuracy": "dev"}, marked="dev_accuracy")
+        _draw_curves(axes[1], history, "dev_accuracy")
         axes[1].set_ylabel("accuracy, share of 1")
     count = history["model"].nunique()
     for panel in axes:
         panel.set_xlabel(f"epoch (n = {count} models, thick: mean)" if count > 1 else "epoch (n = 1 model)")
+        panel.legend()
     return axes if ax is None or np.ndim(ax) else axes[0]
 
 
@@ -93,48 +89,51 @@ def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    runs = list(runs)
     if not runs:
         raise MmlabError("There are no runs to show.")
     numbers = pd.DataFrame({"run": range(len(runs))})
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn lays out in its own way, and warns of this
         facets = sns.FacetGrid(numbers, col="run", col_wrap=min(columns, len(runs)), height=2.4, aspect=1.3)
     facets.figure.set_layout_engine("constrained")
-    for number, (panel, (title, history, best_epoch)) in enumerate(zip(facets.axes, runs, strict=True)):
+    for panel, (title, history, best_epoch) in zip(facets.axes, runs, strict=True):
         history = _mark_best(history, best_epoch)
-        _draw_curves(panel, history, _LOSS, "dev_loss", legend=number == 0)
+        _draw_curves(panel, history, "train_loss", "dev_loss")
         panel.set_title(title, fontsize=9.5)
         count = history["model"].nunique()
         panel.set(xlabel=f"epoch (n = {count} model{'s' * (count > 1)})", ylabel="loss (nats)")
+    facets.axes[0].legend()
     return facets.axes
 
 
-class LiveCurve:
-    """A loss curve that is redrawn in one place of a notebook while a model trains: see `live_curve`."""
+class live_curve(AbstractContextManager):
+    """A loss curve that is redrawn in one place of a notebook, at most every `every` seconds, while a model trains.
 
-    def __init__(self, every: float) -> None:
-        self.every = every  # seconds at least between two drawings: drawing must not slow the training
+    Use it as `with live_curve() as curve: … curve.update(history)`. Outside a notebook it draws and prints nothing.
+    Explained in notebook 02, section 3.2.
+    """
+
+    def __init__(self, every: float = 0.5) -> None:
+        self.every = every
         self._handle, self._waiting, self._drawn_at = None, None, -math.inf
 
     def update(self, history: pd.DataFrame, best_epoch=None) -> None:
         """Show the history so far; columns and best_epoch as in `plot_history`. May skip a drawing to save time."""
-        if not _in_notebook() or history.empty:
-            return
-        self._waiting = history, best_epoch
-        if time.monotonic() - self._drawn_at >= self.every:
-            self.draw()
-            self._drawn_at = time.monotonic()
+        if in_kernel() and not history.empty:
+            self._waiting = history, best_epoch
+            if time.monotonic() - self._drawn_at >= self.every:
+                self._draw()
 
-    def draw(self) -> None:
-        """Draw the last state unless it was drawn. No figure stays open: none is registered with pyplot."""
-        if self._waiting is None:
-            return
+    def __exit__(self, *_) -> None:
+        if self._waiting:
+            self._draw()
+
+    def _draw(self) -> None:
         from IPython.display import Image, display
         from matplotlib.figure import Figure
 
         buffer = io.BytesIO()
         with style.lab_style():
-            figure = Figure(figsize=_SIZE)
+            figure = Figure(figsize=_SIZE)  # not registered with pyplot, so that none stays open
             plot_history(*self._waiting, figure.subplots(1, 2))
             figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
             picture = Image(buffer.getvalue(), format="png", width=round(_SIZE[0] * figure.dpi))
@@ -142,45 +141,25 @@ class LiveCurve:
             self._handle.update(picture)
         else:
             self._handle = display(picture, display_id=True)
-        self._waiting = None
+        self._waiting, self._drawn_at = None, time.monotonic()
 
 
-@contextmanager
-def live_curve(every: float = 0.5) -> Iterator[LiveCurve]:
-    """A loss curve that is redrawn at most every `every` seconds while a model trains.
+def _place(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
+    """Where each node is drawn: from the left what text, both and the image reach; downwards by the longest way there.
 
-    Use it as `with live_curve() as curve: … curve.update(history)`. Outside a notebook it draws and prints nothing.
-    Explained in notebook 02, section 3.2.
+    All logits are on the last level.
     """
-    curve = LiveCurve(every)
-    try:
-        yield curve
-    finally:
-        curve.draw()
-
-
-def _find_depths(nodes: Sequence[Node]) -> dict[str, int]:
-    """The longest way from an input down to each node; all logits are on the last level."""
-    depth = dict.fromkeys((node.name for node in nodes), 0)
-    for _ in nodes:
-        for node in nodes:
-            for name in node.feeds:
-                depth[name] = max(depth[name], depth[node.name] + 1)
-    return depth | {node.name: max(depth.values()) for node in nodes if node.kind == "logits"}
-
-
-def _place(nodes: Sequence[Node], depth: dict[str, int]) -> dict[str, tuple[float, float]]:
-    """Where each node is drawn: from the left what text, both and the image reach; downwards by depth."""
-    feeds = {node.name: node.feeds for node in nodes}
-
-    def reach(start: str) -> set[str]:
-        return {start}.union(*map(reach, feeds[start]))
-
-    text, image = reach("text"), reach("image")
+    reached = {node.name: {node.name} for node in nodes}
+    depth = dict.fromkeys(reached, 0)
+    for node in nodes:
+        for name in node.feeds:
+            depth[name] = max(depth[name], depth[node.name] + 1)
+            reached[name] |= reached[node.name]
+    depth |= {node.name: max(depth.values()) for node in nodes if node.kind == "logits"}
     places = {}
     for level in set(depth.values()):
-        for middle, seen in ((0.0, text - image), (1.0, text & image), (2.0, image - text)):
-            here = [node.name for node in nodes if depth[node.name] == level and node.name in seen]
+        for middle, inputs in ((0.0, {"text"}), (1.0, {"text", "image"}), (2.0, {"image"})):
+            here = [name for name in depth if depth[name] == level and reached[name] & {"text", "image"} == inputs]
             for number, name in enumerate(here):
                 step = (number - (len(here) - 1) / 2) * (-1 if middle == 2.0 else 1)  # those that go on, inside
                 places[name] = (middle + 0.62 * step, -level)
@@ -204,12 +183,14 @@ def _mark_best(history: pd.DataFrame, best_epoch) -> pd.DataFrame:
     return history
 
 
-def _draw_curves(ax: Axes, history: pd.DataFrame, columns: Mapping[str, str], marked: str, legend: bool = True) -> None:
+def _draw_curves(ax: Axes, history: pd.DataFrame, *columns: str) -> None:
+    """One curve per column, named after its split; stars on the last one mark the best epochs."""
     import seaborn as sns
     from matplotlib.ticker import MaxNLocator
 
     count = history["model"].nunique()
-    for column, split in columns.items():
+    for column in columns:
+        split = column.partition("_")[0]
         look = {"color": style.COLOURS[split], "linestyle": style.LINES[split]}
         dots = style.MARKERS[split] if len(history) <= 12 else None
         own = {"alpha": 0.35, "linewidth": 0.9} if count > 1 else {"label": split, "marker": dots, "markersize": 4}
@@ -222,17 +203,8 @@ def _draw_curves(ax: Axes, history: pd.DataFrame, columns: Mapping[str, str], ma
     best = history[history["best"]]
     if len(best):
         name, size = ("best epochs", 11) if count > 1 else (f"best epoch: {best['epoch'].iloc[0]}", 13)
-        ax.plot(best["epoch"], best[marked], "*", color=style.INK, markersize=size, markeredgecolor="white", zorder=5,
-                label=name)  # fmt: skip
+        ax.plot("epoch", columns[-1], "*", data=best, label=name, color=style.INK, markersize=size,
+                markeredgecolor="white", zorder=5)  # fmt: skip
         if count == 1:
             ax.axvline(best["epoch"].iloc[0], color=style.INK, linewidth=0.9, linestyle=":", zorder=1)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if legend:
-        ax.legend()
-
-
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this code, asked without importing IPython where nobody has."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")

@@ -1,8 +1,9 @@
-"""How good a model is: scores and differences with their intervals, confusion, calibration, probes."""
+"""How good a model is (scores, differences, confusion, calibration, probes), and how good each setting of a grid is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,7 @@ def plot_confusion(scores: Scores, title: str = "", ax: Axes | None = None) -> A
     shares = counts.div(truth, axis=0).fillna(0.0)
     words = shares.map("{:.0%}".format).where(truth > 0, "no pairs") + "\n" + counts.astype(str)
     bar = {"shrink": 0.85, "format": style.IN_PERCENT, "label": "share of the true label's pairs"}
-    style.draw_heat(ax, shares, words, bar, vmin=0, vmax=1)
+    _draw_heat(ax, shares, words, bar, vmin=0, vmax=1)
     for text in ax.texts[:: len(LABELS) + 1]:
         text.set_fontweight("bold")  # the right answers
     ax.set_yticks(ax.get_yticks(), [f"{label}\nn = {n}" for label, n in truth.items()])
@@ -57,12 +58,12 @@ def plot_scores(
     references = references or {}
     intervals = {name: one.recall[metric] if metric in LABELS else getattr(one, metric) for name, one in scores.items()}
     ax = style.axes_or_new(ax, (7.2, 1.35 + 0.42 * len(scores) + (0.25 if references else 0)))
-    style.draw_intervals(ax, intervals, ".3f", marked=references.values())
+    _draw_intervals(ax, intervals, ".3f", marked=references.values())
     for number, (name, value) in enumerate(references.items()):
         dashes = ("--", ":", "-.")[number % 3]
         ax.axvline(value, color=style.INK, linewidth=1.1, linestyle=dashes, label=f"{name} {value:.3f}", zorder=1)
     title = f"recall of {metric}" if metric in LABELS else METRICS[metric].title
-    ax.set_xlabel(f"{title}, share of 1, with 95 % interval ({style.count_pairs([one.n for one in scores.values()])})")
+    ax.set_xlabel(f"{title}, share of 1, with 95 % interval ({_count_pairs(scores)})")
     if references:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(references)), borderaxespad=0.1)
     return ax
@@ -76,14 +77,11 @@ def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = No
     when the difference may be noise. Explained in notebook 06, section 1.1.
     """
     ax = style.axes_or_new(ax, (7.2, 1.3 + 0.42 * len(comparisons)))
-    points, hollow = {}, []
-    for name, one in comparisons.items():
-        points[name] = percent = Interval(*(100 * end for end in vars(one.difference).values()))
-        if not (percent.low > 0 or percent.high < 0):
-            hollow.append(name)
-    style.draw_intervals(ax, points, "+.1f", marked=[0], hollow=hollow)
+    points = {name: Interval(*(100 * end for end in astuple(one.difference))) for name, one in comparisons.items()}
+    hollow = {name for name, point in points.items() if not (point.low > 0 or point.high < 0)}
+    _draw_intervals(ax, points, "+.1f", marked=[0], hollow=hollow)
     ax.axvline(0, color=style.INK, linewidth=1.2, zorder=1)
-    words = f"with 95 % interval ({style.count_pairs([one.n for one in comparisons.values()])})"
+    words = f"with 95 % interval ({_count_pairs(comparisons)})"
     ax.set_xlabel(f"difference in accuracy, percentage points, {words}\nhollow: the interval contains 0")
     return ax
 
@@ -98,7 +96,7 @@ def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int 
     ax = style.axes_or_new(ax, (4.8, 4.6))
     ax.plot([0, 1], [0, 1], color=style.OTHER, linewidth=1, linestyle=":")
     for number, (name, values) in enumerate(probabilities.items()):
-        error, (colour, marker) = calibration_error(labels, values, bins), style.look_of(name, number)
+        error, (colour, marker) = calibration_error(labels, values, bins), _look_of(name, number)
         ax.plot("confidence", "accuracy", data=calibration_table(labels, values, bins), color=colour, marker=marker,
                 linestyle=style.LINES.get(name, "-"), label=f"{name} (calibration error {error:.3f})")  # fmt: skip
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
@@ -120,3 +118,166 @@ def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | No
     ax.set_ylabel("probe")
     ax.xaxis.set_major_formatter(style.IN_PERCENT)
     return ax
+
+
+@styled
+def plot_heatmap(
+    table: pd.DataFrame, rows: str = "lr", columns: str = "dropout", value: str = "accuracy", n: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A grid of two knobs: each setting's colour and text are its value, with the 95 % interval below it.
+
+    table: one row per setting, with the columns named by `rows`, `columns` and `value`, and low and high. A setting
+    without a row stays empty; the best one has a border, which means nothing when the intervals overlap. Raises
+    MmlabError when two rows have the same setting. Explained in notebook 05, section 4.
+    """
+    from matplotlib.patches import Rectangle
+
+    if table.duplicated([rows, columns]).any():
+        raise MmlabError(f"Two runs have the same {rows} and {columns}. Choose one of them for each setting.")
+    words = [f"{row[value]:.3f}\n[{row['low']:.3f}, {row['high']:.3f}]" for row in table.to_dict("records")]
+    values = table.pivot(index=rows, columns=columns, values=value)
+    words = table.assign(words=words).pivot(index=rows, columns=columns, values="words")
+    low, high = table[value].min(), table[value].max()
+    room = 0.0 if high > low else 0.01  # equal settings get the middle colour
+    ax = style.axes_or_new(ax, (1.9 + 1.35 * values.shape[1], 1.3 + 0.75 * values.shape[0]))
+    title = METRICS[value].title if value in METRICS else value
+    bar = {"label": f"{title}, share of 1" + (f"\n(n = {n} pairs)" if n else "")}
+    _draw_heat(ax, values, words, bar, vmin=low - room, vmax=high + room)
+    down, across = np.unravel_index(np.nanargmax(values), values.shape)
+    ax.add_patch(Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=style.INK, linewidth=2.5))
+    ax.set_xticks(ax.get_xticks(), map(_show_value, values.columns))
+    ax.set_yticks(ax.get_yticks(), map(_show_value, values.index))
+    ax.set_xlabel(f"{columns} (share of units)" if columns == "dropout" else columns)
+    ax.set_ylabel("lr (learning rate)" if rows == "lr" else rows)
+    return ax
+
+
+@styled
+def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None) -> np.ndarray:
+    """One panel per knob: every setting as a dot over its value, and the mean of each value as a line.
+
+    table: one row per setting with the named columns and accuracy. The spread of the dots is what the other knobs and
+    the seeds do; a line that moves less than its dots spread ranks nothing. Returns an array of Axes, one per name.
+    Explained in notebook 05, section 4.1.
+    """
+    import seaborn as sns
+
+    panels = style.new_figure((0.6 + 2.9 * len(names), 2.9)).subplots(1, len(names), sharey=True, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=True):
+        order = sorted(table[name].unique())
+        what = {"data": table, "x": name, "y": "accuracy", "order": order, "ax": panel, "legend": False}
+        sns.swarmplot(**what, color=style.COLOURS["text_and_image"], alpha=0.6, warn_thresh=1)  # many dots may overlap
+        sns.pointplot(**what, errorbar=None, color=style.INK, markers="D", linewidth=1.5)
+        panel.set_xticks(range(len(order)), map(_show_value, order))
+    panels[0].set_ylabel("accuracy, share of 1" + (f"\n(n = {n} pairs per setting)" if n else ""))
+    panels[0].legend(handles=panels[0].lines[:1], labels=["mean"])
+    return panels
+
+
+@styled
+def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Parallel coordinates: each setting is a line through its knobs' values to its accuracy; higher is darker.
+
+    table: one row per setting with the named columns and accuracy. Each axis runs from its lowest value to its
+    highest. Explained in notebook 05, section 4.2.
+    """
+    from matplotlib import colormaps
+
+    ax = style.axes_or_new(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
+    heights = [_spread(table[name].rank(method="dense")) for name in names]  # equal steps, in order
+    heights.append(_spread(table["accuracy"]))
+    for row in np.argsort(table["accuracy"].to_numpy()):
+        share = heights[-1][row]
+        colour = colormaps[style.SEQUENTIAL](0.9 - 0.9 * share)
+        ax.plot([height[row] for height in heights], color=colour, linewidth=1 + 2 * share)
+    words = {"xytext": (5, 0), "textcoords": "offset points", "fontsize": 9, "va": "center"}
+    for place, name in enumerate(names):
+        for one, height in dict(zip(table[name], heights[place], strict=True)).items():
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            ax.annotate(_show_value(one), (place, height), **words, bbox=box)
+    for height, value in ((0, table["accuracy"].min()), (1, table["accuracy"].max())):
+        ax.annotate(f"{value:.3f}", (len(names), height), **words)
+    ax.set_xticks(range(len(names) + 1), [*names, "accuracy"])
+    ax.set(xlim=(-0.2, len(names) + 0.5), yticks=[])
+    ax.spines["left"].set_visible(False)
+    ax.grid(True, axis="x", color="#888888")
+    return ax
+
+
+@styled
+def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None) -> Axes:
+    """Cost against score: each setting's training seconds and accuracy with its 95 % interval.
+
+    table: one row per setting with seconds, accuracy, low and high. Explained in notebook 05, section 4.2.
+    """
+    ax = style.axes_or_new(ax, (6.0, 3.4))
+    arms = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
+    look = {"fmt": "o", "color": style.COLOURS["text_and_image"], "elinewidth": 1}
+    ax.errorbar("seconds", "accuracy", yerr=arms, data=table, **look)
+    ax.set(xlabel="training time (seconds per setting)", xlim=(0, None))
+    ax.set_ylabel("accuracy, share of 1, with 95 % interval" + (f"\n(n = {n} pairs per setting)" if n else ""))
+    return ax
+
+
+def _show_value(value) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _spread(column: pd.Series) -> np.ndarray:
+    """Heights from 0 to 1 in proportion to the values; 0.5 if all are equal."""
+    values = column.to_numpy()
+    low, high = values.min(), values.max()
+    return np.full(len(values), 0.5) if low == high else (values - low) / (high - low)
+
+
+def _look_of(name: str, number: int = 0) -> tuple[str, str]:
+    """Colour and marker of a scenario or label; anything else is dark grey with a marker of its own."""
+    return style.COLOURS.get(name, style.OTHER), style.MARKERS.get(name, "o^sDvP*X"[number % 8])
+
+
+def _count_pairs(measured: Mapping[str, Scores | Comparison]) -> str:
+    sizes = [one.n for one in measured.values()]
+    low, high = min(sizes), max(sizes)
+    return f"n = {low} pairs" if low == high else f"n = {low} to {high} pairs"
+
+
+def _draw_intervals(
+    ax: Axes, intervals: Mapping[str, Interval], spec: str, marked: Iterable[float], hollow: Iterable[str] = ()
+) -> None:
+    """Dots with intervals from top to bottom, each with its numbers, in the format `spec`, in a column at the right.
+
+    marked: values that must be in view. hollow: names whose marker is not filled.
+    """
+    for number, (name, interval) in enumerate(intervals.items()):
+        colour, marker = _look_of(name)
+        ax.plot([interval.low, interval.high], [number, number], color=colour, linewidth=2.4, solid_capstyle="butt")
+        face = "white" if name in hollow else colour
+        ax.plot(interval.value, number, marker, color=colour, markersize=8, markerfacecolor=face, markeredgewidth=1.6)
+        ax.annotate(format(interval, spec).replace("-", "−"), (1, number), (8, 0), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", va="center", fontsize=9, annotation_clip=False)  # fmt: skip
+    ax.set_yticks(range(len(intervals)), list(intervals))
+    ax.set_ylim(len(intervals) - 0.4, -0.6)
+    ends = [*marked, *(end for one in intervals.values() for end in one.to_list() if end is not None)]
+    if ends:
+        room = 0.06 * (max(ends) - min(ends)) or 0.05
+        ax.set_xlim(min(ends) - room, max(ends) + room)
+    ax.grid(axis="y", visible=False)
+
+
+def _draw_heat(ax: Axes, values: pd.DataFrame, words: pd.DataFrame, bar: Mapping[str, object], **limits) -> None:
+    """A heat map of values with words of the same shape on it; a field that is nan stays empty.
+
+    bar: options of the colour bar. limits: vmin and vmax.
+    """
+    import seaborn as sns
+    from seaborn.utils import relative_luminance
+
+    sns.heatmap(values, annot=words.to_numpy(), fmt="", cmap=style.SEQUENTIAL, cbar_kws=dict(bar), ax=ax, **limits)
+    mesh = ax.collections[0]
+    for text in ax.texts:
+        across, down = (int(place) for place in text.get_position())
+        light = relative_luminance(mesh.cmap(mesh.norm(values.iloc[down, across])))
+        text.set_color("black" if light > 0.179 else "white")  # the one with more contrast: they are equal at 0.179
+    ax.tick_params(axis="y", rotation=0)
+    ax.grid(False)

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import functools
 import io
-import math
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mmlab.errors import MmlabError
 from mmlab.storage import write_atomic
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from mmlab.evaluation import Interval
 
 # Colour, marker and line style. The colours are Okabe and Ito's, which people with any colour vision can distinguish;
 # the greys differ in print as well.
@@ -50,24 +47,18 @@ _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "SimHei", "Noto Sans CJK JP",
 )  # fmt: skip
-
-
-@functools.cache
-def list_fonts() -> tuple[str, ...]:
-    """DejaVu Sans and, where one is installed, a font with Chinese letters."""
-    from matplotlib import font_manager
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ("DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1])
+_WIDE = "\U0001f7e7"  # two columns wide and in no text font; replaced by □ after wrapping
 
 
 @functools.cache
 def _look() -> dict[str, object]:
     import matplotlib.pyplot as plt
     import seaborn as sns
+    from matplotlib.font_manager import fontManager
 
     # Loading the backend makes matplotlib interactive in a notebook. Loaded inside lab_style, this would end with it.
     plt.switch_backend(plt.get_backend())
+    installed = {font.name for font in fontManager.ttflist}
     return {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
@@ -75,7 +66,7 @@ def _look() -> dict[str, object]:
         "figure.constrained_layout.use": True,
         "figure.constrained_layout.h_pad": 0.08,
         "figure.constrained_layout.w_pad": 0.08,
-        "font.family": list_fonts(),
+        "font.family": ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]],
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
@@ -129,11 +120,9 @@ def save_figure(drawn, results: Path | str, name: str, subfolder: str = "figures
     written as PNG alone: as SVG it takes seconds and megabytes, and is no sharper. Raises MmlabError for a name with
     a folder in it.
     """
-    from matplotlib.figure import Figure
-
     if not name or Path(name).name != name:
         raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
-    figure = drawn if isinstance(drawn, Figure) else np.ravel(drawn)[0].figure
+    figure = np.ravel(drawn)[0].figure
     formats = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     if any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images):
         del formats["svg"]
@@ -151,31 +140,20 @@ def save_figure(drawn, results: Path | str, name: str, subfolder: str = "figures
 
 def show_as_jpeg(figure: Figure) -> None:
     """Let notebooks show this figure as JPEG: photographs as PNG make a saved notebook four times as large."""
-    figure._ipython_display_ = functools.partial(_show_jpeg, figure)  # IPython asks an object for this method first
 
+    def show() -> None:
+        from IPython.display import Image, display
 
-def _show_jpeg(figure: Figure) -> None:
-    from IPython.display import Image, display
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
+        display(Image(buffer.getvalue(), format="jpeg"))
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
-    display(Image(buffer.getvalue(), format="jpeg"))
+    figure._ipython_display_ = show  # IPython asks an object for this method first
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The given Axes, or those of a new figure of this size in inches."""
     return new_figure(size).subplots() if ax is None else ax
-
-
-def look_of(name: str, number: int = 0) -> tuple[str, str]:
-    """Colour and marker of a scenario or label; anything else is dark grey with a marker of its own."""
-    return COLOURS.get(name, OTHER), MARKERS.get(name, "o^sDvP*X"[number % 8])
-
-
-def count_pairs(sizes: Sequence[int]) -> str:
-    """ "n = 80 pairs", or "n = 80 to 90 pairs" where the sizes differ."""
-    low, high = min(sizes), max(sizes)
-    return f"n = {low} pairs" if low == high else f"n = {low} to {high} pairs"
 
 
 def draw_bars(ax: Axes, names: Sequence[str], values: Sequence[float], words: Sequence[str]) -> None:
@@ -187,48 +165,27 @@ def draw_bars(ax: Axes, names: Sequence[str], values: Sequence[float], words: Se
     ax.grid(axis="y", visible=False)
 
 
-def draw_intervals(
-    ax: Axes, intervals: Mapping[str, Interval], spec: str, marked: Sequence[float] = (), hollow: Sequence[str] = ()
-) -> None:
-    """Dots with intervals from top to bottom, each with its numbers in a column at the right.
+def wrap_text(text: str, width: int, lines: int) -> str:
+    """The text broken into at most `lines` lines of `width` columns; letters no installed font has become "□".
 
-    spec: the numbers' format. marked: values that must be in view. hollow: names whose marker is not filled.
+    A Chinese or Japanese character takes two columns. A shortened text ends in "…".
     """
-    for number, (name, interval) in enumerate(intervals.items()):
-        colour, marker = look_of(name)
-        if not math.isnan(interval.low):
-            ax.plot([interval.low, interval.high], [number, number], color=colour, linewidth=2.4, solid_capstyle="butt")
-        face = "white" if name in hollow else colour
-        ax.plot(interval.value, number, marker, color=colour, markersize=8, markerfacecolor=face, markeredgewidth=1.6)
-        ax.annotate(format(interval, spec).replace("-", "−"), (1, number), (8, 0), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", va="center", fontsize=9, annotation_clip=False)  # fmt: skip
-    ax.set_yticks(range(len(intervals)), list(intervals))
-    ax.set_ylim(len(intervals) - 0.4, -0.6)
-    ends = [*marked, *(end for one in intervals.values() for end in one.to_list() if end is not None)]
-    if ends:
-        room = 0.06 * (max(ends) - min(ends)) or 0.05
-        ax.set_xlim(min(ends) - room, max(ends) + room)
-    ax.grid(axis="y", visible=False)
+    from rich.cells import chop_cells
+    from rich.console import Console
+    from rich.text import Text
+
+    visible = (one for one in " ".join(text.split()) if unicodedata.category(one) not in ("Mn", "Cf", "Cc"))
+    drawn = (one if ord(one) in _drawable() else _WIDE for one in visible)
+    start = "".join(itertools.islice(drawn, (width + 1) * lines + 1))  # more would not be seen
+    rows = [row.plain.rstrip() for row in Text(start).wrap(Console(), width) if row]
+    if len(rows) > lines:
+        rows = [*rows[: lines - 1], chop_cells(rows[lines - 1], width - 1)[0].rstrip() + "…"]
+    return "\n".join(rows).replace(_WIDE, "□")
 
 
-def draw_heat(ax: Axes, values: pd.DataFrame, words: pd.DataFrame, bar: Mapping[str, object], **limits) -> None:
-    """A heat map with words in a readable colour on every field; a field that is nan stays empty.
+@functools.cache
+def _drawable() -> frozenset[int]:
+    """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
+    from matplotlib.font_manager import findfont, get_font
 
-    values, words: one row and one column per field, of the same shape. bar: options of the colour bar. limits: vmin
-    and vmax.
-    """
-    import seaborn as sns
-
-    sns.heatmap(values, annot=words.to_numpy(), fmt="", cmap=SEQUENTIAL, cbar_kws=dict(bar), ax=ax, **limits)
-    mesh = ax.collections[0]
-    for text in ax.texts:
-        across, down = (int(place) for place in text.get_position())
-        text.set_color(_readable_on(mesh.cmap(mesh.norm(values.iloc[down, across]))))
-    ax.tick_params(axis="y", rotation=0)
-    ax.grid(False)
-
-
-def _readable_on(colour: Sequence[float]) -> str:
-    """Black or white, whichever has more contrast with an RGB colour."""
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
-    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"  # equal contrast at 0.179
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _look()["font.family"]))

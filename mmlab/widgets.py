@@ -25,12 +25,9 @@ def find_pairs(pairs: pd.DataFrame, label: str = ANY, split: str = ANY) -> np.nd
 
     pairs: columns label and split. "all" keeps every pair. Explained in notebook 01, section 6.
     """
-    fits = np.ones(len(pairs), dtype=bool)
-    if label != ANY:
-        fits &= (pairs[LABEL].isna() if label == NO_LABEL else pairs[LABEL] == label).to_numpy()
-    if split != ANY:
-        fits &= (pairs[SPLIT] == split).to_numpy()
-    return np.flatnonzero(fits)
+    fits_label = (pairs[LABEL].fillna(NO_LABEL) == label) | (label == ANY)
+    fits_split = (pairs[SPLIT] == split) | (split == ANY)
+    return np.flatnonzero(fits_label & fits_split)
 
 
 @plots.styled
@@ -42,6 +39,7 @@ def show_pair(pairs: pd.DataFrame, position: int) -> np.ndarray:
     """
     if not 0 <= position < len(pairs):
         raise MmlabError(f"There is no pair {position}: positions go from 0 to {len(pairs) - 1}.")
+    pairs = pairs.fillna({LABEL: NO_LABEL})
     row = pairs.iloc[position]
     picture, words = axes = plots.new_figure(_SIZE).subplots(1, 2, width_ratios=(1, 1.75))
     plots.show_as_jpeg(picture.figure)
@@ -52,8 +50,7 @@ def show_pair(pairs: pd.DataFrame, position: int) -> np.ndarray:
     look = {"parse_math": False, "in_layout": False}
     text = plots.wrap_text(row[TEXT], 54, lines=8) if row.has_text else "(no text)"
     words.text(0, 1, text, va="top", fontsize=12, linespacing=1.4, **look)
-    about = _describe(pairs, position)
-    words.text(0, 0, about, va="bottom", fontsize=9, color=plots.OTHER, linespacing=1.5, **look)
+    words.text(0, 0, _describe(pairs, row), va="bottom", fontsize=9, color=plots.OTHER, linespacing=1.5, **look)
     return axes
 
 
@@ -67,17 +64,14 @@ def browse_pairs(pairs: pd.DataFrame):
 
     if pairs.empty:
         raise MmlabError("There are no pairs to browse.")
-    label = ipywidgets.Dropdown(options=_choices(pairs[LABEL].fillna(NO_LABEL), (*LABELS, NO_LABEL)))
-    split = ipywidgets.Dropdown(options=_choices(pairs[SPLIT], ("train", "dev", "test")))
-    place = ipywidgets.IntSlider(value=1, min=1, max=len(pairs), continuous_update=False)
-    count = ipywidgets.Label(f"of {len(pairs)}")
-    for control, name in ((label, "label"), (split, "split"), (place, "pair")):
-        control.description = name
-    place.layout.width = "60%"
-
+    pairs = pairs.fillna({LABEL: NO_LABEL})
+    label = ipywidgets.Dropdown(options=_choices(pairs[LABEL], (*LABELS, NO_LABEL)), description="label")
+    split = ipywidgets.Dropdown(options=_choices(pairs[SPLIT], ("train", "dev", "test")), description="split")
+    place = ipywidgets.IntSlider(min=1, description="pair", continuous_update=False, layout={"width": "60%"})
+    count = ipywidgets.Label()
     # A fixed height, so that the page does not jump. HTML and not an Output: it takes an alternative text, does not
     # flicker, and works headless, where an Output may stall nbclient until the cell's time limit.
-    view = ipywidgets.HTML(layout=ipywidgets.Layout(height=f"{_SIZE[1] * _DPI + 20:.0f}px", overflow="auto"))
+    view = ipywidgets.HTML(layout={"height": f"{_SIZE[1] * _DPI + 20:.0f}px", "overflow": "auto"})
 
     def draw(_=None) -> None:
         found = find_pairs(pairs, label.value, split.value)
@@ -94,24 +88,17 @@ def browse_pairs(pairs: pd.DataFrame):
 
     label.observe(start_again, "value")
     split.observe(start_again, "value")
-    place.observe(draw, "value")
-    draw()
+    start_again(None)
     return ipywidgets.VBox([ipywidgets.HBox([label, split]), ipywidgets.HBox([place, count]), view])
 
 
 def _choices(values: pd.Series, order: tuple[str, ...]) -> list[str]:
-    present = set(values)
-    return [ANY, *[name for name in order if name in present]]
+    return [ANY, *(name for name in order if (values == name).any())]
 
 
-def _label(row: pd.Series) -> str:
-    return row[LABEL] if isinstance(row[LABEL], str) else NO_LABEL
-
-
-def _describe(pairs: pd.DataFrame, position: int) -> str:
-    row = pairs.iloc[position]
-    others = pairs[(pairs[TWIN] == row[TWIN]).to_numpy() & (np.arange(len(pairs)) != position)]
-    twins = [f"{twin[GUID]} ({_label(twin)}, {twin[SPLIT]})" for _, twin in others.head(TWINS_SHOWN).iterrows()]
+def _describe(pairs: pd.DataFrame, row: pd.Series) -> str:
+    others = pairs[(pairs[TWIN] == row[TWIN]) & (pairs[GUID] != row[GUID])]
+    twins = [f"{twin[GUID]} ({twin[LABEL]}, {twin[SPLIT]})" for _, twin in others.head(TWINS_SHOWN).iterrows()]
     more = f" and {len(others) - TWINS_SHOWN} more" if len(others) > TWINS_SHOWN else ""
     lines = [
         f"split: {row[SPLIT]}",
@@ -130,5 +117,5 @@ def _draw_html(pairs: pd.DataFrame, position: int) -> str:
     figure.savefig(buffer, format="png", dpi=_DPI)
     plt.close(figure)  # otherwise pyplot keeps it and shows it below the cell
     picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-    words = html.escape(f"Pair {row[GUID]}, {_label(row)}: {row[TEXT]}")
+    words = html.escape(f"Pair {row[GUID]}, {row[LABEL]}: {row[TEXT]}")
     return f'<img alt="{words}" src="data:image/png;base64,{picture}">'
