@@ -24,19 +24,20 @@ SHOWN = 4  # packages of another version that are named
 LOCK = CHECKOUT / "requirements.lock"
 WEIGHTS = {"minilm": 91, "efficientnet_lite0": 18}  # MB at least: a full disk leaves shorter files
 
+_Found = tuple[str, str]  # what is there; what to do, empty when it is as it should be
+
 
 @dataclass(frozen=True)
 class Check:
     """One check. `found` describes what is there; `fix` says what to do, and is empty when `ok`."""
 
     name: str
-    ok: bool
     found: str
-    fix: str = ""
+    fix: str
 
-
-class _Trouble(Exception):
-    """What was found, and the fix."""
+    @property
+    def ok(self) -> bool:
+        return not self.fix
 
 
 def run_checks() -> list[Check]:
@@ -49,11 +50,9 @@ def run_checks() -> list[Check]:
 
 def _run_check(name: str, look) -> Check:
     try:
-        return Check(name, True, look())
-    except _Trouble as trouble:
-        return Check(name, False, *trouble.args)
+        return Check(name, *look())
     except Exception as error:  # a package may be broken in any way; the other checks still help
-        return Check(name, False, f"{type(error).__name__}: {_first_line(error)}", f"Run {_reinstall()}")
+        return Check(name, f"{type(error).__name__}: {_first_line(error)}", f"Run {_reinstall()}")
 
 
 def _first_line(error: Exception) -> str:
@@ -74,11 +73,6 @@ def _install_again(*packages: str) -> str:
     return _pip_install("--force-reinstall --no-deps", *(f"{name}{lock.get(name, '')}" for name in packages))
 
 
-def _version(package: str) -> str | None:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version(package)
-
-
 def _read_lock() -> dict[str, str]:
     """The version of each package that this machine needs, as "==1.0"; empty without a lock."""
     from packaging.requirements import Requirement
@@ -88,19 +82,22 @@ def _read_lock() -> dict[str, str]:
     return {one.name: str(one.specifier) for one in wanted if one.marker is None or one.marker.evaluate()}
 
 
-def _look_at_python() -> str:
-    found = f"{platform.python_version()} at {sys.executable}"
-    if tuple(sys.version_info[:2]) < OLDEST_PYTHON:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        raise _Trouble(found, f"Install Python {oldest} or newer, then run: make clean report PYTHON=/path/to/python")
-    return found
+def _version(package: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
 
 
-def _look_at_packages() -> str:
+def _look_at_python() -> _Found:
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    fix = f"Install Python {oldest} or newer, then run: make clean report PYTHON=/path/to/python"
+    return f"{platform.python_version()} at {sys.executable}", fix if sys.version_info[:2] < OLDEST_PYTHON else ""
+
+
+def _look_at_packages() -> _Found:
     from packaging.specifiers import SpecifierSet
 
     if not LOCK.is_file():
-        return "not compared, because requirements.lock is missing: mmlab was installed without a checkout"
+        return "not compared, because requirements.lock is missing: mmlab was installed without a checkout", ""
     wanted, differing = _read_lock(), []
     for package, specifier in wanted.items():
         version = _version(package)
@@ -108,13 +105,13 @@ def _look_at_packages() -> str:
             differing.append(f"{package} is missing")
         elif not SpecifierSet(specifier).contains(version, prereleases=True):
             differing.append(f"{package} is {version}, not {specifier.removeprefix('==')}")
-    if differing:
-        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-        raise _Trouble("; ".join(differing[:SHOWN]) + more, _reinstall())
-    return f"all {len(wanted)} packages have the versions of requirements.lock"
+    if not differing:
+        return f"all {len(wanted)} packages have the versions of requirements.lock", ""
+    more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+    return "; ".join(differing[:SHOWN]) + more, _reinstall()
 
 
-def _look_at_torch_pair() -> str:
+def _look_at_torch_pair() -> _Found:
     versions = " and ".join(f"{name} {_version(name) or '(missing)'}" for name in ("torch", "torchvision"))
     try:
         import torch
@@ -125,13 +122,13 @@ def _look_at_torch_pair() -> str:
         if kept.tolist() != [0, 2]:
             raise RuntimeError(f"torchvision.ops.nms returned {kept.tolist()}, not [0, 2]")
     except Exception as error:
-        found = f"{versions} do not work together: {_first_line(error)}"
         fix = "Install both with one command from one index (`pip config list` shows settings that separate them): "
-        raise _Trouble(found, fix + _install_again("torch", "torchvision")) from error
-    return f"{versions} work together"
+        found = f"{versions} do not work together: {_first_line(error)}"
+        return found, fix + _install_again("torch", "torchvision")
+    return f"{versions} work together", ""
 
 
-def _look_at_device() -> str:
+def _look_at_device() -> _Found:
     import torch
 
     with warnings.catch_warnings(record=True) as caught:  # torch only warns about an old driver, and uses the CPU
@@ -139,12 +136,12 @@ def _look_at_device() -> str:
         device = torch.accelerator.current_accelerator(check_available=True)
     if device is None:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-        if Path("/proc/driver/nvidia/version").exists() and not hidden:
-            reason = _first_line(caught[0].message) if caught else f"torch {torch.__version__} finds no device"
-            fix = f"Install a driver for CUDA {torch.version.cuda}" if torch.version.cuda else "Install torch with CUDA"
-            fix += ", or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU on purpose"
-            raise _Trouble(f"CPU, although an NVIDIA driver is installed: {reason}", fix)
-        return f"CPU, {torch.get_num_threads()} threads (no GPU is needed)"
+        if hidden or not Path("/proc/driver/nvidia/version").exists():
+            return f"CPU, {torch.get_num_threads()} threads (no GPU is needed)", ""
+        reason = _first_line(caught[0].message) if caught else f"torch {torch.__version__} finds no device"
+        fix = f"Install a driver for CUDA {torch.version.cuda}" if torch.version.cuda else "Install torch with CUDA"
+        fix += ", or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU on purpose"
+        return f"CPU, although an NVIDIA driver is installed: {reason}", fix
     try:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
         ones = torch.ones(64, 64, device=device)
@@ -152,55 +149,53 @@ def _look_at_device() -> str:
             raise RuntimeError("a matrix product has a wrong result")
     except Exception as error:
         found = f"{device} is available but does not work: {_first_line(error)}"
-        raise _Trouble(found, "Update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU") from error
-    return f"{name}, tested with a matrix product"
+        return found, "Update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to use the CPU"
+    return f"{name}, tested with a matrix product", ""
 
 
-def _look_at_weights() -> str:
+def _look_at_weights() -> _Found:
     from mmlab.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, find_image_encoder, find_text_encoder
 
     for name, least in WEIGHTS.items():
         package = (TEXT_ENCODERS | IMAGE_ENCODERS)[name].package
         try:
-            encoder = find_text_encoder(name) if name in TEXT_ENCODERS else find_image_encoder(name)
+            path = Path((find_text_encoder if name in TEXT_ENCODERS else find_image_encoder)(name).source)
         except EncoderError:
-            raise _Trouble(f"the package {package} is missing or incomplete", _install_again(package)) from None
-        path = Path(encoder.source)
+            return f"the package {package} is missing or incomplete", _install_again(package)
         size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
         if size < least * 1e6:
-            raise _Trouble(f"{path} has {size:,} bytes; it should have at least {least} MB", _install_again(package))
-    return "minilm and efficientnet_lite0 are installed; they need no network"
+            return f"{path} has {size:,} bytes; it should have at least {least} MB", _install_again(package)
+    return f"{' and '.join(WEIGHTS)} are installed; they need no network", ""
 
 
-def _look_at_kernel() -> str:
+def _look_at_kernel() -> _Found:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     try:
-        spec = KernelSpecManager().get_kernel_spec("python3")
+        program = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
-        raise _Trouble("Jupyter finds no kernel python3", _pip_install("ipykernel")) from None
-    program = spec.argv[0]
+        return "Jupyter finds no kernel python3", _pip_install("ipykernel")
     own = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter runs its own interpreter for these
     if program not in own and os.path.abspath(program) != os.path.abspath(sys.executable):
         fix = f'"{sys.executable}" -m ipykernel install --sys-prefix --name python3 (compare: jupyter kernelspec list)'
-        raise _Trouble(f"the kernel python3 runs {program}, not {sys.executable}", fix)
+        return f"the kernel python3 runs {program}, not {sys.executable}", fix
     if importlib.util.find_spec("ipykernel") is None:
-        raise _Trouble("ipykernel is missing", _pip_install("ipykernel"))
-    return "python3 runs this Python"
+        return "ipykernel is missing", _pip_install("ipykernel")
+    return "python3 runs this Python", ""
 
 
-def _look_at_cache() -> str:
+def _look_at_cache() -> _Found:
     try:
         folder = cache_folder()
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             file.write(b"mmlab")
     except OSError as error:
         found = f"{error.filename or 'the cache folder'}: {error.strerror or error}"
-        raise _Trouble(found, "Set MMLAB_CACHE to a folder that you can write to") from error
-    return f"{folder} is writable"
+        return found, "Set MMLAB_CACHE to a folder that you can write to"
+    return f"{folder} is writable", ""
 
 
-def _look_at_disk() -> str:
+def _look_at_disk() -> _Found:
     found = []
     for what, folder, fix in (
         ("the cache", cache_folder(), "Free some space, or set MMLAB_CACHE to a folder on another disk"),
@@ -208,17 +203,17 @@ def _look_at_disk() -> str:
     ):
         free = shutil.disk_usage(folder).free / 1e9
         if free < LEAST_FREE:
-            raise _Trouble(f"{free:.1f} GB free for {what} ({folder}); {LEAST_FREE:g} GB are needed", fix)
+            return f"{free:.1f} GB free for {what} ({folder}); {LEAST_FREE:g} GB are needed", fix
         found.append(f"{free:.0f} GB free for {what}")
-    return ", ".join(found)
+    return ", ".join(found), ""
 
 
-def _look_at_machine() -> str:
+def _look_at_machine() -> _Found:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = ""
     with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB of memory"
-    return f"{platform.system()} {platform.machine()}, {cores} cores{memory}"
+    return f"{platform.system()} {platform.machine()}, {cores} cores{memory}", ""
 
 
 _CHECKS = {
