@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mmlab.runs import RUNS, Run, is_complete, load_run, open_results, run_folde
 from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import check_knobs, check_parameters, resolve_folders
+from mmlab.workbook.slurm import run_array
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
 FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
@@ -225,9 +226,8 @@ class Grid:
                 yield number, _settle(outcome, self.run_folders[number])
 
     def _run_slurm(self, missing: list[int], jobs: int, **cluster: Any) -> Iterator[tuple[int, str]]:
-        from mmlab.workbook.slurm import run_array
-
-        yield from run_array(self, missing, jobs, cluster)
+        calls = {number: partial(run_job, self.job(number), self.run_folders[number]) for number in missing}
+        return run_array(calls, self.folder / "slurm", jobs, cluster)
 
 
 def run_job(job: Job, folder: Path) -> str:
