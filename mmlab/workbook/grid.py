@@ -100,7 +100,7 @@ class Grid:
         if "seed" in self.values and self.seeds > 1:
             raise ConfigError("seed is among the values already: leave `seeds` out, or the seed.")
         for knobs in self.planned:
-            check_knobs(knobs)
+            check_knobs(knobs, frozen=False)
         check_parameters(self.notebook, self.parameters(0))
 
     @cached_property
@@ -126,10 +126,10 @@ class Grid:
 
         configs = [RunConfig.from_params(knobs) for knobs in self.planned]
         read = cache(lambda seed: read_course(self.data, seed=seed))
-        encode = cache(lambda *encoders: encode_course(read(configs[0].seed), *encoders).digest)
-        return [
-            run_folder(one, read(one.seed), encode(one.text_encoder, one.image_encoder), self.folder) for one in configs
-        ]
+        first = read(configs[0].seed)
+        encode = cache(lambda text, image, precision: encode_course(first, text, image, precision=precision).digest)
+        digests = [encode(one.text_encoder, one.image_encoder, one.precision) for one in configs]
+        return [run_folder(one, read(one.seed), digest, self.folder) for one, digest in zip(configs, digests)]
 
     def find_runs(self) -> list[SettingRun]:
         """What is on disk now for each planned run, in order; also while the grid is running elsewhere."""

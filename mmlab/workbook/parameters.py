@@ -90,18 +90,21 @@ def share_parameters(
     return [check_parameters(source, chosen) for source, chosen in zip(sources, own, strict=True)]
 
 
-def check_knobs(knobs: dict[str, Any]) -> RunConfig:
+def check_knobs(knobs: dict[str, Any], frozen: bool = True) -> RunConfig:
     """The config of these knobs, when notebooks can train it. Raises ConfigError or EncoderError, and trains nothing.
 
-    Notebooks train heads on frozen encoders, and each sets its own scenario; an encoder's folder must be there.
+    Each notebook sets its own scenario, and an encoder's folder must be there. frozen: refuse to train encoders, which
+    notebook 04 alone can do.
     """
     config = RunConfig.from_params(knobs)
     if config.scenario != KNOBS["scenario"].default:
         fix = "Notebook 02 trains the text alone, and 03 the image alone: mmlab run --only 02_text_only."
         raise ConfigError(f"scenario={config.scenario}: each notebook sets its own scenario. {fix}")
-    for modality in config.tunes:
+    for modality in config.tunes if frozen else ():
         layers = f"{modality}_layers={getattr(config, f'{modality}_layers')}"
-        raise ConfigError(f"{layers}: notebooks keep the encoders frozen. Fine-tune with `mmlab train --set {layers}`.")
+        raise ConfigError(
+            f"{layers}: the workbook keeps the encoders frozen. Fine-tune with `mmlab train --set {layers}`."
+        )
     find_text_encoder(config.text_encoder), find_image_encoder(config.image_encoder)
     return config
 
