@@ -126,7 +126,7 @@ def predict(
 
     Example: mmlab predict --data data/demo --results results/run --out my_result.txt
     """
-    from mmlab.report.predictions import predict_test
+    from mmlab.report.build import predict_test
 
     path, rows = predict_test(data, results, out, scenario)
     print(f"{rows} rows written to {path}")

@@ -4,21 +4,12 @@
 and `tables` write it. The words are in `en.yml` and `zh.yml`. Explained in notebook 07.
 """
 
-from mmlab.report.build import (
-    BuiltReport,
-    build_report,
-    publish,
-    read_runs,
-    rebuild_report,
-    watch_report,
-)
+from mmlab.report.build import BuiltReport, build_report, predict_test, publish, read_runs, rebuild_report, watch_report
 from mmlab.report.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
-from mmlab.report.evidence import Compared, Evidence, Gap, Row, differing_answers, predicted_labels
+from mmlab.report.evidence import Compared, Evidence, Gap, Row, differing_answers, judge_predictions, predicted_labels
 from mmlab.report.html import to_html
 from mmlab.report.options import ReportOptions
 from mmlab.report.pdf import write_pdf
-from mmlab.report.predictions import judge_predictions, predict_test
-from mmlab.report.sections import SECTIONS, Section
 from mmlab.report.tables import difference_table, knob_table, score_table, write_tables
 from mmlab.report.words import Say
-from mmlab.report.writer import report_digest, write_document
+from mmlab.report.writer import SECTIONS, Section, report_digest, write_document

@@ -11,20 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
+from mmlab.course import read_course, write_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores
-from mmlab.report.evidence import MAIN, Evidence
+from mmlab.report.evidence import JOINT, MAIN, PARTS, Evidence
 from mmlab.report.html import to_html
 from mmlab.report.options import OPTIONS, ReportOptions, check_language
 from mmlab.report.pdf import write_pdf
-from mmlab.report.predictions import publish_predictions
 from mmlab.report.tables import write_tables
 from mmlab.report.words import Say
 from mmlab.report.writer import write_document
-from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, check_writable
+from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, check_writable, load_run, predict_course, result_name
 from mmlab.storage import write_atomic
 from mmlab.workbook.grid import GRID
-from mmlab.workbook.records import check_results
+from mmlab.workbook.records import check_results, read_record
 
 SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
 
@@ -142,8 +143,12 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
 def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltReport:
     results, main = evidence.results, evidence.main
     places = {"executed notebooks": results / "notebooks"}
-    if publish_predictions(results, main):
+    if len(main.test_predictions):
+        for scenario in main.config.trained_scenarios:
+            name = result_name(main.config, scenario)
+            write_atomic(results / name, (main.folder / name).read_bytes())
         places["prediction file"] = results / TEST_RESULT
+        write_atomic(results / TEST_RESULT, (main.folder / result_name(main.config, JOINT)).read_bytes())
     scores = {
         part: {scenario: one.to_dict() for scenario, one in run.scores.items()} for part, run in evidence.runs.items()
     }
@@ -160,11 +165,28 @@ def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltRep
             "notebooks": notebook_seconds,
         },
     }
-    _write_json(results, SUMMARY, summary)
-    places["scores"] = results / SUMMARY
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    places["scores"] = write_atomic(results / SUMMARY, text)
     return BuiltReport(main.scores, places)
 
 
-def _write_json(results: Path | str, name: str, content: dict) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(Path(results) / name, text)
+def predict_test(data: Path | str, results: Path | str, out: Path | str, scenario: str) -> tuple[Path, int]:
+    """Answer a course's test pairs with the main run of a results folder; the file and its number of rows.
+
+    The course may be another than the one trained on. Raises ConfigError for an unknown scenario and RunError when
+    there is no main run.
+    """
+    from mmlab.features import encode_course
+
+    check_choice("scenario", scenario, SCENARIOS)
+    run = load_run(Path(results) / RUNS / read_record(results, PARTS[MAIN].notebook)["runs"][MAIN])
+    course = read_course(data)
+    if not len(course.test):
+        raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
+    frame = run.test_predictions
+    if course.fingerprint != run.provenance["data_fingerprint"]:
+        features = encode_course(course, run.config.text_encoder, run.config.image_encoder)
+        frame = predict_course(run, features).iloc[len(course.labelled) :]
+    best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
+    guids = list(course.test["guid"])
+    return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)

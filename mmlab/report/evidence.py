@@ -4,6 +4,7 @@ A results folder goes in; runs by part, rows of scores, comparisons, and what is
 Explained in notebook 07.
 """
 
+import shlex
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,16 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from mmlab.config import LABELS, SCENARIOS, name_knobs, probability_columns
-from mmlab.course import Course, read_course
+from mmlab.config import LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, write_value
+from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
-from mmlab.report.commands import notebook_command, train_command
 from mmlab.report.words import Say
-from mmlab.runs import RUNS, Run, is_complete, load_run
+from mmlab.runs import JOINT, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
 from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
 
-JOINT = "text_and_image"
 DATA_NOTEBOOK, GRID_NOTEBOOK, MAIN, TUNED = NAMES[0], "05_hyperparameter_grid", "main", "tuned"
 
 
@@ -109,7 +108,7 @@ class Compared:
     @property
     def better(self) -> Row | None:
         """The row whose advantage is outside the noise; None where there is none."""
-        if self.result is None or self.result.difference.low <= 0 <= self.result.difference.high:
+        if self.result is None or self.result.difference.contains(0):
             return None
         return self.a if self.result.difference.value > 0 else self.b
 
@@ -173,7 +172,7 @@ class Evidence:
         return [part for part in PARTS if part not in self.runs]
 
     def _miss(self, kind: str, notebook: str, error: Exception | str = "", **values: Any) -> None:
-        command = notebook_command(notebook, self.places, self.given.get("knobs", {}))
+        command = self._notebook_command(notebook)
         self.gaps.append(Gap(kind, {"notebook": notebook, **values}, notebook, str(error), command))
 
     def _read_part(self, name: str, part: Part) -> None:
@@ -241,7 +240,7 @@ class Evidence:
         """The course folder, if it is where it was and holds what the runs were trained on."""
         if not self.course_folder or self.main is None:
             return None
-        values, detail, kind = {"place": self.course_folder}, "", "other_course"
+        kind, detail = "other_course", ""
         try:
             course = read_course(self.course_folder, seed=self.main.config.seed)
             if course.fingerprint == self.main.provenance["data_fingerprint"]:
@@ -249,7 +248,7 @@ class Evidence:
         except MmlabError as error:
             kind, detail = "course", str(error)
         if self.data is not None:  # asked for; the folder that was recorded long ago may well be gone
-            self.gaps.append(Gap(kind, values, detail=detail))
+            self.gaps.append(Gap(kind, {"place": self.course_folder}, detail=detail))
         return None
 
     @property
@@ -307,11 +306,28 @@ class Evidence:
         return found
 
     def command_of(self, part: str) -> str:
-        """The command that makes the run of this part."""
+        """The command that makes the run of this part, to be typed as it is; so are those of the next three."""
         run = self.runs[part]
-        if run.config is None:
-            return notebook_command(PARTS[part].notebook, self.places, self.given.get("knobs", {}))
-        return train_command(run.config, self.places)
+        return self.train_command(run.config) if run.config else self._notebook_command(PARTS[part].notebook)
+
+    def train_command(self, config: RunConfig, folder: str = "") -> str:
+        """Train one config, in a folder of the results: the defaults, and `--set` for each knob that differs."""
+        knobs = [word for name, value in config.changed().items() for word in ("--set", f"{name}={write_value(value)}")]
+        places = [*self.places[:-1], str(self.results / folder)]
+        return shlex.join(["mmlab", "train", "--preset", "laptop", *knobs, *places])
+
+    def grid_command(self, preset: str) -> str:
+        """Run a grid that has a name."""
+        return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])
+
+    def _notebook_command(self, notebook: str) -> str:
+        """Execute one notebook alone, with the knobs of the workbook."""
+        words = []
+        for name, value in self.given.get("knobs", {}).items():
+            flag = name.replace("_", "-")
+            switch = isinstance(value, bool)
+            words += [f"--{flag}" if value else f"--no-{flag}"] if switch else [f"--{flag}", write_value(value)]
+        return shlex.join(["mmlab", "run", "--only", notebook, *self.places, *words])
 
 
 def name_setting(run: Run, among: list[Run]) -> str:
@@ -326,6 +342,14 @@ def predicted_labels(run: Run, scenario: str) -> np.ndarray:
     """(n_test,) names of the labels that a run answers for the test pairs."""
     best = run.test_predictions[probability_columns(scenario)].to_numpy().argmax(axis=1)
     return np.asarray(LABELS)[best]
+
+
+def judge_predictions(evidence: Evidence):
+    """The Verification of test_result.txt against the course folder of the runs; None where one of the two is gone."""
+    file = evidence.results / TEST_RESULT
+    if evidence.course is None or not file.is_file():
+        return None
+    return verify_predictions(file, evidence.course, find_siblings(file))
 
 
 def differing_answers(run: Run) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """From evidence to a document: the sections in order, and before them what is missing."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -9,8 +11,31 @@ from mmlab.report.document import Block, Document, Figure, Heading, Notice
 from mmlab.report.evidence import Evidence, Gap
 from mmlab.report.html import TEMPLATE, to_html
 from mmlab.report.options import LANGUAGES, ReportOptions
-from mmlab.report.sections import GROUPS, SECTIONS, Section
+from mmlab.report.sections import conclusions, method, others, results
 from mmlab.report.words import Say, read_words
+
+
+@dataclass(frozen=True)
+class Section:
+    """name: its title is the word `section.<name>`, or the name itself. group: the course's heading it belongs to."""
+
+    name: str
+    write: Callable[[Evidence, Say], list[Block]]
+    group: str
+
+
+# Under the five headings of the course, in a language that has words for them. A new section is one entry here; a title
+# in the languages' files of words is optional.
+GROUPS: dict[str, tuple[Callable, ...]] = {
+    "one": (method.aim,),
+    "two": (method.data, method.method),
+    "three": (method.environment,),
+    "four": (
+        results.training, results.results, results.ablation, results.errors, results.prediction, others.others,
+    ),
+    "five": (conclusions.conclusions, conclusions.limits, conclusions.provenance),
+}  # fmt: skip
+SECTIONS = [Section(write.__name__, write, group) for group, writers in GROUPS.items() for write in writers]
 
 
 def write_document(evidence: Evidence, options: ReportOptions, figures: Path) -> Document:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,7 @@ def run_notebook(
     took too long, and a notebook that stopped before its last line. The notebook is then kept next to `output` as
     `<stem>.failed.ipynb`, and an earlier good `output` stays. Ctrl-C does the same and raises KeyboardInterrupt.
     """
-    with closing(run_notebooks([Job(source, output, parameters or {}, **options)])) as outcomes:
-        _, outcome = next(outcomes)
+    outcome = dict(run_notebooks([Job(source, output, parameters or {}, **options)]))[0]
     if isinstance(outcome, RunError):
         raise outcome
     return outcome

@@ -217,11 +217,7 @@ class Grid:
 
 def run_job(job: Job, folder: Path) -> str:
     """Execute one setting and keep its notebook in its run folder; what went wrong, or "". For a job on a cluster."""
-    if is_complete(folder):
-        return ""
-    with closing(run_notebooks([job])) as outcomes:
-        _, outcome = next(outcomes)
-    return _settle(outcome, folder)
+    return "" if is_complete(folder) else _settle(dict(run_notebooks([job]))[0], folder)
 
 
 def combine(values: dict[str, list[Any]]) -> list[dict[str, Any]]:

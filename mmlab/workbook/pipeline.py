@@ -16,17 +16,6 @@ from mmlab.workbook.parameters import check_knobs, resolve_folders, share_parame
 from mmlab.workbook.records import read_record, write_record
 
 NOTEBOOKS = CHECKOUT / "notebooks"
-# In order. Each notebook leaves a record under its name, and `run_workbook` leaves one of its arguments.
-NAMES = (
-    "01_data_exploration",
-    "02_text_only",
-    "03_image_only",
-    "04_fusion",
-    "05_hyperparameter_grid",
-    "06_ablation",
-    "07_report",
-)
-WORKBOOK = "workbook"
 # The notebooks whose runs each one reads. Features are no need: the first that asks for them encodes them. In the order
 # in which the notebooks start, two at a time, since the heads train on one thread each: the longest first.
 NEEDS = {
@@ -36,8 +25,10 @@ NEEDS = {
     "03_image_only": ("02_text_only",),
     "06_ablation": ("02_text_only", "03_image_only", "04_fusion"),
     "05_hyperparameter_grid": ("04_fusion",),
-    "07_report": NAMES[:-1],
 }
+NEEDS["07_report"] = tuple(NEEDS)
+# Each notebook leaves a record under its name, and `run_workbook` leaves one of its arguments.
+NAMES, WORKBOOK = tuple(sorted(NEEDS)), "workbook"
 REPORT_TAG = "report"  # of the cell in 07 that writes the report, which `run_workbook` has written meanwhile
 
 
@@ -51,15 +42,15 @@ def run_workbook(
 ) -> dict[str, float]:
     """Execute the seven notebooks on a course folder; the seconds that each took, by name.
 
-    knobs: any knobs of RunConfig. on_done: called after each notebook with (name, seconds, number, total). only: the
-    name of one notebook, which is then executed alone. write_report: called once all runs are there, while notebook 07
-    is executed. The folder and the knobs are judged before the first notebook starts. Raises CourseError, ConfigError,
-    EncoderError or RunError.
+    on_done: called after each notebook with (name, seconds, number, total). only: the one notebook to execute.
+    write_report: called once all runs are there, while notebook 07 is executed. The folder and the knobs (of RunConfig)
+    are judged before the first notebook starts: CourseError, ConfigError, EncoderError or RunError.
     """
     if only is not None and only not in NAMES:
         raise ConfigError(f"There is no notebook {only!r}.{suggest(only, list(NAMES))}")
     knobs = resolve_folders(knobs or {})
-    jobs = _plan_jobs(data, results, knobs, [only] if only else list(NEEDS))
+    names = [only] if only else list(NEEDS)
+    jobs = _plan_jobs(data, results, knobs, names)
     if only is None:
         write_record(results, WORKBOOK, {"data": str(data), "knobs": knobs})
     seconds: dict[str, float] = {}
@@ -67,12 +58,11 @@ def run_workbook(
         for number, one in outcomes:
             if isinstance(one, RunError):
                 raise one
-            name = Path(jobs[number].source).stem
-            seconds[name] = round(one.seconds, 1)
-            on_done(name, one.seconds, len(seconds), len(jobs))
+            seconds[names[number]] = round(one.seconds, 1)
+            on_done(names[number], one.seconds, len(seconds), len(jobs))
             if only is None and len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
                 main = Path(results) / RUNS / read_record(results, "04_fusion")["runs"]["main"]
-                shutil.copyfile(_executed(results, "04_fusion"), main / "notebook.ipynb")
+                shutil.copyfile(jobs[names.index("04_fusion")].output, main / "notebook.ipynb")
                 write_report()
     return seconds
 
@@ -80,27 +70,23 @@ def run_workbook(
 def _plan_jobs(data: Path | str, results: Path | str, knobs: dict[str, Any], order: list[str]) -> list[Job]:
     """The notebooks to execute, when all that is given fits."""
     config = check_knobs(knobs)
-    if missing := [name for name in NAMES if not (NOTEBOOKS / f"{name}.ipynb").is_file()]:
+    sources = {name: NOTEBOOKS / f"{name}.ipynb" for name in NAMES}
+    if missing := [name for name, source in sources.items() if not source.is_file()]:
         fix = "Run mmlab from a checkout of the lab (pip install -e .)."
         raise RunError(f"{NOTEBOOKS}: {', '.join(missing)} missing. {fix}")
     course = read_course(data, seed=config.seed)
     if config.folds:
         split_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds, config.seed)
-    sources = [NOTEBOOKS / f"{name}.ipynb" for name in NAMES]
-    own = dict(zip(NAMES, share_parameters(sources, results, {"data": str(data), **knobs}), strict=True))
+    own = dict(zip(NAMES, share_parameters([*sources.values()], results, {"data": str(data), **knobs}), strict=True))
     open_results(results, data)
     alone = len(order) == 1
     return [
         Job(
-            NOTEBOOKS / f"{name}.ipynb",
-            _executed(results, name),
+            sources[name],
+            Path(results) / "notebooks" / f"{name}.ipynb",
             own[name],
             after=() if alone else tuple(map(order.index, NEEDS[name])),
             skip="" if alone else REPORT_TAG,
         )
         for name in order
     ]
-
-
-def _executed(results: Path | str, name: str) -> Path:
-    return Path(results) / "notebooks" / f"{name}.ipynb"

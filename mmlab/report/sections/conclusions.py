@@ -1,7 +1,6 @@
 """What follows, what does not, and where each number comes from."""
 
 from mmlab.evaluation import MAJORITY
-from mmlab.report.commands import train_command
 from mmlab.report.document import Block, Code, Items, Paragraph, Table
 from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, PARTS, Compared, Evidence, name_setting
 from mmlab.report.words import Say
@@ -68,11 +67,10 @@ def _list_entries(evidence: Evidence, say: Say) -> list[tuple[str, Run, str]]:
         names = [say.row(evidence.row(part, scenario)) for scenario in PARTS[part].scenarios]
         entries.append((", ".join(names), run, evidence.command_of(part)))
     for run in {row.run.id: row.run for row in evidence.tuned}.values():
-        entries.append((say("provenance.tuned"), run, train_command(run.config, evidence.places)))
-    places = [*evidence.places[:-1], str(evidence.results / GRID)]
+        entries.append((say("provenance.tuned"), run, evidence.train_command(run.config)))
     for run in evidence.grid:
         name = say("provenance.setting", name=name_setting(run, evidence.grid))
-        entries.append((name, run, train_command(run.config, places)))
+        entries.append((name, run, evidence.train_command(run.config, GRID)))
     return entries
 
 

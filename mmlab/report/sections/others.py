@@ -3,7 +3,6 @@
 from mmlab import plots
 from mmlab.config import GRID_PRESETS
 from mmlab.evaluation import MAJORITY, Interval
-from mmlab.report.commands import grid_command
 from mmlab.report.document import WIDE, Block, Figure, Notice, Paragraph, Table
 from mmlab.report.evidence import JOINT, MAIN, Evidence, differing_answers
 from mmlab.report.words import Say
@@ -56,7 +55,7 @@ def _show_coursework_grid(evidence: Evidence, say: Say) -> list[Block]:
     lr, dropout = COURSEWORK_GRID.values()
     runs = [run for run in evidence.grid if run.config.lr in lr and run.config.dropout in dropout]
     if len({(run.config.lr, run.config.dropout) for run in runs}) < len(lr) * len(dropout):
-        return [Notice(say("others.nogrid", command=grid_command("coursework", evidence.places)))]
+        return [Notice(say("others.nogrid", command=evidence.grid_command("coursework")))]
     runs.sort(key=lambda run: (run.config.dropout, -run.config.lr))
     panels = [(f"lr {r.config.lr:g}\ndropout {r.config.dropout:g}", r.history, r.best_epochs) for r in runs]
     axes = plots.plot_history_grid(panels, columns=len(lr))
