@@ -1,7 +1,4 @@
-"""What is in a course folder: labels, texts and images, and the pairs with their pictures.
-
-Notebooks show figures of photographs as JPEG.
-"""
+"""What is in a course folder: labels, texts and images, and the pairs with their pictures."""
 
 from __future__ import annotations
 
@@ -95,13 +92,12 @@ def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     pairs: a column encoding, empty for a missing text. Raises MmlabError when no row has one. Explained in notebook
     01, section 3.
     """
-    known = pairs[ENCODING].replace("", np.nan).dropna()
-    if known.empty:
+    counts = pairs[ENCODING].value_counts(ascending=True).drop("", errors="ignore")
+    if counts.empty:
         raise MmlabError("No text has an encoding: there is nothing to count.")
-    counts = known.value_counts().sort_values()
     ax = style.axes_or_new(ax, (6.4, 0.9 + 0.5 * len(counts)))
-    style.draw_bars(ax, list(counts.index), counts.to_numpy(), [f"{n} ({n / len(known):.1%})" for n in counts])
-    ax.set(xlabel=f"texts (n = {len(known)})", ylabel="encoding")
+    style.draw_bars(ax, counts.to_dict(), [f"{n} ({n / counts.sum():.1%})" for n in counts])
+    ax.set(xlabel=f"texts (n = {counts.sum()})", ylabel="encoding")
     return ax
 
 
@@ -135,16 +131,14 @@ def plot_gallery(
     """The first n pairs with guid, label and text; with `predicted` also what a model answered.
 
     pairs: columns guid, label, text and image (path; "" or missing shows an empty frame). predicted: the name of a
-    column of predicted labels; a wrong answer gets a cross and a thick border. Returns an array of n Axes. Raises
-    MmlabError for no pairs, or for fewer Axes than pairs. Explained in notebook 01, section 6.
+    column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes per pair. Returns an array
+    of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
     """
     rows = pairs.head(n)
     if rows.empty:
         raise MmlabError("There are no pairs to show.")
     axes = _photo_axes(len(rows), min(columns, len(rows)), (2.9, 3.75)) if ax is None else np.ravel(ax)
-    if len(axes) < len(rows):
-        raise MmlabError(f"{len(rows)} pairs do not fit into {len(axes)} axes.")
-    for panel, row in zip(axes, rows.to_dict("records"), strict=False):
+    for panel, row in zip(axes, rows.to_dict("records"), strict=True):
         label = row[LABEL] if isinstance(row[LABEL], str) else "no label"
         title, wrong = f"{row[GUID]} · {label}", False
         if predicted is not None:
@@ -155,7 +149,7 @@ def plot_gallery(
         panel.set_title(title, fontsize=9.5, parse_math=False)
         text = row[TEXT] if isinstance(row[TEXT], str) and row[TEXT].strip() else "(no text)"
         panel.set_xlabel(style.wrap_text(text, 40, lines=4), fontsize=8, loc="left", parse_math=False)
-    return axes[: len(rows)]
+    return axes
 
 
 @styled
@@ -172,8 +166,8 @@ def plot_patches(picture: Image, grid: int) -> np.ndarray:
     for edge in range(1, grid):
         encoded.axvline(edge, color="white", linewidth=1.5)
         encoded.axhline(edge, color="white", linewidth=1.5)
-    for panel in axes:
-        panel.set_axis_off()
+    sent.set_axis_off()
+    encoded.set_axis_off()
     return axes
 
 

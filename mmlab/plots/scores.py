@@ -112,10 +112,9 @@ def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | No
     changed: share of 1 by the probe's name. n: number of pairs predicted. Explained in notebook 04, section 5.
     """
     ax = style.axes_or_new(ax, (6.8, 1.0 + 0.5 * len(changed)))
-    names, shares = list(changed)[::-1], list(changed.values())[::-1]
-    style.draw_bars(ax, names, shares, [f"{share:.1%}" for share in shares])
-    ax.set_xlabel("share of predictions that changed" + (f" (n = {n} pairs)" if n else ""))
-    ax.set_ylabel("probe")
+    changed = dict(reversed(changed.items()))
+    style.draw_bars(ax, changed, [f"{share:.1%}" for share in changed.values()])
+    ax.set(xlabel="share of predictions that changed" + (f" (n = {n} pairs)" if n else ""), ylabel="probe")
     ax.xaxis.set_major_formatter(style.IN_PERCENT)
     return ax
 
@@ -136,7 +135,7 @@ def plot_heatmap(
     if table.duplicated([rows, columns]).any():
         raise MmlabError(f"Two runs have the same {rows} and {columns}. Choose one of them for each setting.")
     words = [f"{row[value]:.3f}\n[{row['low']:.3f}, {row['high']:.3f}]" for row in table.to_dict("records")]
-    values = table.pivot(index=rows, columns=columns, values=value)
+    values = table.pivot(index=rows, columns=columns, values=value).rename(index=_show_value, columns=_show_value)
     words = table.assign(words=words).pivot(index=rows, columns=columns, values="words")
     low, high = table[value].min(), table[value].max()
     room = 0.0 if high > low else 0.01  # equal settings get the middle colour
@@ -146,8 +145,6 @@ def plot_heatmap(
     _draw_heat(ax, values, words, bar, vmin=low - room, vmax=high + room)
     down, across = np.unravel_index(np.nanargmax(values), values.shape)
     ax.add_patch(Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=style.INK, linewidth=2.5))
-    ax.set_xticks(ax.get_xticks(), map(_show_value, values.columns))
-    ax.set_yticks(ax.get_yticks(), map(_show_value, values.index))
     ax.set_xlabel(f"{columns} (share of units)" if columns == "dropout" else columns)
     ax.set_ylabel("lr (learning rate)" if rows == "lr" else rows)
     return ax
@@ -185,15 +182,14 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     from matplotlib import colormaps
 
     ax = style.axes_or_new(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
-    heights = [_spread(table[name].rank(method="dense")) for name in names]  # equal steps, in order
-    heights.append(_spread(table["accuracy"]))
-    for row in np.argsort(table["accuracy"].to_numpy()):
-        share = heights[-1][row]
-        colour = colormaps[style.SEQUENTIAL](0.9 - 0.9 * share)
-        ax.plot([height[row] for height in heights], color=colour, linewidth=1 + 2 * share)
+    values = table[list(names)].rank(method="dense").assign(accuracy=table["accuracy"])  # equal steps, in order
+    heights = ((values - values.min()) / (values.max() - values.min())).fillna(0.5)  # all are equal: in the middle
+    for _, line in heights.sort_values("accuracy").iterrows():
+        colour = colormaps[style.SEQUENTIAL](0.9 - 0.9 * line["accuracy"])
+        ax.plot(line.to_numpy(), color=colour, linewidth=1 + 2 * line["accuracy"])
     words = {"xytext": (5, 0), "textcoords": "offset points", "fontsize": 9, "va": "center"}
     for place, name in enumerate(names):
-        for one, height in dict(zip(table[name], heights[place], strict=True)).items():
+        for one, height in dict(zip(table[name], heights[name], strict=True)).items():
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
             ax.annotate(_show_value(one), (place, height), **words, bbox=box)
     for height, value in ((0, table["accuracy"].min()), (1, table["accuracy"].max())):
@@ -222,13 +218,6 @@ def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None)
 
 def _show_value(value) -> str:
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def _spread(column: pd.Series) -> np.ndarray:
-    """Heights from 0 to 1 in proportion to the values; 0.5 if all are equal."""
-    values = column.to_numpy()
-    low, high = values.min(), values.max()
-    return np.full(len(values), 0.5) if low == high else (values - low) / (high - low)
 
 
 def _look_of(name: str, number: int = 0) -> tuple[str, str]:
