@@ -7,8 +7,6 @@ Explained in notebook 04, section 1.
 import ast
 import dataclasses
 import difflib
-import hashlib
-import json
 import shlex
 import sys
 from dataclasses import dataclass
@@ -198,10 +196,6 @@ class RunConfig:
     def changed(self) -> dict[str, Any]:
         """The knobs that differ from their defaults."""
         return {name: value for name, value in self.to_dict().items() if value != KNOBS[name].default}
-
-    def digest(self) -> str:
-        """Twelve hex digits that name this setting."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def trained_scenarios(self) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ import pytest
 
 from mmlab.errors import ConfigError
 from mmlab.workbook.grid import Grid
-from mmlab.workbook.slurm import run_array
 
 pytestmark = pytest.mark.slurm
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo")
@@ -183,7 +182,7 @@ def test_a_job_that_is_queued_again_is_waited_for(slurm, running, how):
 def test_stopping_the_command_takes_the_jobs_along(slurm, tmp_path, demo_folder):
     grid = make(tmp_path, demo_folder)
     grid.folder.mkdir(parents=True)
-    errors = run_array(grid, [0, 1], 1, OPTIONS)
+    errors = grid._train([0, 1], 1, "slurm", OPTIONS)
     previous = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     signal.alarm(6)
     with pytest.raises(KeyboardInterrupt):

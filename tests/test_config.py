@@ -21,6 +21,7 @@ from mmlab.config import (
     write_knobs,
 )
 from mmlab.errors import ConfigError
+from mmlab.freshness import digest_of
 
 
 def refusal(**params) -> str:
@@ -147,10 +148,10 @@ def test_heads_must_divide_hidden():
 
 
 def test_one_setting_has_one_digest_however_its_numbers_are_written():
-    assert RunConfig(weight_decay=1).digest() == RunConfig(weight_decay=1.0).digest()
+    assert digest_of(RunConfig(weight_decay=1).to_dict()) == digest_of(RunConfig(weight_decay=1.0).to_dict())
     assert type(RunConfig(clip_norm=1).clip_norm) is float
     assert RunConfig(dropout=0) == RunConfig(dropout=0.0)
-    assert re.fullmatch(r"[0-9a-f]{12}", RunConfig().digest())
+    assert re.fullmatch(r"[0-9a-f]{12}", digest_of(RunConfig().to_dict()))
 
 
 def test_every_knob_changes_the_digest():
@@ -163,8 +164,8 @@ def test_every_knob_changes_the_digest():
         "augment": False,
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(RunConfig)}  # a new knob belongs here too
-    digests = {RunConfig(**{name: value}).digest() for name, value in other.items()}
-    assert len(digests | {RunConfig().digest()}) == len(other) + 1
+    digests = {digest_of(RunConfig(**{name: value}).to_dict()) for name, value in other.items()}
+    assert len(digests | {digest_of(RunConfig().to_dict())}) == len(other) + 1
 
 
 def test_replace_is_as_strict_as_a_new_config():

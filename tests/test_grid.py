@@ -21,10 +21,10 @@ from mmlab.course.reading import Course
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import METRICS, Metric, score_frame
 from mmlab.features import Features, Sequences
-from mmlab.runs import train_run
+from mmlab.runs import JOINT, train_run
 from mmlab.workbook import grid as grid_module
 from mmlab.workbook.execute import NotebookResult
-from mmlab.workbook.grid import SCORED, Grid, combine, read_values
+from mmlab.workbook.grid import Grid, combine, read_values
 from mmlab.workbook.parameters import check_parameters, resolve_folders
 
 BASE = {"fusion": "concat", "epochs": 1, "folds": 2, "seeds": 1}
@@ -146,7 +146,7 @@ def test_any_knob_reaches_the_notebook(tmp_path):
     """What notebook 04 does not declare travels in its parameter `knobs`; a folder by its absolute path."""
     sets = ["hidden=64,128", "class_weights=true", "weight_decay=1e-05"]
     grid = make(tmp_path, read_values(sets))
-    first = check_parameters(grid.notebook, {**grid._places, **grid.planned[0]})
+    first = check_parameters(grid.notebook, grid.parameters(0))
     assert first["knobs"] == "hidden=64 class_weights=true weight_decay=1e-05" and first["fusion"] == "concat"
     assert RunConfig(**read_knobs(first["knobs"])).hidden == 64 and len(grid.planned) == 2
     assert "knobs" not in check_parameters(grid.notebook, {**make(tmp_path).planned[0]})
@@ -371,9 +371,9 @@ def test_a_setting_is_scored_over_all_its_seeds_and_listed_only_when_all_are_the
     # More seeds are not more pairs: of the same answers twice the interval must stay as wide as of them once.
     one = outcomes[0].run
     twice = grid_module.Setting({}, [one, replace(one, config=one.config.replace(seed=9))])
-    width, once = (interval.high - interval.low for interval in (twice.score.accuracy, one.scores[SCORED].accuracy))
+    width, once = (interval.high - interval.low for interval in (twice.score.accuracy, one.scores[JOINT].accuracy))
     assert width == pytest.approx(once, rel=0.1)
-    loose = score_frame(twice.predictions.assign(twin=range(120)), SCORED).accuracy  # the twin: as if they were more
+    loose = score_frame(twice.predictions.assign(twin=range(120)), JOINT).accuracy  # the twin: as if they were more
     assert loose.high - loose.low < 0.85 * once
     shutil.rmtree(outcomes[0].run.folder)
     assert [one.name for one in grid.settings()] == ["lr 0.001"]

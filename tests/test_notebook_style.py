@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import inspect
 import re
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from mmlab.config import KNOBS
 from mmlab.errors import RunError
+from mmlab.training import fit
 from mmlab.workbook import NAMES, NOTEBOOKS, WIDGET, read_parameters
 from mmlab.workbook.parameters import FURTHER, is_tagged, list_code_cells, read_declared
 
@@ -235,6 +237,23 @@ def test_nothing_is_defined_in_two_notebooks():
 @pytest.mark.parametrize("name", NAMES[1:-1])
 def test_every_notebook_that_trains_takes_every_knob(name):
     assert FURTHER in [parameter.name for parameter in read_parameters(NOTEBOOKS / f"{name}.ipynb")]
+
+
+def find_lines_not_in_fit(node) -> list[str]:
+    """What the table of notebook 02, section 3.3 says is in `fit` and is not; the table itself if it is missing."""
+    rows = re.findall(r"^\|[^|]*\| `([^`]+)` \|", read_section(node, "A head, and how it learns"), re.MULTILINE)
+    source = inspect.getsource(fit)
+    parts = [part for line in rows for part in line.split("...")]
+    return [part for part in parts if part.rstrip(")") not in source] if rows else ["the table"]
+
+
+def test_the_loop_of_02_is_found_again_in_fit():
+    node = nbformat.read(NOTEBOOKS / "02_text_only.ipynb", as_version=4)
+    assert find_lines_not_in_fit(node) == []
+    for cell in node.cells:
+        cell.source = cell.source.replace("hooks.backward(loss)", "loss.backwards()")
+    assert find_lines_not_in_fit(node) == ["loss.backwards()"]
+    assert find_lines_not_in_fit(new_notebook()) == ["the table"]
 
 
 # ---- the twins: a good notebook passes every rule, and one change breaks the rule it is about

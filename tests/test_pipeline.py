@@ -19,7 +19,7 @@ def test_the_fusion_notebook_runs_to_its_end_with_the_fusions_of_its_exercise(fu
     source = NOTEBOOKS / "04_fusion.ipynb"
     places = {"data": str(demo_folder), "results": str(tmp_path / "results")}
     run_notebook(source, tmp_path / "04.ipynb", {**places, **SMALL, "fusion": fusion, "epochs": 1})
-    assert "this is what the joint logits are: True" in (tmp_path / "04.ipynb").read_text()
+    assert "the same joint logits as the model returns: True" in (tmp_path / "04.ipynb").read_text()
 
 
 def test_a_bad_folder_is_refused_before_any_notebook_runs(tmp_path):

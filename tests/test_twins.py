@@ -121,8 +121,6 @@ def test_groups_are_numbered_by_first_appearance():
     assert twins.group_links(7, [(1, 5), (4, 2), (5, 2)]).tolist() == [0, 1, 1, 2, 1, 1, 3]
     assert twins.group_links(3, []).tolist() == [0, 1, 2]
     assert twins.group_links(3, [(0, 2), (0, 2)]).tolist() == [0, 1, 0]
-    assert twins.count_linked([(1, 5), (4, 2), (5, 2)]) == 4
-    assert twins.count_linked([]) == 0
 
 
 # ----------------------------------------------------------------------------------------------- truncated images

@@ -1,16 +1,14 @@
-"""The health of a course folder: what was found in it, what could not be used, and what was done about that.
-
-Explained in notebook 01, sections 2 to 4.
-"""
+"""The health of a course folder: what was found in it, what could not be used, and what was done about that."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 import pandas as pd
 
 from mmlab.config import ENCODING, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.course.tables import first_few
-from mmlab.course.twins import Link, count_linked
+from mmlab.course.twins import Link
 
 EXCLUDED = "excluded"
 FROM_TEXT = "answered from the text alone"
@@ -57,9 +55,7 @@ class Health:
 
     def to_dict(self) -> dict:
         """All of it as plain literals, ready for JSON (image sizes as a list of {width, height, count})."""
-        shallow = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        issues, sizes = [asdict(issue) for issue in self.issues], self.image_sizes.to_dict("records")
-        return shallow | {"issues": issues, "image_sizes": sizes}
+        return asdict(self) | {"image_sizes": self.image_sizes.to_dict("records")}
 
     def to_frame(self) -> pd.DataFrame:
         """A tidy table to look at: columns check (str), count (int), detail (str), one row per check."""
@@ -89,25 +85,23 @@ def judge_course(
     pairs: pd.DataFrame, by_text: list[Link], by_image: list[Link], orphans: list[str], issues: list[Issue]
 ) -> Health:
     """The health of a folder from its usable pairs (the columns of `Course.pairs`) and from what was set aside."""
-    labelled = pairs[pairs[SPLIT] != "test"]
-    test = pairs[pairs[SPLIT] == "test"]
+    labelled, test = pairs[pairs[SPLIT] != "test"], pairs[pairs[SPLIT] == "test"]
     size = pairs.groupby(TWIN).size()
-    counts = labelled[LABEL].value_counts()
     lengths = pairs.loc[pairs.has_text, TEXT].str.len()
     sizes = pairs.loc[pairs.has_image, ["width", "height"]].value_counts().reset_index(name="count")
     return Health(
         n_labelled=len(labelled),
         n_test=len(test),
-        label_counts={label: int(counts.get(label, 0)) for label in LABELS},
-        encodings={name: int(n) for name, n in pairs.loc[pairs.has_text, ENCODING].value_counts().items()},
+        label_counts=labelled[LABEL].value_counts().reindex(LABELS, fill_value=0).to_dict(),
+        encodings=pairs.loc[pairs.has_text, ENCODING].value_counts().to_dict(),
         twin_groups=int((size > 1).sum()),
         twin_pairs=int(size[size > 1].sum()),
-        twins_in_text=count_linked(by_text),
-        twins_in_image=count_linked(by_image),
+        twins_in_text=len(set(chain(*by_text))),
+        twins_in_image=len(set(chain(*by_image))),
         label_conflicts=int((labelled.groupby(TWIN)[LABEL].nunique() > 1).sum()),
         test_twins=int(test[TWIN].isin(labelled[TWIN]).sum()),
         orphans=orphans,
         issues=issues,
         image_sizes=sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True),
-        text_lengths={how: round(float(getattr(lengths, how)()), 1) for how in ("min", "median", "mean", "max")},
+        text_lengths=lengths.agg(["min", "median", "mean", "max"]).round(1).to_dict(),
     )

@@ -7,9 +7,9 @@ of it, and is listed in the health report. Explained in notebook 01, section 1.
 import hashlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,8 @@ from mmlab.config import ENCODING, GUID, IMAGE, LABEL, SPLIT, TEXT, TWIN
 from mmlab.course.health import EXCLUDED, FROM_IMAGE, FROM_TEXT, Health, Issue, judge_course
 from mmlab.course.split import DEV_SHARE, class_numbers, split_dev
 from mmlab.course.tables import DATA_FOLDER, TEST_FILE, TRAIN_FILE, Row, first_few, read_rows
-from mmlab.course.text import decode_text
-from mmlab.course.twins import group_links, link_images, link_texts, load_facts, look_at_image, save_facts
+from mmlab.course.text import decode_text, normalise_for_twins
+from mmlab.course.twins import group_links, link_equal, link_images, load_facts, look_at_image, save_facts
 from mmlab.errors import CourseError
 from mmlab.storage import write_atomic
 
@@ -91,12 +91,8 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
         rows = read_rows(root)
         names = {entry.name for entry in os.scandir(data) if not entry.name.startswith(".")}
     except OSError as error:
-        where = error.filename or root
-        raise CourseError(f"{where}: cannot be read ({error.strerror}). Make it readable for you.") from None
-    texts = _in_threads(lambda row: _read_part(data, f"{row.guid}.txt", names, _judge_text), rows)
-    images = _read_images(data, rows, names)
-
-    kept, issues = _judge_pairs(root, list(zip(rows, texts, images, strict=True)))
+        raise CourseError(f"{error.filename or root}: cannot be read ({error.strerror}). Make it readable.") from None
+    kept, issues = _judge_pairs(root, _read_pairs(data, rows, names))
     listed = first_few([str(issue) for issue in issues], _NEW_LINE)
     if strict and issues:
         raise CourseError(f"{root}: {len(issues)} files cannot be used:{_NEW_LINE}{listed}")
@@ -104,7 +100,7 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
         problem = "no labelled pair has both a readable text and a readable image"
         raise CourseError(f"{root}: {problem}. Mend these files first:{_NEW_LINE}{listed}")
 
-    by_text = link_texts([text.text for _, text, _ in kept])
+    by_text = link_equal(normalise_for_twins(text.text) for _, text, _ in kept)
     by_image = link_images([image.facts for _, _, image in kept])
     pairs = _tabulate(kept)
     pairs[TWIN] = group_links(len(pairs), by_text + by_image)
@@ -121,10 +117,7 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
 
 
 def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHARE) -> float:
-    """The share of dev pairs that would have a twin in train if the split ignored twins, 0 to 1.
-
-    Explained in notebook 01, section 5.
-    """
+    """The share of dev (0 to 1) that has a twin in train if twins are ignored. Explained in notebook 01, section 5."""
     twins = course.labelled[TWIN].to_numpy()
     order = np.random.default_rng(seed).permutation(len(twins))
     n_dev = max(1, round(dev_share * len(twins)))
@@ -144,35 +137,32 @@ def write_file(path: Path | str, body: str) -> Path:
         raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
 
 
-# ------------------------------------------------------------------------------------------------- the files
-
-
 @dataclass(frozen=True)
 class _Part:
     """The text or the image of one pair, or what is wrong with it."""
 
     file: str  # for instance "data/12.txt"
+    problem: str = ""
+    fix: str = ""
     digest: str = ""
     text: str = ""
     encoding: str = ""
     image: str = ""
+    width: int = 0
+    height: int = 0
     facts: np.void | None = None  # what twins are found by
-    problem: str = ""
-    fix: str = ""
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels, 0 without image."""
-        return (0, 0) if self.facts is None else (int(self.facts["width"]), int(self.facts["height"]))
+
+_Pair = tuple[Row, _Part, _Part]  # row, text, image
 
 
 def _find_parts(root: Path) -> Path:
     """The folder of the pairs' files, when the course folder is complete."""
     layout = f"It must hold {TRAIN_FILE}, {TEST_FILE} and the folder {DATA_FOLDER}/."
-    if not root.exists():
-        raise CourseError(f"{root}: there is no such folder. Give the path of the course folder. {layout}")
     if not root.is_dir():
-        raise CourseError(f"{root}: this is a file, not a course folder. Unpack it or give its folder. {layout}")
+        missing = "there is no such folder. Give the path of the course folder"
+        problem = "this is a file, not a course folder. Unpack it or give its folder" if root.exists() else missing
+        raise CourseError(f"{root}: {problem}. {layout}")
     for name in (TRAIN_FILE, TEST_FILE):
         if not (root / name).is_file():
             near = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / TRAIN_FILE).is_file()]
@@ -180,29 +170,37 @@ def _find_parts(root: Path) -> Path:
             raise CourseError(f"{root / name}: the file is missing.{hint} {layout}")
     data = root / DATA_FOLDER
     if not data.is_dir():
-        fix = "Put each pair there as <guid>.txt and <guid>.jpg."
-        raise CourseError(f"{data}: the folder is missing. {layout} {fix}")
+        raise CourseError(f"{data}: the folder is missing. {layout} Put <guid>.txt and <guid>.jpg of each pair there.")
     return data
 
 
-def _in_threads(read: Callable, items: list) -> list:
-    """`read` of each item, in order; 32 items a task, because a task costs as much as reading a cached file."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        parts = pool.map(lambda start: [read(item) for item in items[start : start + 32]], range(0, len(items), 32))
-        return [result for part in parts for result in part]
+def _read_pairs(data: Path, rows: list[Row], names: set[str]) -> list[_Pair]:
+    """Each row with its text and its image; `names` are the files in `data`."""
+    known = load_facts()
+    judge_image = partial(_judge_image, known)
+
+    def read(row: Row) -> _Pair:
+        text = _read_part(data, f"{row.guid}.txt", names, _judge_text)
+        return row, text, _read_part(data, f"{row.guid}.jpg", names, judge_image)
+
+    with ThreadPool(_READERS) as pool:
+        pairs = pool.map(read, rows, chunksize=32)  # a task costs as much as reading a cached file
+    found = {image.facts["digest"].item(): image.facts for _, _, image in pairs if image.facts is not None}
+    if found.keys() - known.keys():
+        save_facts(known | found)
+    return pairs
 
 
 def _read_part(data: Path, name: str, names: set[str], judge: Callable[[bytes, str, str], _Part]) -> _Part:
     """What `judge` makes of a file's bytes, its name in messages and its path; a problem where there is no file."""
     file, path = f"{DATA_FOLDER}/{name}", f"{data}{os.sep}{name}"
     if name not in names:
-        problem, fix = _absent(name, names)
-        return _Part(file, problem=problem, fix=fix)
+        return _Part(file, *_absent(name, names))
     try:
         with open(path, "rb") as opened:
             raw = opened.read()
     except OSError as error:
-        return _Part(file, problem=f"cannot be read ({error.strerror})", fix="Make the file readable.")
+        return _Part(file, f"cannot be read ({error.strerror})", "Make the file readable.")
     return judge(raw, file, path)
 
 
@@ -222,40 +220,24 @@ def _judge_text(raw: bytes, file: str, path: str) -> _Part:
         text, encoding = decode_text(raw, file)
     except CourseError as error:
         problem, _, fix = str(error).removeprefix(f"{file}: ").partition(". ")
-        return _Part(file, problem=problem, fix=fix)
+        return _Part(file, problem, fix)
     text = text.strip()
     if not text:
-        return _Part(file, problem="the text is empty", fix="Write the text of the pair or remove the row.")
+        return _Part(file, "the text is empty", "Write the text of the pair or remove the row.")
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return _Part(file, digest, text=text, encoding=encoding)
+    return _Part(file, digest=digest, text=text, encoding=encoding)
 
 
-def _read_images(data: Path, rows: list[Row], names: set[str]) -> list[_Part]:
-    known = load_facts()
-
-    def judge(raw: bytes, file: str, path: str) -> _Part:
-        digest = hashlib.sha256(raw).digest()
-        facts = known.get(digest)
-        if facts is None:
-            try:
-                facts = look_at_image(raw, digest)
-            except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, the picture is unusable
-                # "cannot identify image file <_io.BytesIO object at 0x...>": an address helps nobody
-                reason = str(error).split("<")[0].strip() or type(error).__name__
-                problem = f"the image cannot be decoded ({reason})"
-                return _Part(file, problem=problem, fix="Fetch the picture again or remove the row.")
-        return _Part(file, digest.hex(), image=path, facts=facts)
-
-    images = _in_threads(lambda row: _read_part(data, f"{row.guid}.jpg", names, judge), rows)
-    found = {image.facts["digest"].item(): image.facts for image in images if image.facts is not None}
-    if found.keys() - known.keys():
-        save_facts(known | found)
-    return images
-
-
-# ------------------------------------------------------------------------------------------------- the pairs
-
-_Pair = tuple[Row, _Part, _Part]  # row, text, image
+def _judge_image(known: dict[bytes, np.void], raw: bytes, file: str, path: str) -> _Part:
+    digest = hashlib.sha256(raw).digest()
+    try:
+        facts = known[digest] if digest in known else look_at_image(raw, digest)
+    except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, the picture is unusable
+        # "cannot identify image file <_io.BytesIO object at 0x...>": an address helps nobody
+        reason = str(error).split("<")[0].strip() or type(error).__name__
+        return _Part(file, f"the image cannot be decoded ({reason})", "Fetch the picture again or remove the row.")
+    width, height = facts[["width", "height"]].item()
+    return _Part(file, digest=digest.hex(), image=path, width=width, height=height, facts=facts)
 
 
 def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issue]]:
@@ -271,10 +253,8 @@ def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issu
         elif not (row.label and bad):
             kept.append((row, text, image))
     if empty:
-        raise CourseError(
-            f"{root / TEST_FILE}: {len(empty)} pairs have nothing to predict from:{_NEW_LINE}"
-            f"{first_few(empty, _NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
-        )
+        listed = f"{first_few(empty, _NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
+        raise CourseError(f"{root / TEST_FILE}: {len(empty)} pairs have nothing to predict from:{_NEW_LINE}{listed}")
     return kept, issues
 
 
@@ -283,7 +263,7 @@ def _tabulate(kept: list[_Pair]) -> pd.DataFrame:
     records = [
         {
             GUID: row.guid, LABEL: row.label, TEXT: text.text, ENCODING: text.encoding, IMAGE: image.image,
-            "width": image.size[0], "height": image.size[1], "text_digest": text.digest, "image_digest": image.digest,
+            "width": image.width, "height": image.height, "text_digest": text.digest, "image_digest": image.digest,
             "has_text": not text.problem, "has_image": not image.problem,
         }
         for row, text, image in kept
@@ -293,9 +273,8 @@ def _tabulate(kept: list[_Pair]) -> pd.DataFrame:
 
 
 def _fingerprint(pairs: pd.DataFrame) -> str:
-    columns = [GUID, LABEL, "text_digest", "image_digest"]
-    lines = "\n".join(",".join(map(str, row)) for row in pairs[columns].itertuples(index=False))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    rows = pairs[[GUID, LABEL, "text_digest", "image_digest"]].itertuples(index=False)
+    return hashlib.sha256("\n".join(",".join(map(str, row)) for row in rows).encode()).hexdigest()
 
 
 def _split_csv(pairs: pd.DataFrame) -> str:

@@ -1,7 +1,4 @@
-"""Splits without leaks: whole twin groups are dealt to folds or to train and dev, with the class shares kept.
-
-Explained in notebook 01, section 5.
-"""
+"""Splits without leaks: whole twin groups are dealt to folds, or to train and dev, with the class shares kept."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +16,7 @@ DEV_SHARE = 0.2  # of the labelled pairs
 def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Fold numbers 0 .. folds-1 of any set of pairs, (n,) int8: no twin group in two folds, class shares kept.
 
-    labels (n,) class numbers or names, groups (n,) twin ids. Raises CourseError when a class has fewer twin groups than
+    labels (n,) class numbers, groups (n,) twin ids. Raises CourseError when a class has fewer twin groups than
     there are folds. Like scikit-learn's StratifiedGroupKFold (large groups first, each where it is missed most), but
     20 ms instead of 1 s on 3,200 pairs, with class counts equal to within a pair or so. Explained in notebook 01,
     section 5.
@@ -29,14 +26,11 @@ def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -
         raise CourseError(f"folds={folds!r} is out of range: it must be 2 to 127.")
     if len(labels) != len(groups):
         raise CourseError(f"{len(labels)} labels but {len(groups)} twin ids: they must belong to the same pairs.")
-    for label in np.unique(labels):
-        found = len(np.unique(groups[labels == label]))
+    for number in np.unique(labels):
+        found = len(np.unique(groups[labels == number]))
         if found < folds:
-            name = LABELS[label] if isinstance(label, np.integer) and 0 <= label < len(LABELS) else label
-            raise CourseError(
-                f"{name}: {found} independent pairs cannot be dealt to {folds} folds. Use at most {found} folds, "
-                f"or add pairs with this label to {TRAIN_FILE}."
-            )
+            fix = f"Use at most {found} folds, or add pairs with this label to {TRAIN_FILE}."
+            raise CourseError(f"{LABELS[number]}: {found} independent pairs cannot be dealt to {folds} folds. {fix}")
     return _deal(labels, groups, np.full(folds, 1 / folds), seed)
 
 
@@ -50,13 +44,11 @@ def split_dev(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> l
     dev = _deal(labels, frame.loc[labelled, TWIN].to_numpy(), np.array([1 - dev_share, dev_share]), seed) == 1
     for number, label in enumerate(LABELS):
         here = labels == number
-        if not here.any() or not (here & dev).any() or not (here & ~dev).any():
+        if not (here & dev).any() or not (here & ~dev).any():
             enough = int(np.ceil(1 / min(dev_share, 1 - dev_share)))
-            raise CourseError(
-                f"{root / TRAIN_FILE}: {here.sum()} usable pairs with the label {label!r} are too few to split into "
-                f"train and dev with dev_share={dev_share:g}. Add pairs: at least {enough} of each label that are not "
-                "twins of one another."
-            )
+            problem = f"{here.sum()} usable pairs with the label {label!r} are too few to split with {dev_share=:g}"
+            fix = f"Add pairs: at least {enough} of each label that are not twins of one another."
+            raise CourseError(f"{root / TRAIN_FILE}: {problem}. {fix}")
     return np.where(dev, "dev", "train").tolist() + ["test"] * int((~labelled).sum())
 
 
@@ -73,20 +65,17 @@ def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int)
     wanted = (shares[:, None] * content.sum(axis=0)).tolist()  # (piles, classes)
     room = (shares * len(labels)).tolist()
     held = [[0] * len(classes) for _ in shares]
-    total = [0] * len(shares)
     pile_of = np.zeros(len(ids), dtype=np.int8)
     for group in order.tolist():
-        counts = content[group].tolist()
-        present = [(c, count) for c, count in enumerate(counts) if count]
-        size = sum(counts)
+        present = [(c, count) for c, count in enumerate(content[group].tolist()) if count]
+        size = sum(count for _, count in present)
         # The pile that is least full afterwards, judged by its fullest class; then by size, then by the drawn order.
         best = min(
             preference,
-            key=lambda p: (max((held[p][c] + k) / wanted[p][c] for c, k in present), (total[p] + size) / room[p]),
+            key=lambda p: (max((held[p][c] + k) / wanted[p][c] for c, k in present), (sum(held[p]) + size) / room[p]),
         )
         for c, count in present:
             held[best][c] += count
-        total[best] += size
         pile_of[group] = best
     return pile_of[members]
 

@@ -1,5 +1,6 @@
 """Prediction files: written whole or not at all, and judged before they are handed in."""
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, suggest
 from mmlab.course.reading import Course, write_file
-from mmlab.course.tables import HEADER, TEST_FILE, first_few, guid_fault
+from mmlab.course.tables import HEADER, TEST_FILE, first_few, guid_fault, split_table
 from mmlab.errors import CourseError
+
+_Answer = tuple[int, str, str]  # line, guid, label
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +47,7 @@ def write_predictions(path: Path | str, guids: Iterable[str], labels: Iterable[s
             raise CourseError(f"{path}, line {row}: guid {guid!r} has {label!r}. Labels are {', '.join(LABELS)}.")
         if fault := guid_fault(guid):
             raise CourseError(f"{path}, line {row}: {': '.join(fault[:2])}. {fault[2]}")
-    if len(set(guids)) < len(guids):
-        twice = [guid for guid, count in Counter(guids).items() if count > 1]
+    if twice := [guid for guid, count in Counter(guids).items() if count > 1]:
         raise CourseError(f"{path}: guid given more than once: {first_few(twice)}. Give each guid one label.")
     body = "".join(f"{guid},{label}\n" for guid, label in zip(guids, labels, strict=True))
     return write_file(path, f"{HEADER}\n{body}")
@@ -59,95 +61,67 @@ def verify_predictions(path: Path | str, course: Course, siblings: Iterable[Path
     """
     path = Path(path)
     rows, problems, warnings = _read_predictions(path)
-    expected = course.test[GUID].tolist()
-    if rows is not None:
-        problems += _guid_problems([(line, guid) for line, guid, _ in rows], expected)
-        problems += _label_problems(rows)
-    shares = _class_shares(course, [label for _, _, label in rows or []])
+    if rows or not problems:
+        problems += _judge_answers(rows, course.test[GUID].tolist())
+    shares = _class_shares(course, [label for _, _, label in rows])
     if rows and not problems:
         _judge_shares(shares, len(rows), problems, warnings)
-    for sibling in map(Path, siblings):
-        if rows and sibling.resolve() != path.resolve():
-            other = _read_predictions(sibling)[0]
-            if other is not None and [row[1:] for row in other] == [row[1:] for row in rows]:
-                problems.append(f"Every answer is the same as in {sibling}: two scenarios should differ somewhere.")
+    for sibling in [other for other in map(Path, siblings) if rows and other.resolve() != path.resolve()]:
+        if [row[1:] for row in _read_predictions(sibling)[0]] == [row[1:] for row in rows]:
+            problems.append(f"Every answer is the same as in {sibling}: two scenarios should differ somewhere.")
     return Verification(problems, warnings, shares)
 
 
-def _read_predictions(path: Path) -> tuple[list[tuple[int, str, str]] | None, list[str], list[str]]:
-    """((line, guid, label) rows or None when there is no table, problems, warnings)."""
+def _read_predictions(path: Path) -> tuple[list[_Answer], list[str], list[str]]:
+    """(answers, problems, warnings); no answers where there is no table."""
     if not path.is_file():
         raise CourseError(f"{path}: there is no such file. Give the path of a prediction file.")
     try:
         raw = path.read_bytes()
+        table = split_table(raw.decode("utf-8-sig"), "Line 1")
     except OSError as error:
         raise CourseError(f"{path}: cannot be read ({error.strerror}). Make the file readable.") from None
-    if not raw.strip():
-        return None, [f"The file is empty. Its first line must be {HEADER!r}."], []
-    warnings = ["The file starts with a byte-order mark; save it as plain UTF-8."] if raw[:3] == b"\xef\xbb\xbf" else []
-    try:
-        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        return None, [f"Line {line}: byte {error.start} is not UTF-8. Save the file as UTF-8."], []
-    lines = text.replace("\r\n", "\n").split("\n")
-    if lines[0].strip() != HEADER:
-        return None, [f"Line 1: the header is {lines[0][:80]!r}, it must be {HEADER!r}."], warnings
-    rows, odd = [], []
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            continue
-        cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) == 2:
-            rows.append((number, *cells))
-        else:
-            odd.append(f"line {number}: {line[:60]!r}")
-    return rows, [f"Not two columns: {first_few(odd, '; ')}. Write {HEADER}."] if odd else [], warnings
+        return [], [f"Line {line}: byte {error.start} is not UTF-8. Save the file as UTF-8."], []
+    except CourseError as error:
+        return [], [str(error)], []
+    odd = [f"line {line}: {','.join(cells)[:60]!r}" for line, cells in table if len(cells) != 2]
+    problems = [f"Not two columns: {first_few(odd, '; ')}. Write {HEADER}."] if odd else []
+    warnings = ["The file starts with a byte-order mark; save it as plain UTF-8."] if raw[:3] == BOM_UTF8 else []
+    return [(line, *cells) for line, cells in table if len(cells) == 2], problems, warnings
 
 
-def _guid_problems(found: list[tuple[int, str]], expected: list[str]) -> list[str]:
-    wanted, seen, twice, strange = set(expected), {}, [], []
-    for line, guid in found:
-        if guid in seen:
-            twice.append(f"line {line}: {guid!r}, first on line {seen[guid]}")
-        elif guid not in wanted:
-            strange.append(f"line {line}: {guid!r}")
-        seen.setdefault(guid, line)
-    missing = [guid for guid in expected if guid not in seen]
-    problems = []
-    if strange:
+def _judge_answers(answers: list[_Answer], expected: list[str]) -> list[str]:
+    first, problems = {}, []
+    for line, guid, _ in answers:
+        first.setdefault(guid, line)
+    wanted = set(expected)
+    if strange := [f"line {line}: {guid!r}" for guid, line in first.items() if guid not in wanted]:
         problems.append(f"{len(strange)} guids are not in {TEST_FILE}: {first_few(strange, '; ')}. Remove these rows.")
-    if twice:
+    again = [(line, guid) for line, guid, _ in answers if first[guid] != line]
+    if twice := [f"line {line}: {guid!r}, first on line {first[guid]}" for line, guid in again]:
         problems.append(f"{len(twice)} guids are answered twice: {first_few(twice, '; ')}. Keep one row for each.")
-    if missing:
-        listed = first_few(missing)
-        problems.append(f"{len(missing)} of {len(expected)} guids are not answered: {listed}. Add their rows.")
-    wrong = [(line, guid, due) for (line, guid), due in zip(found, expected) if guid != due]
+    if missing := [guid for guid in expected if guid not in first]:
+        problems.append(f"{len(missing)} of {len(expected)} guids are not answered: {first_few(missing)}. Add them.")
+    wrong = [(line, guid, due) for (line, guid, _), due in zip(answers, expected) if guid != due]
     if wrong and not problems:
         line, guid, due = wrong[0]
         where = f"the first on line {line}: {guid!r} where {due!r} is due"
         problems.append(f"{len(wrong)} rows are out of order, {where}. Keep the order of {TEST_FILE}.")
+    illegal = []
+    for line, guid, label in answers:
+        if label not in LABELS:
+            illegal.append(f"line {line}: guid {guid!r} has {label!r}.{suggest(label.lower(), LABELS)}")
+    if illegal:
+        problems.append(f"{len(illegal)} labels are not legal: {first_few(illegal, '; ')} Use {', '.join(LABELS)}.")
     return problems
 
 
-def _label_problems(rows: list[tuple[int, str, str]]) -> list[str]:
-    wrong = [
-        f"line {line}: guid {guid!r} has {label!r}.{suggest(label.lower(), LABELS)}"
-        for line, guid, label in rows
-        if label not in LABELS
-    ]
-    return [f"{len(wrong)} labels are not legal: {first_few(wrong, '; ')} Use {', '.join(LABELS)}."] if wrong else []
-
-
 def _class_shares(course: Course, answers: list[str]) -> pd.DataFrame:
-    counts, train = Counter(answers), course.health.label_counts
-    return pd.DataFrame(
-        {
-            LABEL: LABELS,
-            "train_share": [train[label] / course.health.n_labelled for label in LABELS],
-            "file_share": [counts[label] / len(answers) if answers else 0.0 for label in LABELS],
-        }
-    )
+    train = [course.health.label_counts[label] / course.health.n_labelled for label in LABELS]
+    answered = [answers.count(label) / max(1, len(answers)) for label in LABELS]
+    return pd.DataFrame({LABEL: LABELS, "train_share": train, "file_share": answered})
 
 
 def _judge_shares(shares: pd.DataFrame, n: int, problems: list[str], warnings: list[str]) -> None:

@@ -1,8 +1,4 @@
-"""The two tables of a course folder: file names, header, and each row with the line it is on.
-
-Faults of the tables stop the reading: all of them come in one CourseError with file, line and fix. Explained in
-notebook 01, section 1.
-"""
+"""The two tables of a course folder: file names, header, and each row with the line it is on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,8 +33,8 @@ def read_rows(root: Path) -> list[Row]:
     """The rows of train.txt, then those of test_without_label.txt. Raises CourseError with every fault of both."""
     rows, faults, places = [], {}, {}
     for name in (TRAIN_FILE, TEST_FILE):
-        labelled = name == TRAIN_FILE
-        for line, cells in _read_table(root / name):
+        path, labelled = root / name, name == TRAIN_FILE
+        for line, cells in split_table(decode_text(path.read_bytes(), path)[0], f"{path}, line 1"):
             fault = _row_fault(cells, labelled)
             if not fault and cells[0] in places:
                 fault = "guid twice", f"{cells[0]!r} is already in {places[cells[0]]}", "Keep one row for each guid."
@@ -56,33 +52,30 @@ def read_rows(root: Path) -> list[Row]:
     return rows
 
 
-def _read_table(path: Path) -> list[tuple[int, list[str]]]:
-    """(line number, stripped cells) of each row below the header that is not blank."""
-    raw = path.read_bytes()
-    if not raw.strip():
-        raise CourseError(f"{path}: the file is empty. Its first line must be {HEADER!r}.")
-    text, _ = decode_text(raw, path)
+def split_table(text: str, where: str) -> list[tuple[int, list[str]]]:
+    """(line number, stripped cells) of each row below the header that is not blank.
+
+    Raises CourseError, which starts with `where`, for an empty text and a wrong header.
+    """
+    if not text.strip():
+        raise CourseError(f"{where}: the file is empty. Its first line must be {HEADER!r}.")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    header = [cell.strip() for cell in lines[0].split(",")]
+    table = [(number, [cell.strip() for cell in line.split(",")]) for number, line in enumerate(lines, 1)]
+    header = table[0][1]
     if header != HEADER.split(","):
         hint = ""
         if ";" in lines[0] or "\t" in lines[0]:
             hint = " Separate the columns with a comma."
         elif len(header) == 2 and header[1] in (*LABELS, NO_LABEL):
             hint = " The header is missing: add it as line 1."
-        raise CourseError(f"{path}, line 1: the header is {lines[0][:80]!r}, it must be {HEADER!r}.{hint}")
-    table = [(number, [cell.strip() for cell in line.split(",")]) for number, line in enumerate(lines, 1)]
+        raise CourseError(f"{where}: the header is {lines[0][:80]!r}, it must be {HEADER!r}.{hint}")
     return [(number, cells) for number, cells in table[1:] if cells != [""]]
 
 
 def _row_fault(cells: list[str], labelled: bool) -> tuple[str, str, str] | None:
     """(kind, what, fix) of a row that cannot be used."""
     if len(cells) != 2:
-        return (
-            "not two columns",
-            f"{','.join(cells)[:60]!r}",
-            f"Write {HEADER}: two values with one comma between.",
-        )
+        return "not two columns", f"{','.join(cells)[:60]!r}", f"Write {HEADER}: two values with one comma between."
     guid, label = cells
     what = f"guid {guid!r} has {label!r}"
     if fault := guid_fault(guid):

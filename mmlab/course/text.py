@@ -1,14 +1,10 @@
-"""Bytes to text without a guess, and the form of a text in which retweets are equal.
-
-Explained in notebook 01, section 3.
-"""
+"""Bytes to text without a guess, and the form of a text in which retweets are equal."""
 
 import html
 import re
 
 from mmlab.errors import CourseError
 
-UTF8, GB18030 = "utf-8", "gb18030"
 # Below this many words a text is a mood or a hashtag ("so #happy"), and equal texts are chance, not a retweet.
 MIN_TWIN_WORDS = 3
 
@@ -26,20 +22,17 @@ def decode_text(raw: bytes, path) -> tuple[str, str]:
     section 3.
     """
     try:
-        text, encoding = raw.decode("utf-8-sig"), UTF8
+        text, encoding = raw.decode("utf-8-sig"), "utf-8"
     except UnicodeDecodeError as utf8_error:
         try:
-            text, encoding = raw.decode(GB18030), GB18030
+            text, encoding = raw.decode("gb18030"), "gb18030"
         except UnicodeDecodeError as error:
             found = "It starts like UTF-16. " if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-            raise CourseError(
-                f"{path}: not UTF-8 (byte {utf8_error.start}) and not GB18030 (byte {error.start}). "
-                f"{found}Save the file as UTF-8."
-            ) from None
+            problem = f"not UTF-8 (byte {utf8_error.start}) and not GB18030 (byte {error.start}). {found}"
+            raise CourseError(f"{path}: {problem}Save the file as UTF-8.") from None
     if "\0" in text:  # UTF-16 without a BOM is legal UTF-8, full of zero bytes
-        raise CourseError(
-            f"{path}: a zero byte at offset {raw.index(0)}: this is UTF-16 or no text at all. Save the file as UTF-8."
-        )
+        problem = f"a zero byte at offset {raw.index(0)}: this is UTF-16 or no text at all"
+        raise CourseError(f"{path}: {problem}. Save the file as UTF-8.")
     return text, encoding
 
 

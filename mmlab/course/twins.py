@@ -6,14 +6,14 @@ notebook 01, section 4.
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageFile, __version__
 
-from mmlab.course.text import normalise_for_twins
 from mmlab.images import open_image
 from mmlab.storage import cache_folder, write_atomic
 
@@ -27,13 +27,12 @@ FACTS = np.dtype([("digest", "V32"), *_NUMBERS, ("hash", "<u8", 4), ("colours", 
 Link = tuple[int, int]  # two positions that are twins, directly
 
 
-def link_texts(texts: Sequence[str]) -> list[Link]:
-    """Positions with the same words: each with the first that has them."""
+def link_equal(keys: Iterable[str | bytes]) -> list[Link]:
+    """Positions with the same key: each with the first that has it. An empty key equals no other."""
     first, links = {}, []
-    for position, text in enumerate(texts):
-        words = normalise_for_twins(text)
-        if words and first.setdefault(words, position) != position:
-            links.append((first[words], position))
+    for position, key in enumerate(keys):
+        if key and first.setdefault(key, position) != position:
+            links.append((first[key], position))
     return links
 
 
@@ -45,27 +44,17 @@ def link_images(facts: Sequence[np.void | None]) -> list[Link]:
     two colours apart. An image with fewer than STEPS_NEEDED visible steps (a plain colour, a line of print) has a hash
     of noise: such images are twins only when their bytes are equal.
     """
-    first, links, candidates = {}, [], []
-    for position, image in enumerate(facts):
-        if image is None:
-            continue
-        digest = image["digest"].item()
-        if first.setdefault(digest, position) != position:
-            links.append((first[digest], position))
-        elif image["steps"] >= STEPS_NEEDED:
-            candidates.append(position)
-    if not candidates:
-        return links
+    links = link_equal(b"" if image is None else image["digest"].item() for image in facts)
+    copies = {position for _, position in links}
+    seen = [(position, image) for position, image in enumerate(facts) if image is not None and position not in copies]
+    candidates = [position for position, image in seen if image["steps"] >= STEPS_NEEDED]
     table = np.array([facts[position] for position in candidates], dtype=FACTS)
-    hashes, colours = table["hash"], table["colours"].astype(np.int16)
-    for start in range(0, len(table), 256):
-        block = hashes[start : start + 256]
-        apart = np.zeros((len(block), len(hashes) - start), dtype=np.uint16)  # 256 bits do not fit the counts' uint8
-        for word in range(hashes.shape[1]):
-            apart += np.bitwise_count(block[:, None, word] ^ hashes[None, start:, word])
-        left, right = (side + start for side in np.nonzero(np.triu(apart <= HASH_BITS_APART, 1)))
-        alike = np.abs(colours[left] - colours[right]).mean(axis=1) <= COLOUR_LEVELS_APART
-        links += [(candidates[a], candidates[b]) for a, b in zip(left[alike], right[alike], strict=True)]
+    words, colours = table["hash"].T.copy(), table["colours"].astype(np.int16)
+    for row, position in enumerate(candidates):
+        apart = np.bitwise_count(words[:, row : row + 1] ^ words[:, row + 1 :]).sum(axis=0)
+        others = np.flatnonzero(apart <= HASH_BITS_APART) + row + 1
+        alike = np.abs(colours[row] - colours[others]).mean(axis=1) <= COLOUR_LEVELS_APART
+        links += [(position, candidates[other]) for other in others[alike]]
     return links
 
 
@@ -77,14 +66,6 @@ def group_links(n: int, links: Sequence[Link]) -> np.ndarray:
     ends = np.array(links, dtype=np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(links), dtype=bool), tuple(ends)), shape=(n, n))
     return pd.factorize(connected_components(graph, directed=False)[1])[0]
-
-
-def count_linked(links: Sequence[Link]) -> int:
-    """How many positions have a twin by these links."""
-    return len(np.unique(np.array(links, dtype=np.int64)))
-
-
-# -------------------------------------------------------------------------------------------- what an image shows
 
 
 class _WholeFile(io.BytesIO):
@@ -108,8 +89,6 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
 
     Raises OSError, or whatever a decoder raises, for what is truncated or no image.
     """
-    from PIL import Image
-
     if not raw:
         raise OSError("the file is empty")
     file = _WholeFile(raw)
@@ -132,8 +111,6 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
 
 
 def _facts_file() -> Path:
-    from PIL import __version__
-
     # Another decoder may give other hashes, and so does another `look_at_image`: raise FACTS_VERSION with it.
     return cache_folder("images") / f"facts-{FACTS_VERSION}-pillow-{__version__}.bin"
 
@@ -142,19 +119,15 @@ def load_facts() -> dict[bytes, np.void]:
     """The facts of earlier readings, by the sha256 of an image's bytes; bad images are never among them."""
     try:
         raw = _facts_file().read_bytes()
-    except OSError:
+        facts = np.frombuffer(raw, dtype=FACTS, offset=32)
+    except (OSError, ValueError):  # no such file, or a part of one
         return {}
-    body = raw[32:]
-    if hashlib.sha256(body).digest() != raw[:32] or len(body) % FACTS.itemsize:
-        return {}  # torn or foreign: compute everything again
-    facts = np.frombuffer(body, dtype=FACTS)
-    return dict(zip(facts["digest"].tolist(), facts, strict=True))
+    intact = hashlib.sha256(raw[32:]).digest() == raw[:32]
+    return dict(zip(facts["digest"].tolist(), facts, strict=True)) if intact else {}
 
 
 def save_facts(known: dict[bytes, np.void]) -> None:
     """Keep facts for the next reading."""
-    from PIL import ImageFile
-
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         return  # Pillow also passes over damaged data in this process: another one must see for itself
     body = np.array(list(known.values()), dtype=FACTS).tobytes()

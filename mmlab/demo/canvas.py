@@ -1,6 +1,9 @@
-"""What several scenes draw: sky, sun, clouds, hills, flowers, lines of print. Pillow loads when a canvas is made."""
+"""What several scenes draw: sky, sun, clouds, hills, flowers, lines of print."""
 
 import math
+from collections.abc import Iterable
+
+from PIL import Image, ImageDraw, ImageFilter
 
 from mmlab.demo.chance import Chance, Colour
 
@@ -13,33 +16,39 @@ def blend(one: Colour, other: Colour, share: float) -> Colour:
 
 
 class Canvas:
-    """w × h pixels, the pen that draws on them, and the chance that decides where and how."""
+    """w × h pixels, the pen that draws on them, and the chance that decides where and how.
+
+    `across`, `down` and `part` draw a length in pixels, between two shares of the width, the height, the shorter side.
+    """
 
     def __init__(self, chance: Chance, w: int, h: int, top: Colour, bottom: Colour | None = None) -> None:
         """A ground of one colour, or a ramp from `top` to `bottom`: a sky."""
-        from PIL import Image, ImageDraw
-
         self.chance, self.w, self.h, self.image = chance, w, h, Image.new("RGB", (w, h), top)
         if bottom is not None:
-            ramp = Image.linear_gradient("L").resize((w, h))
-            self.image = Image.composite(Image.new("RGB", (w, h), bottom), self.image, ramp)
+            self.image.paste(Image.new("RGB", (w, h), bottom), mask=Image.linear_gradient("L").resize((w, h)))
         self.draw = ImageDraw.Draw(self.image)
 
     def across(self, low: float, high: float) -> float:
-        """A length between two shares of the width, in pixels."""
         return self.chance.between(low, high) * self.w
 
     def down(self, low: float, high: float) -> float:
-        """A length between two shares of the height, in pixels."""
         return self.chance.between(low, high) * self.h
 
     def part(self, low: float, high: float) -> float:
-        """A length between two shares of the shorter side, in pixels."""
         return self.chance.between(low, high) * min(self.w, self.h)
 
     def disc(self, x: float, y: float, radius: float, fill: Colour, squash: float = 1.0) -> None:
         """A disc, or an ellipse `squash` times as high as it is wide."""
-        _disc(self.draw, x, y, radius, fill, squash)
+        self.draw.ellipse((x - radius, y - radius * squash, x + radius, y + radius * squash), fill=fill)
+
+    def soft_discs(self, discs: Iterable[tuple], colour: Colour, density: int, squash: float, blur: float) -> None:
+        """(x, y, radius) of discs with soft edges, laid over the picture with a density of 0 to 255."""
+        mask = Image.new("L", self.image.size)
+        pen = ImageDraw.Draw(mask)
+        for x, y, radius in discs:
+            pen.ellipse((x - radius, y - radius * squash, x + radius, y + radius * squash), fill=density)
+        mask = mask.filter(ImageFilter.GaussianBlur(blur))
+        self.image.paste(Image.new("RGB", self.image.size, colour), mask=mask)
 
     def polygon(self, fill: Colour, *corners: tuple[float, float]) -> None:
         self.draw.polygon(corners, fill=fill)
@@ -51,18 +60,14 @@ class Canvas:
         self.polygon(fill, *ridge, (self.w + 9, self.h), (0, self.h))
 
     def cloud(self, x: float, y: float, size: float, colour: Colour = WHITE, puffs: int = 7) -> None:
-        """A heap of puffs with soft edges."""
-        between, mask = self.chance.between, _Mask(self.image)
+        between, heap = self.chance.between, []
         for _ in range(puffs):
-            puff = x + between(-size, size), y + between(-size, size) * 0.25, size * between(0.3, 0.6)
-            _disc(mask.draw, *puff, 235, 0.7)
-        mask.paste(colour, blur=max(1.5, size / 14))
+            heap.append((x + between(-size, size), y + between(-size, size) * 0.25, size * between(0.3, 0.6)))
+        self.soft_discs(heap, colour, density=235, squash=0.7, blur=max(1.5, size / 14))
 
     def sun(self) -> None:
         x, y, radius = self.across(0.12, 0.88), self.down(0.1, 0.28), self.part(0.06, 0.1)
-        glow = _Mask(self.image)
-        _disc(glow.draw, x, y, radius * 2.4, 170)
-        glow.paste((255, 246, 190), blur=radius)
+        self.soft_discs([(x, y, radius * 2.4)], (255, 246, 190), density=170, squash=1, blur=radius)
         self.disc(x, y, radius, self.chance.shade((255, 224, 90), 10))
 
     def flower(self, x: float, y: float, size: float, colour: Colour) -> None:
@@ -86,28 +91,8 @@ class Canvas:
             self.draw.rectangle((x, y, min(x + long, right), y + high), fill=ink)
             x += long + high * 0.8
 
-    def turned(self, low: float, high: float):
-        """The canvas turned by an angle between two degrees, as a Pillow image."""
-        from PIL import Image
-
-        return self.image.rotate(self.chance.between(low, high), Image.Resampling.BICUBIC)
-
-
-class _Mask:
-    """Where a colour is pasted into an image, and how densely (0 to 255)."""
-
-    def __init__(self, image) -> None:
-        from PIL import Image, ImageDraw
-
-        self.image, self.mask = image, Image.new("L", image.size, 0)
-        self.draw = ImageDraw.Draw(self.mask)
-
-    def paste(self, colour: Colour, blur: float) -> None:
-        from PIL import Image, ImageFilter
-
-        mask = self.mask.filter(ImageFilter.GaussianBlur(blur))
-        self.image.paste(Image.new("RGB", self.image.size, colour), mask=mask)
-
-
-def _disc(draw, x: float, y: float, radius: float, fill, squash: float = 1.0) -> None:
-    draw.ellipse((x - radius, y - radius * squash, x + radius, y + radius * squash), fill=fill)
+    def close_up(self, w: int, h: int, turn: tuple[float, float], blur: float = 0) -> Image.Image:
+        """The middle of the picture, w × h pixels, when it is turned by an angle between two degrees."""
+        turned = self.image.rotate(self.chance.between(*turn), Image.Resampling.BICUBIC)
+        left, top = (self.w - w) // 2, (self.h - h) // 2
+        return turned.filter(ImageFilter.GaussianBlur(blur)).crop((left, top, left + w, top + h))

@@ -15,11 +15,9 @@ class Chance(random.Random):
     """Draws that use random() only."""
 
     def pick(self, options: Sequence) -> Any:
-        """One of the options, each as likely."""
         return options[int(self.random() * len(options))]
 
     def between(self, low: float, high: float) -> float:
-        """A number from low to high."""
         return low + (high - low) * self.random()
 
     def whole(self, low: int, high: int) -> int:
@@ -27,8 +25,10 @@ class Chance(random.Random):
         return low + int(self.random() * (high - low + 1))
 
     def shuffled(self, items: Iterable) -> list:
-        """The items in another order."""
-        return [item for _, item in sorted(((self.random(), item) for item in items), key=lambda entry: entry[0])]
+        return sorted(items, key=lambda _: self.random())
+
+    def colour(self, low: int, high: int) -> Colour:
+        return tuple(self.whole(low, high) for _ in range(3))
 
     def shade(self, colour: Colour, spread: int = 14) -> Colour:
         """A colour near this one."""

@@ -1,10 +1,9 @@
 """The demo as a course folder: planned pair by pair, then written whole or not at all."""
 
 import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.demo import recipe
@@ -44,7 +43,10 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
         text, encoding = write_retweet(chance, source.text), source.encoding
         if not same_text:
             text, encoding = choose_charset(charsets, write_text(chance, source.text_cue, used))
-        own = {"guid": guids.pop(), "split": split, "given": _give_label(chance, source.truth)}
+        given = source.truth
+        if chance.random() * 100 < recipe.LABEL_NOISE:
+            given = chance.pick([label for label in LABELS if label != given])
+        own = {"guid": guids.pop(), "split": split, "given": given}
         same = {"twin_of": source.guid, "same_text": same_text, "same_image": same_image}
         pairs.append(replace(source, text=text, encoding=encoding, **own, **same))
 
@@ -53,10 +55,7 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
 
 
 def demo_answers(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> dict[str, str]:
-    """For instructors: guid → label of the test pairs, in the order of test_without_label.txt.
-
-    The labels carry the same noise as those in train.txt, so the ceilings hold for them too.
-    """
+    """For instructors: guid → label of each test pair, in the file's order, with the same noise as in train.txt."""
     return {pair.guid: pair.given for pair in plan_demo(seed, n_labelled, n_test) if pair.split == "test"}
 
 
@@ -69,12 +68,6 @@ def _draw_cases(chance: Chance, n: int) -> list[tuple[str, str, str, str]]:
             cases.append(case)
     cases += [case] * (n - len(cases))  # the shares sum to 1 but for rounding
     return chance.shuffled(cases)
-
-
-def _give_label(chance: Chance, truth: str) -> str:
-    if chance.random() * 100 >= recipe.LABEL_NOISE:
-        return truth
-    return chance.pick([label for label in LABELS if label != truth])
 
 
 def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> Path:
@@ -94,46 +87,40 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
         raise CourseError(f"{folder.parent} cannot be made ({error.strerror}). Name a folder elsewhere.") from None
     pairs = plan_demo(seed, n_labelled, n_test)
     images = draw_images(pairs, seed)
-
-    part, old = (folder.parent / f".{folder.name}.{os.getpid()}.{end}" for end in ("part", "old"))
-    try:
-        (part / "data").mkdir(parents=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workshop:
+        new, old = Path(workshop, "new"), Path(workshop, "old")
+        (new / "data").mkdir(parents=True)
         for name, content in describe_demo(pairs, seed).items():
-            (part / name).write_bytes(content.encode("utf-8"))
+            (new / name).write_bytes(content.encode("utf-8"))
         for pair in pairs:
-            (part / "data" / f"{pair.guid}.txt").write_bytes(pair.raw_text)
-            (part / "data" / f"{pair.guid}.jpg").write_bytes(images[pair.guid])
+            (new / "data" / f"{pair.guid}.txt").write_bytes(pair.text.encode(pair.encoding))
+            (new / "data" / f"{pair.guid}.jpg").write_bytes(images[pair.guid])
         _refuse_foreign(folder)  # drawing took a while: look again before anything is moved
         if folder.exists():
             folder.rename(old)
         try:
-            part.rename(folder)
+            new.rename(folder)
         except BaseException:
             if old.exists():
                 old.rename(folder)
             raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise CourseError unless the folder is missing, empty, or a demo with nothing but what `make_demo` wrote."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise CourseError(f"{folder} is a file. Name a folder for the demo.")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
     files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = {path.relative_to(folder).as_posix() for path in files}
-    if not found and not any(folder.iterdir()):
-        return
     try:
-        ours = json.loads((folder / "ceilings.json").read_text(encoding="utf-8"))["made_by"] == MADE_BY
+        made_by = json.loads((folder / "ceilings.json").read_text(encoding="utf-8"))["made_by"]
         rows = [(folder / name).read_text(encoding="utf-8").splitlines()[1:] for name in _LISTS]
     except (OSError, ValueError, KeyError, TypeError):
-        ours, rows = False, []
-    if not ours:
+        made_by = None
+    if made_by != MADE_BY:
         raise CourseError(f"{folder} is not empty and is not a demo. Nothing was changed: name another folder.")
     guids = [row.split(",")[0] for part in rows for row in part]
     known = {*_LISTS, "ceilings.json", "README.md", *(f"data/{guid}.{end}" for guid in guids for end in ("txt", "jpg"))}
@@ -180,56 +167,12 @@ def _collect_facts(labelled: list[DemoPair], test: list[DemoPair], seed: int) ->
 
 
 def _write_readme(facts: dict) -> str:
-    rule, drawn = recipe.best_rule("text_and_image"), facts["best_rule_on_the_labelled_pairs"]
+    rule, drawn = recipe.best_rule("text_and_image", joint_table()), facts["best_rule_on_the_labelled_pairs"]
     cues = [
         [case["text"], case["image"], *(case[label] or "" for label in LABELS), rule[case["text"], case["image"]]]
         for case in facts["recipe"]["cues_per_cent_of_true_label"]
     ]
     scores = [[name, f"{facts[name]:.3f}", f"{drawn[name]:.3f}"] for name in SCENARIOS]
     tables = ["\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) for rows in (cues, scores)]
-    return _README.format(tables=tables, shares=recipe.SHARES, noise=recipe.LABEL_NOISE, **facts)
-
-
-_README = """# The demo course
-
-{n_labelled} labelled and {n_test} unlabelled pairs of a tweet and a picture. Nobody wrote these tweets or took these
-pictures: `python -m mmlab.demo FOLDER {seed}` makes the folder (this file too) from seed {seed}. Texts and labels
-come out the same on every machine; the bytes of the JPEG files may differ with the version of Pillow.
-
-## How a pair is made
-
-1. A true label is drawn: {shares[negative]} % negative, {shares[neutral]} % neutral, {shares[positive]} % positive.
-2. The true label decides how often the text and the image show which cue (table below, per cent of the true label).
-   *missing*: the text is only hashtags and links, or the picture is only a blur or a pattern. *wry*: glad words with a
-   wink, which are sincere over a bright picture and sarcastic over a sad one. A *positive* text over a *negative*
-   picture is sarcastic too, without the wink. A *neutral* cue next to a glad or sad one usually says nothing.
-3. The label is given: {noise} % of the true labels are replaced by one of the other two.
-4. The text is written and the picture drawn from the cue alone: subject, people, place and size mean nothing.
-
-| text cue | image cue | negative | neutral | positive | best answer |
-|---|---|---|---|---|---|
-{tables[0]}
-
-The counts follow these shares to within one pair, apart from the twins: pairs are drawn at even steps through the
-table, not each by itself.
-
-## The best possible accuracy
-
-The ceilings follow from the table, for a reader who makes no error in any cue; label noise is included. Always
-answering positive scores {majority:.3f}. The second column scores the same best answers on the {n_labelled} labelled
-pairs in this folder.
-
-| scenario | ceiling | on these pairs |
-|---|---|---|
-{tables[1]}
-
-`ceilings.json` holds these numbers and the recipe; `mmlab.demo.read_ceilings` reads them.
-
-## What else is in it
-
-- {twins[labelled]} labelled and {twins[test]} test pairs are twins of a labelled pair: a retweet of the text, the
-  picture sent again smaller and in lower quality, or both. A twin copies the true label and the cues; noise is applied
-  to its label separately.
-- {gb18030} texts are saved in GB18030 and are not UTF-8; the others are UTF-8. `??` replaces an emoji that was lost.
-- The answers to the unlabelled pairs are not in the folder. Instructors: `mmlab.demo.demo_answers({seed})`.
-"""
+    template = Path(__file__).with_name("readme.md").read_text(encoding="utf-8")
+    return template.format(tables=tables, shares=recipe.SHARES, noise=recipe.LABEL_NOISE, **facts)

@@ -1,15 +1,18 @@
 """The demo course: tweets and drawn scenes made from a known recipe, so that the best possible score is known too.
 
-A pair has a true label, a text cue and an image cue; the table RECIPE says how often each combination occurs. The text
-and the picture are then written and drawn to show their cue and nothing else. Whoever could read the cues without error
-and knew the table would reach the accuracies of `compute_ceilings`; no model can be expected to pass them.
+A pair has a true label, a text cue and an image cue; recipe.toml says how often each combination occurs. The text and
+the picture are then written and drawn to show their cue and nothing else. Whoever could read the cues without error and
+knew the table would reach the accuracies of `compute_ceilings`; no model can be expected to pass them.
 
 Explained in notebook 01, section 1.1, and compared with trained models in notebook 06, section 4.
 """
 
 import json
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import CourseError
@@ -19,41 +22,11 @@ WRY, MISSING = "wry", "missing"
 TEXT_CUES = (NEGATIVE, NEUTRAL, POSITIVE, WRY, MISSING)
 IMAGE_CUES = (NEGATIVE, NEUTRAL, POSITIVE, MISSING)
 
-# Per cent of the pairs with each true label.
-SHARES = {NEGATIVE: 35, NEUTRAL: 20, POSITIVE: 45}
-
-# Per cent of a true label's pairs that show (text cue, image cue). The per cents of a label sum to 100.
-RECIPE = {
-    NEGATIVE: {
-        (NEGATIVE, NEGATIVE): 13,
-        (NEGATIVE, MISSING): 32,
-        (MISSING, NEGATIVE): 23,
-        (NEGATIVE, NEUTRAL): 6,
-        (NEUTRAL, NEGATIVE): 6,
-        (WRY, NEGATIVE): 12,  # sarcasm: glad words over a sad picture
-        (POSITIVE, NEGATIVE): 8,  # conflict: the image is right, sarcasm without a wink
-    },
-    NEUTRAL: {
-        (NEUTRAL, NEUTRAL): 22,
-        (NEUTRAL, MISSING): 44,
-        (MISSING, NEUTRAL): 30,
-        (NEUTRAL, NEGATIVE): 1,
-        (NEUTRAL, POSITIVE): 1,
-        (NEGATIVE, NEUTRAL): 1,
-        (POSITIVE, NEUTRAL): 1,
-    },
-    POSITIVE: {
-        (POSITIVE, POSITIVE): 15,
-        (POSITIVE, MISSING): 37,
-        (MISSING, POSITIVE): 26,
-        (POSITIVE, NEUTRAL): 7,
-        (NEUTRAL, POSITIVE): 6,
-        (WRY, POSITIVE): 9,  # the same glad words, meant as they are said
-    },
-}
-LABEL_NOISE = 5  # per cent of the labels that are replaced by one of the other two, each as often
-TWIN_SHARE = 5  # per cent of the pairs that repeat an earlier one
-
+_READ = tomllib.loads(Path(__file__).with_name("recipe.toml").read_text(encoding="utf-8"))
+LABEL_NOISE, TWIN_SHARE, SHARES = _READ["label_noise"], _READ["twin_share"], _READ["shares"]
+# {true label: {(text cue, image cue): per cent}}
+RECIPE = {label: {tuple(cues.split(" over ")): n for cues, n in _READ["cues"][label].items()} for label in LABELS}
+_SEEN = {"text_only": ["text"], "image_only": ["image"], "text_and_image": ["text", "image"]}  # cues, by scenario
 Recipe = dict[str, dict[tuple[str, str], int]]
 
 
@@ -73,67 +46,48 @@ class DemoPair:
     same_text: bool = False  # the text repeats the other pair's
     same_image: bool = False  # the image repeats the other pair's
 
-    @property
-    def raw_text(self) -> bytes:
-        """The bytes of the text file."""
-        return self.text.encode(self.encoding)
 
-
-def joint_table(shares: dict[str, int] = SHARES, recipe: Recipe = RECIPE, noise: float = LABEL_NOISE) -> dict:
-    """The probability of every (true label, text cue, image cue, label as given); sums to 1."""
+def joint_table(shares: dict[str, int] = SHARES, recipe: Recipe = RECIPE, noise: float = LABEL_NOISE) -> pd.Series:
+    """The probability of every (truth, text, image, given): true label, cues, label after noise; sums to 1."""
     table = {}
     for truth in LABELS:
-        for (text, image), per_cent in recipe[truth].items():
+        for cues, per_cent in recipe[truth].items():
             for given in LABELS:
                 kept = (100 - noise) / 100 if given == truth else noise / 200
-                table[truth, text, image, given] = shares[truth] / 100 * per_cent / 100 * kept
-    return table
+                table[truth, *cues, given] = shares[truth] / 100 * per_cent / 100 * kept
+    return pd.Series(table, name="share").rename_axis(["truth", "text", "image", "given"])
 
 
-def _seen(scenario: str, text: str, image: str) -> tuple[str, ...]:
-    return {"text_only": (text,), "image_only": (image,), "text_and_image": (text, image)}[scenario]
+def best_rule(scenario: str, table: pd.Series) -> pd.Series:
+    """The label that is most often given with each cue, or pair of cues, that a scenario sees."""
+    return table.groupby([*_SEEN[scenario], "given"]).sum().unstack().idxmax(axis=1).rename("best")
 
 
-def best_rule(scenario: str, table: dict | None = None) -> dict[tuple[str, ...], str]:
-    """For every cue (or pair of cues) that a scenario can see, the label that is most often given there."""
-    weights: dict[tuple[str, ...], dict[str, float]] = {}
-    for (_, text, image, given), share in (table or joint_table()).items():
-        shares = weights.setdefault(_seen(scenario, text, image), dict.fromkeys(LABELS, 0.0))
-        shares[given] += share
-    return {seen: max(LABELS, key=shares.__getitem__) for seen, shares in weights.items()}
+def _is_right(frame: pd.DataFrame, scenario: str, table: pd.Series) -> pd.Series:
+    """Where the best rule answers the given label; frame has the columns text, image and given."""
+    return frame.join(best_rule(scenario, table), on=_SEEN[scenario]).best == frame.given
 
 
-def compute_ceilings(table: dict | None = None) -> dict[str, float]:
+def compute_ceilings(table: pd.Series | None = None) -> dict[str, float]:
     """The best accuracy possible on the given labels in each scenario, exactly: a sum over the whole table.
 
     Label noise is included. Keys: config.SCENARIOS. A model that has seen a pair's twin with its label knows more than
     the cues say and may pass these; twin-aware folds prevent that. Explained in notebook 06, section 4.
     """
-    table = table or joint_table()
-    ceilings = {}
-    for scenario in SCENARIOS:
-        rule = best_rule(scenario, table)
-        right = [share for (_, t, i, given), share in table.items() if rule[_seen(scenario, t, i)] == given]
-        ceilings[scenario] = round(sum(right), 6)
-    return ceilings
+    table = joint_table() if table is None else table
+    cases = table.reset_index()
+    return {name: round(sum(cases.share[_is_right(cases, name, table)]), 6) for name in SCENARIOS}
 
 
-def label_shares(table: dict | None = None) -> dict[str, float]:
+def label_shares() -> dict[str, float]:
     """The share of each given label, noise included; the largest is the accuracy of always answering it."""
-    shares = dict.fromkeys(LABELS, 0.0)
-    for (_, _, _, given), share in (table or joint_table()).items():
-        shares[given] += share
-    return {label: round(share, 6) for label, share in shares.items()}
+    return joint_table().groupby("given").sum().round(6).to_dict()
 
 
 def score_best_rule(pairs: list[DemoPair]) -> dict[str, float]:
     """The accuracy that the best rule of each scenario reaches on these very pairs. Keys: config.SCENARIOS."""
-    scores = {}
-    for scenario in SCENARIOS:
-        rule = best_rule(scenario)
-        right = sum(rule[_seen(scenario, pair.text_cue, pair.image_cue)] == pair.given for pair in pairs)
-        scores[scenario] = round(right / len(pairs), 6)
-    return scores
+    frame = pd.DataFrame({"text": pair.text_cue, "image": pair.image_cue, "given": pair.given} for pair in pairs)
+    return {name: round(float(_is_right(frame, name, joint_table()).mean()), 6) for name in SCENARIOS}
 
 
 def read_ceilings(root: Path | str) -> dict[str, float] | None:
@@ -148,7 +102,5 @@ def read_ceilings(root: Path | str) -> dict[str, float] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {scenario: float(content[scenario]) for scenario in SCENARIOS}
     except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(
-            f"{path}: the ceilings cannot be read ({error!r}). Make the demo again with `python -m mmlab.demo`, "
-            "or delete the file if the folder holds your own data."
-        ) from error
+        fix = "Make the demo again with `python -m mmlab.demo`, or delete the file if the folder holds your own data."
+        raise CourseError(f"{path}: the ceilings cannot be read ({error!r}). {fix}") from error

@@ -1,14 +1,14 @@
-"""The pictures of the demo: each scene shows one image cue, and its colours, places and counts vary freely.
-
-Explained in notebook 01, section 1.1.
-"""
+"""The pictures of the demo: each scene shows one image cue, and its colours, places and counts vary freely."""
 
 import io
 import math
 from collections.abc import Callable
 
+import numpy as np
+from PIL import Image, ImageFilter
+
 from mmlab.demo.canvas import WHITE, Canvas, blend
-from mmlab.demo.chance import Chance, Colour, chance_for
+from mmlab.demo.chance import Chance, chance_for
 from mmlab.demo.recipe import MISSING, NEGATIVE, NEUTRAL, POSITIVE, DemoPair
 
 _SIZES = ((224, 168), (224, 150), (168, 224), (200, 200), (224, 180), (180, 224), (224, 224))
@@ -16,12 +16,10 @@ _GLAD = (
     (236, 72, 96), (250, 160, 40), (255, 214, 70), (240, 110, 180), (150, 90, 210), (60, 150, 230), (250, 250, 245),
 )  # fmt: skip
 
-# Each function below draws one scene, w × h pixels (twice its final size), and returns a Pillow image.
-
-# --- positive -------------------------------------------------------------------------------------------------------
+# Each function below draws one scene of the table _SCENES, w × h pixels: twice its final size.
 
 
-def _meadow(chance: Chance, w: int, h: int):
+def _meadow(chance: Chance, w: int, h: int) -> Image.Image:
     c = Canvas(chance, w, h, chance.shade((80, 165, 240)), chance.shade((205, 235, 252), 8))
     c.sun()
     for _ in range(chance.whole(1, 3)):
@@ -36,7 +34,7 @@ def _meadow(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _beach(chance: Chance, w: int, h: int):
+def _beach(chance: Chance, w: int, h: int) -> Image.Image:
     c = Canvas(chance, w, h, chance.shade((70, 170, 240)), chance.shade((225, 242, 250), 6))
     c.sun()
     level = c.down(0.36, 0.5)
@@ -65,7 +63,7 @@ def _beach(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _balloons(chance: Chance, w: int, h: int):
+def _balloons(chance: Chance, w: int, h: int) -> Image.Image:
     top, haze = chance.shade((95, 180, 245)), chance.pick(((255, 236, 205), (225, 240, 255), (255, 225, 230)))
     c = Canvas(chance, w, h, top, chance.shade(haze, 6))
     for _ in range(chance.whole(1, 4)):
@@ -80,7 +78,7 @@ def _balloons(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _bouquet(chance: Chance, w: int, h: int):
+def _bouquet(chance: Chance, w: int, h: int) -> Image.Image:
     wall = chance.shade(chance.pick(((252, 226, 200), (214, 238, 245), (250, 220, 228), (240, 244, 205))), 8)
     c = Canvas(chance, w, h, blend(wall, WHITE, 0.35), wall)
     table = c.down(0.78, 0.88)
@@ -96,12 +94,8 @@ def _bouquet(chance: Chance, w: int, h: int):
         c.flower(*head, c.part(0.05, 0.09), chance.shade(chance.pick(_GLAD)))
     vase = chance.shade(chance.pick(((70, 130, 190), (235, 235, 240), (90, 160, 150), (240, 150, 90))))
     c.polygon(vase, (x - wide, top), (x + wide, top), (x + wide * 0.7, bottom), (x - wide * 0.7, bottom))
-    gleam = (x - wide * 0.6, top + 12, x - wide * 0.45, bottom - 10)
-    c.draw.line(gleam, fill=blend(vase, WHITE, 0.5), width=6)
+    c.draw.line((x - wide * 0.6, top + 12, x - wide * 0.45, bottom - 10), fill=blend(vase, WHITE, 0.5), width=6)
     return c.image
-
-
-# --- negative -------------------------------------------------------------------------------------------------------
 
 
 def _gloom(chance: Chance, w: int, h: int, low: int = 25, high: int = 60) -> Canvas:
@@ -135,7 +129,7 @@ def _bare_tree(c: Canvas, x: float, y: float, length: float, angle: float, depth
         _bare_tree(c, end_x, end_y, shorter, angle + turn, depth - 1)
 
 
-def _storm(chance: Chance, w: int, h: int):
+def _storm(chance: Chance, w: int, h: int) -> Image.Image:
     c = _gloom(chance, w, h)
     level = c.down(0.62, 0.8)
     for _ in range(chance.whole(1, 3)):
@@ -146,7 +140,7 @@ def _storm(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _ruin(chance: Chance, w: int, h: int):
+def _ruin(chance: Chance, w: int, h: int) -> Image.Image:
     c = _gloom(chance, w, h, 40, 70)
     level, x = c.down(0.74, 0.86), -c.across(0, 0.1)
     while x < w:
@@ -179,7 +173,7 @@ def _broken_house(c: Canvas, x: float, level: float, wide: float, high: float) -
     c.draw.line(crack, fill=(28, 24, 24), width=3)
 
 
-def _graves(chance: Chance, w: int, h: int):
+def _graves(chance: Chance, w: int, h: int) -> Image.Image:
     c = _gloom(chance, w, h, 55, 90)
     level = c.down(0.6, 0.72)
     c.hills(level, h * 0.03, chance.shade((50, 54, 48), 6))
@@ -201,7 +195,7 @@ def _graves(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _fire(chance: Chance, w: int, h: int):
+def _fire(chance: Chance, w: int, h: int) -> Image.Image:
     c = Canvas(chance, w, h, (12, 10, 14), chance.shade((92, 44, 26), 10))
     level = c.down(0.78, 0.88)
     wide, high, x = c.across(0.35, 0.55), c.down(0.25, 0.38), c.across(0.08, 0.5)
@@ -225,15 +219,12 @@ def _fire(chance: Chance, w: int, h: int):
     return c.image
 
 
-# --- neutral --------------------------------------------------------------------------------------------------------
-
-
 def _paper(chance: Chance, w: int, h: int) -> Canvas:
     tint = chance.whole(226, 244)
     return Canvas(chance, w, h, (tint, tint, tint - chance.whole(0, 10)))
 
 
-def _letter(chance: Chance, w: int, h: int):
+def _letter(chance: Chance, w: int, h: int) -> Image.Image:
     c = _paper(chance, w, h)
     ink = (chance.whole(60, 110),) * 3
     left, high = c.across(0.07, 0.16), c.down(0.012, 0.02)
@@ -252,7 +243,7 @@ def _letter(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _chart(chance: Chance, w: int, h: int):
+def _chart(chance: Chance, w: int, h: int) -> Image.Image:
     c = _paper(chance, w, h)
     left, bottom, top, right = c.across(0.1, 0.16), c.down(0.8, 0.88), h * 0.2, w * 0.94
     c.words(left, w * 0.75, h * 0.07, h * 0.03, (70, 70, 76))
@@ -278,7 +269,7 @@ def _chart(chance: Chance, w: int, h: int):
     return c.image
 
 
-def _map(chance: Chance, w: int, h: int):
+def _map(chance: Chance, w: int, h: int) -> Image.Image:
     wide, high = w * 1.5, h * 1.5
     c = Canvas(chance, int(wide), int(high), chance.shade((224, 222, 216), 6))
     between, white = chance.between, (250, 250, 250)
@@ -299,10 +290,10 @@ def _map(chance: Chance, w: int, h: int):
     for _ in range(chance.whole(10, 24)):
         x = between(0, wide)
         c.words(x, x + 50, between(0, high), 7, (130, 130, 132))
-    return _middle(c.turned(-24, 24), int(w * 0.25), int(h * 0.25), w, h)
+    return c.close_up(w, h, turn=(-24, 24))
 
 
-def _timetable(chance: Chance, w: int, h: int):
+def _timetable(chance: Chance, w: int, h: int) -> Image.Image:
     c = _paper(chance, w, h)
     band = chance.shade(chance.pick(((88, 100, 116), (110, 110, 112), (96, 112, 106), (120, 108, 98))), 8)
     left, top, right, bottom = w * 0.06, c.down(0.12, 0.24), w * 0.94, h * 0.94
@@ -327,29 +318,18 @@ def _timetable(chance: Chance, w: int, h: int):
     return c.image
 
 
-# --- missing --------------------------------------------------------------------------------------------------------
-
-
-def _any_colour(chance: Chance, low: int, high: int) -> Colour:
-    return tuple(chance.whole(low, high) for _ in range(3))
-
-
-def _blur(chance: Chance, w: int, h: int):
+def _blur(chance: Chance, w: int, h: int) -> Image.Image:
     """A photograph out of focus: soft lights of any colour."""
-    from PIL import ImageFilter
-
-    c = Canvas(chance, w, h, _any_colour(chance, 60, 190))
+    c = Canvas(chance, w, h, chance.colour(60, 190))
     for _ in range(chance.whole(8, 22)):
-        fill = _any_colour(chance, 30, 235)
+        fill = chance.colour(30, 235)
         c.disc(c.across(0, 1), c.down(0, 1), c.part(0.08, 0.3), fill)
     return c.image.filter(ImageFilter.GaussianBlur(c.part(0.05, 0.1)))
 
 
-def _weave(chance: Chance, w: int, h: int):
+def _weave(chance: Chance, w: int, h: int) -> Image.Image:
     """A close-up of cloth or carpet: an even pattern without a subject."""
-    from PIL import ImageFilter
-
-    colours = [_any_colour(chance, 60, 200) for _ in range(3)]
+    colours = [chance.colour(60, 200) for _ in range(3)]
     c = Canvas(chance, 2 * w, 2 * h, colours[0])
     step, kind = chance.whole(18, 44), chance.pick(("stripes", "checks", "dots"))
     for x in range(0, 2 * w, step):
@@ -360,14 +340,8 @@ def _weave(chance: Chance, w: int, h: int):
             c.draw.rectangle((0, y, 2 * w, y + step * 0.3), fill=colours[2])
         for x in range(0, 2 * w, step) if kind == "dots" else ():
             c.disc(x + step / 2 * (number % 2), y, step * 0.3, colours[1 + number % 2])
-    return _middle(c.turned(0, 180).filter(ImageFilter.GaussianBlur(2.5)), w // 2, h // 2, w, h)
+    return c.close_up(w, h, turn=(0, 180), blur=2.5)
 
-
-def _middle(image, left: int, top: int, w: int, h: int):
-    return image.crop((left, top, left + w, top + h))
-
-
-# --- the files ------------------------------------------------------------------------------------------------------
 
 _SCENES: dict[str, tuple[Callable, ...]] = {
     POSITIVE: (_meadow, _beach, _balloons, _bouquet),
@@ -384,9 +358,7 @@ def draw_images(pairs: list[DemoPair], seed: int) -> dict[str, bytes]:
     unless it is its twin.
     """
     drawn, hashes = {}, []
-    for pair in pairs:
-        if pair.same_image:
-            continue
+    for pair in [pair for pair in pairs if not pair.same_image]:
         for attempt in range(200):
             image = _draw_image(chance_for(seed, "image", pair.guid, attempt), pair.image_cue)
             hashed = difference_hash(image)
@@ -402,11 +374,8 @@ def draw_images(pairs: list[DemoPair], seed: int) -> dict[str, bytes]:
     return files
 
 
-def _draw_image(chance: Chance, cue: str):
+def _draw_image(chance: Chance, cue: str) -> Image.Image:
     """One picture of a scene that shows the cue, under a soft uneven light that makes every picture its own."""
-    import numpy as np
-    from PIL import Image
-
     width, height = chance.pick(_SIZES)
     image = chance.pick(_SCENES[cue])(chance, 2 * width, 2 * height).resize((width, height), Image.Resampling.LANCZOS)
     coarse = np.array([[chance.between(-1, 1) for _ in range(5)] for _ in range(5)], dtype=np.float32)
@@ -415,16 +384,13 @@ def _draw_image(chance: Chance, cue: str):
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def difference_hash(image) -> int:
+def difference_hash(image: Image.Image) -> int:
     """64 bits: is each of 8 × 8 grey fields brighter than its right neighbour?"""
-    import numpy as np
-    from PIL import Image
-
     grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
-    return int("".join("1" if bit else "0" for bit in (grey[:, :-1] > grey[:, 1:]).ravel()), 2)
+    return int.from_bytes(np.packbits(grey[:, :-1] > grey[:, 1:]).tobytes())
 
 
-def _save_jpeg(image, quality: int) -> bytes:
+def _save_jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()

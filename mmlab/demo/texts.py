@@ -11,7 +11,6 @@ from mmlab.demo.recipe import MISSING
 from mmlab.errors import ConfigError
 
 GB18030_SHARE = 11  # per cent of the texts saved in GB18030 with a byte sequence that is not UTF-8
-_LINK_SIGNS = string.ascii_letters + string.digits
 
 
 @cache
@@ -63,17 +62,12 @@ def _write_sentence(chance: Chance, cue: str) -> str:
         slots[name] = f"{chance.whole(7, 21)}:{chance.pick(('00', '15', '30', '45'))}"
     slots |= {"n": chance.whole(2, 480), "n2": chance.whole(2, 60)}
     opening, closing = (chance.pick(_words()[part][cue]) for part in ("openings", "closings"))
-    text = f"{opening}{'.' if closing[0].isupper() else ','} {closing}".format(**slots)
-    parts = [text]
+    parts = [f"{opening}{'.' if closing[0].isupper() else ','} {closing}".format(**slots)]
     if chance.random() < 0.20:
         parts.insert(0, f"@{chance.pick(_words()['users'])}")
     if chance.random() < 0.45:
         parts.append(f"#{chance.pick(_words()['hashtags'])}")
-    if chance.random() < 0.10:
-        parts.append(_lost_emoji(chance))
-    if chance.random() < 0.35:
-        parts.append(_write_link(chance))
-    return " ".join(parts)
+    return _end_tweet(chance, parts, link_share=0.35)
 
 
 def _write_tags(chance: Chance) -> str:
@@ -81,17 +75,12 @@ def _write_tags(chance: Chance) -> str:
     words = [f"#{word}" for word in chance.shuffled(_words()["hashtags"])[: chance.whole(3, 5)]]
     if chance.random() < 0.5:
         words.insert(chance.whole(0, len(words)), f"@{chance.pick(_words()['users'])}")
+    return _end_tweet(chance, words, link_share=0.8)
+
+
+def _end_tweet(chance: Chance, parts: list[str], link_share: float) -> str:
     if chance.random() < 0.10:
-        words.append(_lost_emoji(chance))
-    if chance.random() < 0.8:
-        words.append(_write_link(chance))
-    return " ".join(words)
-
-
-def _lost_emoji(chance: Chance) -> str:
-    """What an emoji became on the way, as in the real course."""
-    return chance.pick(("??", "????"))
-
-
-def _write_link(chance: Chance) -> str:
-    return "http://t.co/" + "".join(chance.pick(_LINK_SIGNS) for _ in range(10))
+        parts.append(chance.pick(("??", "????")))  # what an emoji became on the way, as in the real course
+    if chance.random() < link_share:
+        parts.append("http://t.co/" + "".join(chance.pick(string.ascii_letters + string.digits) for _ in range(10)))
+    return " ".join(parts)

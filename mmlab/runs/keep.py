@@ -1,9 +1,13 @@
 """Train and keep: a run folder appears whole or not at all, and a complete run is never repeated."""
 
+import importlib.metadata
 import json
+import platform
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from mmlab.device import resolved
 from mmlab.errors import RunError
 from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
-from mmlab.freshness import code_digest, digest_of
+from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs.folder import (
     BEST_EPOCHS,
     CONFIG,
@@ -32,10 +36,10 @@ from mmlab.runs.folder import (
     run_folder,
     training_code,
 )  # fmt: skip
-from mmlab.runs.provenance import provenance
-from mmlab.storage import draft_folder, write_atomic
+from mmlab.storage import CHECKOUT, draft_folder, write_atomic
 
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
+_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
 
 
 def train_run(
@@ -145,3 +149,46 @@ def _write_json(path: Path, data: dict) -> None:
 
 def _write_frame(path: Path, frame: pd.DataFrame) -> None:
     write_atomic(path, frame.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+
+
+def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
+    """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
+    return {
+        "data_fingerprint": course.fingerprint,
+        "split_hash": course.split_hash,
+        "n_labelled": int(len(course.labels)),
+        "n_test": int(len(course.test)),
+        "encoders": features.digest if features is not None else None,
+        "code": code_digest(*code),
+        "code_of": [place_of(one) for one in code],
+        "commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": _package_versions(),
+        "device": device,
+    }
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@cache
+def _git_commit() -> str | None:
+    """The commit of the checkout that holds the package, with + when files differ from it; None outside a checkout."""
+    here = CHECKOUT
+    if not (here / ".git").exists():
+        return None
+    try:
+        call = {"cwd": here, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **call).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "mmlab"], **call).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "")

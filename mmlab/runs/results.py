@@ -9,10 +9,10 @@ TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under th
 
 
 def open_results(results: Path | str, data: Path | str) -> Path:
-    """The results folder, made if missing. Raises RunError when it cannot be written or lies in the course folder."""
+    """The results folder, made if missing. Raises RunError when it cannot be written or is inside the course folder."""
     results, data = Path(results), Path(data)
     if data.resolve() in (results.resolve(), *results.resolve().parents):
-        raise RunError(f"{results} lies in the course folder {data}, which is never changed. Choose another.")
+        raise RunError(f"{results} is inside the course folder {data}, which is never changed. Choose another.")
     return check_writable(results)
 
 
@@ -29,7 +29,7 @@ def check_writable(results: Path) -> Path:
 
 
 def find_siblings(file: Path | str) -> list[Path]:
-    """The other scenarios' prediction files beside a prediction file, for `verify_predictions`.
+    """The other scenarios' prediction files next to a prediction file, for `verify_predictions`.
 
     test_result.txt is the joint scenario's file under the name to hand in, so its own source is left out.
     """

@@ -89,32 +89,27 @@ def run_notebooks(
     free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
     for place in places or [{}] * max(1, workers):
         free.put(place)
+    unstarted, succeeded, outcomes = dict(enumerate(jobs)), set(), []
+    running: dict[Future, int] = {}
     # Threads, for they only wait: the work is done by the kernels, each a fresh process. And so that Ctrl-C arrives
     # here and not in the middle of nbclient's event loop.
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        unstarted, succeeded = dict(enumerate(jobs)), set()
-        numbers: dict[Future, int] = {}
-        waiting: set[Future] = set()
-
-        def start_ready() -> None:
-            for number in [number for number, job in unstarted.items() if succeeded.issuperset(job.after)]:
-                del unstarted[number]
-                future = pool.submit(executions[number].run, free)
-                numbers[future] = number
-                waiting.add(future)
-
         try:
-            start_ready()
-            while waiting:
-                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-                succeeded |= {numbers[future] for future in done if isinstance(future.result(), NotebookResult)}
-                start_ready()
-                for future in done:
-                    yield numbers[future], future.result()
+            while True:
+                for number in [number for number, job in unstarted.items() if succeeded.issuperset(job.after)]:
+                    del unstarted[number]
+                    running[pool.submit(executions[number].run, free)] = number
+                yield from outcomes  # once what waited for them has begun
+                if not running:
+                    break
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                outcomes = [(running.pop(future), future.result()) for future in done]
+                succeeded |= {number for number, outcome in outcomes if isinstance(outcome, NotebookResult)}
             for number, job in unstarted.items():
                 first = next(Path(jobs[one].source).name for one in job.after if one not in succeeded)
                 yield number, RunError(f"{Path(job.source).name} was not started: {first}, which it needs, failed.")
         finally:
+            waiting = set(running)
             for future in waiting:
                 future.cancel()
             while waiting:  # a kernel may be only just starting, so try again until all is quiet
@@ -140,23 +135,25 @@ class _Execution:
 
     def run(self, places: queue.SimpleQueue[dict[str, str]]) -> NotebookResult | RunError:
         """Execute the notebook and write it to its output, or what there is of it next to its output."""
-        started = time.perf_counter()
-        place = places.get()
+        started, place = time.perf_counter(), places.get()
+        record, error = None, None
         try:
             with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
                 receipt = Path(folder) / "record.json"
-                error = self._execute({**os.environ, **place, RECEIPT: str(receipt)})
+                asyncio.run(self._execute({**os.environ, **place, RECEIPT: str(receipt)}))
                 record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
+        except Exception as caught:
+            error = caught
         finally:
             places.put(place)
         failed = self.output.with_name(f"{self.output.stem}.failed.ipynb")
-        if error is None and record is not None:
-            write_atomic(self.output, _to_text(self.notebook, self.parameters))
+        if record is not None:
+            write_atomic(self.output, _to_text(self.notebook))
             failed.unlink(missing_ok=True)
             return NotebookResult(self.output, time.perf_counter() - started, record)
         where, kept = self.source.name, ""
         if self.begun:
-            write_atomic(failed, _to_text(self.notebook, self.parameters))
+            write_atomic(failed, _to_text(self.notebook))
             kept = f"\nThe notebook as far as it went: {failed}"
             line = self.begun[-1].source.strip().splitlines()[0]
             count = sum(not is_tagged(cell, self.job.skip) for cell in list_code_cells(self.notebook))
@@ -172,30 +169,20 @@ class _Execution:
             except (AttributeError, ProcessLookupError):  # Windows has no groups; or it is gone already
                 process.kill()
 
-    def _execute(self, env: dict[str, str]) -> Exception | None:
-        """Fill `notebook` with its outputs and `begun`; what stopped it, or None."""
-        import papermill
-
-        try:
-            self.notebook = papermill.execute_notebook(
-                self.notebook,  # not a path: papermill formats paths, and braces in a folder's name would break
-                None,
-                parameters=self.parameters,
-                kernel_name="python3",
-                prepare_only=True,
-            )
-            for cell in list_code_cells(self.notebook):
-                cell.update(outputs=[], execution_count=None)
-            asyncio.run(self._execute_cells(env))
-        except Exception as error:
-            return error
-        return None
-
-    async def _execute_cells(self, env: dict[str, str]) -> None:
+    async def _execute(self, env: dict[str, str]) -> None:
+        """Fill `notebook` with its outputs, and `begun`."""
         from jupyter_client.kernelspec import KernelSpecManager
         from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
+        from papermill.parameterize import parameterize_notebook
 
+        for cell in self.notebook.cells:
+            cell.metadata.setdefault("tags", [])  # papermill asks each for it
+            if cell.cell_type == "code":
+                cell.update(outputs=[], execution_count=None)
+        if self.parameters:
+            self.notebook.metadata["papermill"] = {}
+            self.notebook = parameterize_notebook(self.notebook, self.parameters, kernel_name="python3")
         # Without folders of kernels `python3` is this interpreter; another environment's may be registered before it.
         specs = KernelSpecManager(kernel_dirs=[])
         self.manager = AsyncKernelManager(
@@ -244,19 +231,15 @@ def _family(kind: type) -> set[str]:
     return {kind.__name__}.union(*(_family(child) for child in kind.__subclasses__()))
 
 
-def _to_text(notebook, parameters: dict[str, Any]) -> str:
+def _to_text(notebook) -> str:
     """The executed notebook without what differs between two equal runs, and without widgets that show nothing."""
     import nbformat
 
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)  # saved widgets show nothing where the notebook is browsed
-    if parameters:
-        notebook.metadata["papermill"] = {"parameters": parameters}
+    notebook.metadata.pop("widgets", None)
     for number, cell in enumerate(notebook.cells):
-        cell.metadata.pop("papermill", None)
-        if not cell.metadata.get("tags"):
-            cell.metadata.pop("tags", None)
-        elif is_tagged(cell, "injected-parameters"):
+        if not cell.metadata["tags"]:
+            del cell.metadata["tags"]
+        if is_tagged(cell, "injected-parameters"):
             cell["id"] = f"papermill-{number}"  # papermill's is random
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]

@@ -10,24 +10,24 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mmlab.config import GUID, RunConfig, find_knob, name_knobs, suggest
-from mmlab.course import Course, read_course
+from mmlab.course import read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.evaluation import METRICS, Scores, score_frame
-from mmlab.runs import RUNS, Run, is_complete, load_run, open_results, run_folder
+from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import check_knobs, check_parameters, resolve_folders
+from mmlab.workbook.slurm import run_array
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
 FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
-SCORED = "text_and_image"  # the scenario by which a grid is read
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Setting:
     def predictions(self) -> pd.DataFrame:
         """The predictions of all its runs, one after another.
 
-        A pair that several seeds have scored has several rows, with the seed added to their guid. They stay in one twin
+        The rows of a pair that several seeds have scored have the seed added to their guid. They stay in one twin
         group, so that an interval does not take them for more evidence than they are.
         """
         if len(self.runs) == 1:
@@ -70,7 +70,7 @@ class Setting:
     @cached_property
     def score(self) -> Scores:
         """Of the joint scenario, over the predictions of all its runs."""
-        return self.runs[0].scores[SCORED] if len(self.runs) == 1 else score_frame(self.predictions, SCORED)
+        return score_frame(self.predictions, JOINT)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Grid:
     """The settings: every combination of `values`, on top of the knobs in `base` that all share.
 
     With `seeds` above 1 each setting is trained so many times, with seed, seed + 1, ...: the split, the folds and the
-    training all follow the seed, so the spread shows how much of a score is chance. Any knob may vary, but those that
-    train an encoder. A wrong name or value is refused when the grid is made: ConfigError, EncoderError or RunError.
+    training follow the seed, so the spread shows how much of a score is chance. Any knob may vary but those that train
+    an encoder. A wrong name or value is refused when the grid is made: ConfigError, EncoderError or RunError.
     """
 
     data: Path | str
@@ -101,13 +101,13 @@ class Grid:
             raise ConfigError("seed is among the values already: leave `seeds` out, or the seed.")
         for knobs in self.planned:
             check_knobs(knobs)
-        check_parameters(self.notebook, {**self._places, **self.planned[0]})
+        check_parameters(self.notebook, self.parameters(0))
 
     @cached_property
     def planned(self) -> list[dict[str, Any]]:
         """The knobs of every run, the seed changing fastest, then the last name."""
         first = self.base.get("seed", 0)
-        repeats = {} if "seed" in self.values else {"seed": [first + number for number in range(self.seeds)]}
+        repeats = {} if "seed" in self.values else {"seed": list(range(first, first + self.seeds))}
         return [resolve_folders({**self.base, **knobs}) for knobs in combine({**self.values, **repeats})]
 
     @property
@@ -124,31 +124,23 @@ class Grid:
         """Where each run belongs; encodes what the feature cache lacks, so that no kernel has to."""
         from mmlab.features import encode_course
 
-        courses: dict[int, Course] = {}
-        folders, digests = [], {}
-        for knobs in self.planned:
-            config = RunConfig.from_params(knobs)
-            if config.seed not in courses:
-                courses[config.seed] = read_course(self.data, seed=config.seed)
-            encoders = (config.text_encoder, config.image_encoder)
-            if encoders not in digests:
-                digests[encoders] = encode_course(courses[config.seed], *encoders).digest
-            folders.append(run_folder(config, courses[config.seed], digests[encoders], self.folder))
-        return folders
+        configs = [RunConfig.from_params(knobs) for knobs in self.planned]
+        read = cache(lambda seed: read_course(self.data, seed=seed))
+        encode = cache(lambda *encoders: encode_course(read(configs[0].seed), *encoders).digest)
+        return [
+            run_folder(one, read(one.seed), encode(one.text_encoder, one.image_encoder), self.folder) for one in configs
+        ]
 
     def find_runs(self) -> list[SettingRun]:
         """What is on disk now for each planned run, in order; also while the grid is running elsewhere."""
-        return [
-            SettingRun(knobs, load_run(folder)) if is_complete(folder) else SettingRun(knobs, error=_read_error(folder))
-            for knobs, folder in zip(self.planned, self.run_folders, strict=True)
-        ]
+        found = []
+        for knobs, folder in zip(self.planned, self.run_folders, strict=True):
+            run, file = load_run(folder) if is_complete(folder) else None, _error_file(folder)
+            found.append(SettingRun(knobs, run, file.read_text("utf-8") if not run and file.is_file() else ""))
+        return found
 
     def run(
-        self,
-        jobs: int = 1,
-        on: str = "local",
-        on_run: Callable[[SettingRun], None] = lambda one: None,
-        **cluster: Any,
+        self, jobs: int = 1, on: str = "local", on_run: Callable[[SettingRun], Any] = lambda one: None, **cluster: Any
     ) -> list[SettingRun]:
         """Train what has no complete run, `jobs` at a time; give every run, in order.
 
@@ -157,26 +149,25 @@ class Grid:
         failed setting is reported, and the others continue. A second grid on the same folder waits for the first.
         """
         self.check_call(jobs, on)
-        folders = self.run_folders
+        table = self.folder / TABLE
         with one_at_a_time(self.folder / ".lock", f"Another grid is running in {self.folder}; waiting for it ..."):
             known = [replace(one, error="") for one in self.find_runs()]
             for one in known:
                 if one.run:
                     on_run(one)
             missing = [number for number, one in enumerate(known) if not one.run]
-            execute = self._run_local if on == "local" else self._run_slurm
-            self.write_table(known)
-            with closing(execute(missing, jobs, **cluster)) as errors:
+            write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
+            with closing(self._train(missing, jobs, on, cluster)) as errors:
                 for number, error in errors:
-                    folder = folders[number]
+                    folder = self.run_folders[number]
                     if is_complete(folder):  # the run folder decides, not what became of the process
                         error = ""
                     elif not error:
                         error = f"The notebook ended, but there is no complete run {folder.name}."
-                    _write_error(folder, error)
+                    _keep_error(folder, error)
                     run = None if error else load_run(folder)
                     known[number] = SettingRun(self.planned[number], run, error, new=True)
-                    self.write_table(known)
+                    write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
                     on_run(known[number])
         return known
 
@@ -203,31 +194,25 @@ class Grid:
         return sum(folder.name.rpartition("-")[0] in names for folder in missing)
 
     def table(self) -> pd.DataFrame:
-        """One row for each planned run, from what is on disk now; see `tabulate_runs`."""
+        """`tabulate_runs` of what is on disk now."""
         return tabulate_runs(self.find_runs(), self.names)
 
-    def write_table(self, runs: list[SettingRun]) -> None:
-        write_atomic(self.folder / TABLE, tabulate_runs(runs, self.names).to_csv(index=False))
-
-    @property
-    def _places(self) -> dict[str, str]:
-        return {"data": str(self.data), "results": str(self.folder)}
+    def parameters(self, number: int) -> dict[str, Any]:
+        """Those of notebook 04 for planned run `number`."""
+        return {"data": str(self.data), "results": str(self.folder), **self.planned[number]}
 
     def job(self, number: int) -> Job:
-        """How planned run `number` is executed: notebook 04 with its knobs, without the cells for reading."""
-        output = _notebook_of(self.run_folders[number])
-        return Job(self.notebook, output, {**self._places, **self.planned[number]}, skip=READING_TAG)
+        """How planned run `number` is executed: without the cells for reading."""
+        return Job(self.notebook, _notebook_of(self.run_folders[number]), self.parameters(number), skip=READING_TAG)
 
-    def _run_local(self, missing: list[int], jobs: int) -> Iterator[tuple[int, str]]:
+    def _train(self, missing: list[int], jobs: int, on: str, cluster: dict[str, Any]) -> Iterator[tuple[int, str]]:
+        if on == "slurm":
+            calls = {number: partial(run_job, self.job(number), self.run_folders[number]) for number in missing}
+            yield from run_array(calls, self.folder / "slurm", jobs, cluster)
+            return
         with closing(run_notebooks([self.job(number) for number in missing], jobs, _split_machine(jobs))) as outcomes:
             for place, outcome in outcomes:
-                number = missing[place]
-                yield number, _settle(outcome, self.run_folders[number])
-
-    def _run_slurm(self, missing: list[int], jobs: int, **cluster: Any) -> Iterator[tuple[int, str]]:
-        from mmlab.workbook.slurm import run_array
-
-        yield from run_array(self, missing, jobs, cluster)
+                yield missing[place], _settle(outcome, self.run_folders[missing[place]])
 
 
 def run_job(job: Job, folder: Path) -> str:
@@ -268,7 +253,7 @@ def tabulate_runs(runs: list[SettingRun], names: list[str]) -> pd.DataFrame:
     for one in runs:
         row = {name: one.knobs[name] for name in names} | {"status": one.status}
         if one.run:
-            row |= _measure(one.run.scores[SCORED], [one.run]) | {"run": one.run.id}
+            row |= _measure(one.run.scores[JOINT], [one.run]) | {"run": one.run.id}
         rows.append(row | {"error": one.error.strip().split("\n")[0]})
     rest = [name for name in METRICS if name != "accuracy"]
     scores = ["n", "accuracy", "low", "high", *rest]
@@ -321,14 +306,9 @@ def _error_file(folder: Path) -> Path:
     return _notebook_of(folder).with_suffix(".failed.txt")
 
 
-def _read_error(folder: Path) -> str:
-    path = _error_file(folder)
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def _write_error(folder: Path, error: str) -> None:
+def _keep_error(folder: Path, error: str) -> None:
     if error:
         write_atomic(_error_file(folder), error + "\n")
-    else:
-        _error_file(folder).unlink(missing_ok=True)
-        _notebook_of(folder).with_suffix(".failed.ipynb").unlink(missing_ok=True)
+        return
+    for suffix in (".failed.txt", ".failed.ipynb"):
+        _notebook_of(folder).with_suffix(suffix).unlink(missing_ok=True)

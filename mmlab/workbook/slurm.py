@@ -1,14 +1,12 @@
-"""The runs of a grid as one array job of a Slurm cluster, through submitit."""
+"""Calls as one array job of a Slurm cluster, through submitit."""
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mmlab.errors import ConfigError, RunError
-from mmlab.workbook.execute import Job
-from mmlab.workbook.grid import Grid, run_job
 
 POLL_SECONDS = 2.0
 LOST_SECONDS = 15.0  # a job that Slurm no longer lists may still be writing its result to a shared folder
@@ -16,22 +14,25 @@ DEFAULTS = {"timeout_min": 60, "cpus_per_task": 2, "mem_gb": 8}
 
 
 class ClusterJob:
-    """One run as a cluster job: a call executes it; a job that is preempted or out of time is queued again."""
+    """Executes a call on a node; a job that is preempted or out of time is queued again, and starts from nothing."""
 
-    def __call__(self, job: Job, folder: Path) -> str:
-        return run_job(job, folder)
+    def __call__(self, call: Callable[[], str]) -> str:
+        return call()
 
-    def checkpoint(self, job: Job, folder: Path):
+    def checkpoint(self, call: Callable[[], str]):
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, job, folder)  # it starts again: an unfinished run folder is no run
+        return DelayedSubmission(self, call)
 
 
-def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """Submit the missing runs as one array, `jobs` at a time; give (number of the run, error or "") as each ends.
+def run_array(
+    calls: dict[int, Callable[[], str]], folder: Path, jobs: int, options: dict[str, Any]
+) -> Iterator[tuple[int, str]]:
+    """Submit the calls as one array, `jobs` at a time; give (number of the call, error or "") as each ends.
 
-    options: submitit's parameters, such as slurm_partition, timeout_min, gpus_per_node. The results folder and the
-    environment must be on a file system that the nodes share. Closing the iterator cancels what has not ended.
+    calls: each can be pickled, and returns its error or "". folder: where submitit keeps its files; it and the
+    environment must be on a file system that the nodes share. options: submitit's parameters, such as slurm_partition,
+    timeout_min, gpus_per_node. Closing the iterator cancels what has not ended.
     Raises ConfigError when submitit is missing or knows no such option, RunError when Slurm takes no jobs.
     """
     try:
@@ -39,20 +40,18 @@ def run_array(grid: Grid, missing: list[int], jobs: int, options: dict[str, Any]
     except ImportError:
         fix = "python -m pip install submitit, or install mmlab[slurm]"
         raise ConfigError(f"Slurm needs the package submitit, which is not installed: {fix}.") from None
-    if not missing:
+    if not calls:
         return
     try:
-        executor = submitit.AutoExecutor(folder=grid.folder.resolve() / "slurm", cluster="slurm")
+        executor = submitit.AutoExecutor(folder=folder.resolve(), cluster="slurm")
         executor.update_parameters(name="mmlab", slurm_array_parallelism=jobs, **{**DEFAULTS, **options})
-        submitted = executor.map_array(
-            ClusterJob(), [grid.job(number) for number in missing], [grid.run_folders[number] for number in missing]
-        )
+        submitted = executor.map_array(ClusterJob(), list(calls.values()))
     except (NameError, TypeError) as error:  # submitit's for an unknown parameter, with the known ones
         raise ConfigError(str(error).strip().splitlines()[0]) from None
     except (RuntimeError, OSError, submitit.core.utils.FailedJobError) as error:
         said = str(error).strip().splitlines()[-1]
         raise RunError(f"Slurm did not take the grid: {said}. Does `sinfo` answer here?") from None
-    waiting = dict(zip(missing, submitted, strict=True))
+    waiting = dict(zip(calls, submitted, strict=True))
     gone: dict[int, float] = {}  # when Slurm was first found not to list a job any more
     try:
         while waiting:

@@ -55,7 +55,7 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     config = main.config
     folds = say("method.folds", n=config.folds) if config.folds else say("method.split")
     names = {"text": config.text_encoder, "image": config.image_encoder, "fusion": config.fusion}
-    formula = FUSIONS[config.fusion].formula
+    formula = vars(FUSIONS[config.fusion]).get("formula")  # its own: one that it inherits says what another fusion does
     return [
         Paragraph(say("method.text", **names, folds=folds, seeds=config.seeds)),
         Figure("architecture", plots.plot_architecture(_list_parts(main)), say("method.figure"), drawn=WIDE),
