@@ -13,7 +13,6 @@ from mmlab.config import ENCODING, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
 from mmlab.images import read_rgb
 from mmlab.plots import style
-from mmlab.plots.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _ENCODED = (288, 288)  # px: what the default image encoder is given, whatever a picture's shape
 
 
-@styled
+@style.styled
 def plot_balance(pairs: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
     """The share of each label in each split, with the number of pairs on every bar.
 
@@ -53,7 +52,7 @@ def plot_balance(pairs: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | No
     return ax
 
 
-@styled
+@style.styled
 def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) -> Axes:
     """How long the texts are, in characters, for each label; a marker shows each median.
 
@@ -85,7 +84,7 @@ def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) ->
     return ax
 
 
-@styled
+@style.styled
 def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How many texts are written in each charset.
 
@@ -101,7 +100,7 @@ def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@styled
+@style.styled
 def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Width against height of the images; a larger dot means more images of that size.
 
@@ -124,7 +123,7 @@ def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@styled
+@style.styled
 def plot_gallery(
     pairs: pd.DataFrame, n: int = 6, columns: int = 3, predicted: str | None = None, ax: Sequence[Axes] | None = None
 ) -> np.ndarray:
@@ -152,7 +151,7 @@ def plot_gallery(
     return axes
 
 
-@styled
+@style.styled
 def plot_patches(picture: Image, grid: int) -> np.ndarray:
     """A picture as it was sent, and squeezed into the encoder's square with the grid of patches on it.
 
@@ -171,7 +170,7 @@ def plot_patches(picture: Image, grid: int) -> np.ndarray:
     return axes
 
 
-@styled
+@style.styled
 def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarray) -> np.ndarray:
     """Pictures with the likeliest label of each patch and its probability; below, the answer for the whole picture.
 

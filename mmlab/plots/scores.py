@@ -13,13 +13,12 @@ from mmlab.config import LABELS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS, Comparison, Interval, Scores, calibration_error, calibration_table
 from mmlab.plots import style
-from mmlab.plots.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@styled
+@style.styled
 def plot_confusion(scores: Scores, title: str = "", ax: Axes | None = None) -> Axes:
     """The confusion of one set of predictions: shares of each true label in colour, with shares and counts as text.
 
@@ -40,13 +39,11 @@ def plot_confusion(scores: Scores, title: str = "", ax: Axes | None = None) -> A
     return ax
 
 
-@styled
+@style.styled
 def plot_scores(
-    scores: Mapping[str, Scores],
-    metric: str = "accuracy",
-    references: Mapping[str, float] | None = None,
+    scores: Mapping[str, Scores], metric: str = "accuracy", references: Mapping[str, float] | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes:  # fmt: skip
     """One line per model: a metric as a dot with its 95 % interval, and reference values as vertical lines.
 
     scores: Scores by name, drawn from top to bottom; a scenario's name gets its colour and marker. metric: a name in
@@ -69,7 +66,7 @@ def plot_scores(
     return ax
 
 
-@styled
+@style.styled
 def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = None) -> Axes:
     """One line per comparison: the difference in accuracy with its 95 % interval, and a line at 0.
 
@@ -86,7 +83,7 @@ def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = No
     return ax
 
 
-@styled
+@style.styled
 def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int = 10, ax: Axes | None = None) -> Axes:
     """Confidence against accuracy for one or more models; a calibrated model follows the diagonal.
 
@@ -105,7 +102,7 @@ def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int 
     return ax
 
 
-@styled
+@style.styled
 def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | None = None) -> Axes:
     """The share of predictions that changed in each probe ("images swapped" …).
 
@@ -119,7 +116,7 @@ def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | No
     return ax
 
 
-@styled
+@style.styled
 def plot_heatmap(
     table: pd.DataFrame, rows: str = "lr", columns: str = "dropout", value: str = "accuracy", n: int | None = None,
     ax: Axes | None = None,
@@ -150,7 +147,7 @@ def plot_heatmap(
     return ax
 
 
-@styled
+@style.styled
 def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None) -> np.ndarray:
     """One panel per knob: every setting as a dot over its value, and the mean of each value as a line.
 
@@ -172,7 +169,7 @@ def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None
     return panels
 
 
-@styled
+@style.styled
 def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Parallel coordinates: each setting is a line through its knobs' values to its accuracy; higher is darker.
 
@@ -201,7 +198,7 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     return ax
 
 
-@styled
+@style.styled
 def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None) -> Axes:
     """Cost against score: each setting's training seconds and accuracy with its 95 % interval.
 
