@@ -24,6 +24,7 @@ SHOWN = 4  # packages of another version that are named
 LOCK = CHECKOUT / "requirements.lock"
 WEIGHTS = {"minilm": 91, "efficientnet_lite0": 18}  # MB at least: a full disk leaves shorter files
 
+_PIP_INSTALL = f'"{sys.executable}" -m pip install'
 _Found = tuple[str, str]  # what is there; what to do, empty when it is as it should be
 
 
@@ -59,18 +60,15 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or repr(error)).splitlines()[0]
 
 
-def _pip_install(*words: str) -> str:
-    return " ".join([f'"{sys.executable}" -m pip install', *words])
-
-
 def _reinstall() -> str:
-    return _pip_install("-r", f'"{LOCK}"') if LOCK.is_file() else _pip_install("--upgrade mmlab")
+    return f'{_PIP_INSTALL} -r "{LOCK}"' if LOCK.is_file() else f"{_PIP_INSTALL} --upgrade mmlab"
 
 
 def _install_again(*packages: str) -> str:
     """The command that installs these packages again, at the versions of the lock if there is one."""
     lock = _read_lock()
-    return _pip_install("--force-reinstall --no-deps", *(f"{name}{lock.get(name, '')}" for name in packages))
+    locked = " ".join(f"{name}{lock.get(name, '')}" for name in packages)
+    return f"{_PIP_INSTALL} --force-reinstall --no-deps {locked}"
 
 
 def _read_lock() -> dict[str, str]:
@@ -174,13 +172,13 @@ def _look_at_kernel() -> _Found:
     try:
         program = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
-        return "Jupyter finds no kernel python3", _pip_install("ipykernel")
+        return "Jupyter finds no kernel python3", f"{_PIP_INSTALL} ipykernel"
     own = ("python", "python3", "python{}.{}".format(*sys.version_info))  # Jupyter runs its own interpreter for these
     if program not in own and os.path.abspath(program) != os.path.abspath(sys.executable):
         fix = f'"{sys.executable}" -m ipykernel install --sys-prefix --name python3 (compare: jupyter kernelspec list)'
         return f"the kernel python3 runs {program}, not {sys.executable}", fix
     if importlib.util.find_spec("ipykernel") is None:
-        return "ipykernel is missing", _pip_install("ipykernel")
+        return "ipykernel is missing", f"{_PIP_INSTALL} ipykernel"
     return "python3 runs this Python", ""
 
 

@@ -1,7 +1,4 @@
-"""What is in a course folder: labels, texts and images, and the pairs with their pictures.
-
-Notebooks show figures of photographs as JPEG.
-"""
+"""What is in a course folder: labels, texts and images, and the pairs with their pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from mmlab.config import ENCODING, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
 from mmlab.images import read_rgb
 from mmlab.plots import style
-from mmlab.plots.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 _ENCODED = (288, 288)  # px: what the default image encoder is given, whatever a picture's shape
 
 
-@styled
+@style.styled
 def plot_balance(pairs: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
     """The share of each label in each split, with the number of pairs on every bar.
 
@@ -56,7 +52,7 @@ def plot_balance(pairs: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | No
     return ax
 
 
-@styled
+@style.styled
 def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) -> Axes:
     """How long the texts are, in characters, for each label; a marker shows each median.
 
@@ -88,24 +84,23 @@ def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) ->
     return ax
 
 
-@styled
+@style.styled
 def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How many texts are written in each charset.
 
     pairs: a column encoding, empty for a missing text. Raises MmlabError when no row has one. Explained in notebook
     01, section 3.
     """
-    known = pairs[ENCODING].replace("", np.nan).dropna()
-    if known.empty:
+    counts = pairs[ENCODING].value_counts(ascending=True).drop("", errors="ignore")
+    if counts.empty:
         raise MmlabError("No text has an encoding: there is nothing to count.")
-    counts = known.value_counts().sort_values()
     ax = style.axes_or_new(ax, (6.4, 0.9 + 0.5 * len(counts)))
-    style.draw_bars(ax, list(counts.index), counts.to_numpy(), [f"{n} ({n / len(known):.1%})" for n in counts])
-    ax.set(xlabel=f"texts (n = {len(known)})", ylabel="encoding")
+    style.draw_bars(ax, counts.to_dict(), [f"{n} ({n / counts.sum():.1%})" for n in counts])
+    ax.set(xlabel=f"texts (n = {counts.sum()})", ylabel="encoding")
     return ax
 
 
-@styled
+@style.styled
 def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Width against height of the images; a larger dot means more images of that size.
 
@@ -128,23 +123,21 @@ def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@styled
+@style.styled
 def plot_gallery(
     pairs: pd.DataFrame, n: int = 6, columns: int = 3, predicted: str | None = None, ax: Sequence[Axes] | None = None
 ) -> np.ndarray:
     """The first n pairs with guid, label and text; with `predicted` also what a model answered.
 
     pairs: columns guid, label, text and image (path; "" or missing shows an empty frame). predicted: the name of a
-    column of predicted labels; a wrong answer gets a cross and a thick border. Returns an array of n Axes. Raises
-    MmlabError for no pairs, or for fewer Axes than pairs. Explained in notebook 01, section 6.
+    column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes per pair. Returns an array
+    of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
     """
     rows = pairs.head(n)
     if rows.empty:
         raise MmlabError("There are no pairs to show.")
     axes = _photo_axes(len(rows), min(columns, len(rows)), (2.9, 3.75)) if ax is None else np.ravel(ax)
-    if len(axes) < len(rows):
-        raise MmlabError(f"{len(rows)} pairs do not fit into {len(axes)} axes.")
-    for panel, row in zip(axes, rows.to_dict("records"), strict=False):
+    for panel, row in zip(axes, rows.to_dict("records"), strict=True):
         label = row[LABEL] if isinstance(row[LABEL], str) else "no label"
         title, wrong = f"{row[GUID]} · {label}", False
         if predicted is not None:
@@ -155,10 +148,10 @@ def plot_gallery(
         panel.set_title(title, fontsize=9.5, parse_math=False)
         text = row[TEXT] if isinstance(row[TEXT], str) and row[TEXT].strip() else "(no text)"
         panel.set_xlabel(style.wrap_text(text, 40, lines=4), fontsize=8, loc="left", parse_math=False)
-    return axes[: len(rows)]
+    return axes
 
 
-@styled
+@style.styled
 def plot_patches(picture: Image, grid: int) -> np.ndarray:
     """A picture as it was sent, and squeezed into the encoder's square with the grid of patches on it.
 
@@ -172,12 +165,12 @@ def plot_patches(picture: Image, grid: int) -> np.ndarray:
     for edge in range(1, grid):
         encoded.axvline(edge, color="white", linewidth=1.5)
         encoded.axhline(edge, color="white", linewidth=1.5)
-    for panel in axes:
-        panel.set_axis_off()
+    sent.set_axis_off()
+    encoded.set_axis_off()
     return axes
 
 
-@styled
+@style.styled
 def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarray) -> np.ndarray:
     """Pictures with the likeliest label of each patch and its probability; below, the answer for the whole picture.
 

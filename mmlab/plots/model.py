@@ -15,7 +15,6 @@ import pandas as pd
 from mmlab.config import FOLD
 from mmlab.errors import MmlabError
 from mmlab.plots import style
-from mmlab.plots.style import styled
 from mmlab.progress import in_kernel
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _FILLS = {"input": "#FFFFFF", "logits": "#EFEFEF"}  # a module is light blue
 _SIZE = (9.2, 3.5)  # inches
 
 
-@styled
+@style.styled
 def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     """A model as boxes and arrows: what its forward pass goes through, from the inputs on top to the logits below.
 
@@ -55,7 +54,7 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     return ax
 
 
-@styled
+@style.styled
 def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axes] | None = None) -> Axes | np.ndarray:
     """Train and dev loss over the epochs and, in a second panel, dev accuracy; the best epoch is marked.
 
@@ -66,20 +65,18 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
     MmlabError for an epoch the history does not hold. Explained in notebook 02, section 3.3.
     """
     axes = np.ravel(style.new_figure(_SIZE).subplots(1, 2) if ax is None else ax)
-    history = _mark_best(history, best_epoch)
-    _draw_curves(axes[0], history, "train_loss", "dev_loss")
+    count = _draw_curves(axes[0], history, best_epoch, "train_loss", "dev_loss")
     axes[0].set_ylabel("loss (cross-entropy, nats)")
     if len(axes) > 1:
-        _draw_curves(axes[1], history, "dev_accuracy")
+        _draw_curves(axes[1], history, best_epoch, "dev_accuracy")
         axes[1].set_ylabel("accuracy, share of 1")
-    count = history["model"].nunique()
     for panel in axes:
         panel.set_xlabel(f"epoch (n = {count} models, thick: mean)" if count > 1 else "epoch (n = 1 model)")
         panel.legend()
     return axes if ax is None or np.ndim(ax) else axes[0]
 
 
-@styled
+@style.styled
 def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns: int = 3) -> np.ndarray:
     """Small multiples of the loss curves with shared axes: one panel per (title, history, best epoch).
 
@@ -96,10 +93,8 @@ def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns:
         facets = sns.FacetGrid(numbers, col="run", col_wrap=min(columns, len(runs)), height=2.4, aspect=1.3)
     facets.figure.set_layout_engine("constrained")
     for panel, (title, history, best_epoch) in zip(facets.axes, runs, strict=True):
-        history = _mark_best(history, best_epoch)
-        _draw_curves(panel, history, "train_loss", "dev_loss")
+        count = _draw_curves(panel, history, best_epoch, "train_loss", "dev_loss")
         panel.set_title(title, fontsize=9.5)
-        count = history["model"].nunique()
         panel.set(xlabel=f"epoch (n = {count} model{'s' * (count > 1)})", ylabel="loss (nats)")
     facets.axes[0].legend()
     return facets.axes
@@ -183,11 +178,12 @@ def _mark_best(history: pd.DataFrame, best_epoch) -> pd.DataFrame:
     return history
 
 
-def _draw_curves(ax: Axes, history: pd.DataFrame, *columns: str) -> None:
-    """One curve per column, named after its split; stars on the last one mark the best epochs."""
+def _draw_curves(ax: Axes, history: pd.DataFrame, best_epoch, *columns: str) -> int:
+    """Draw each column, and stars at the best epochs of the last one. Returns the number of models in the history."""
     import seaborn as sns
     from matplotlib.ticker import MaxNLocator
 
+    history = _mark_best(history, best_epoch)
     count = history["model"].nunique()
     for column in columns:
         split = column.partition("_")[0]
@@ -208,3 +204,4 @@ def _draw_curves(ax: Axes, history: pd.DataFrame, *columns: str) -> None:
         if count == 1:
             ax.axvline(best["epoch"].iloc[0], color=style.INK, linewidth=0.9, linestyle=":", zorder=1)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return count

@@ -13,13 +13,12 @@ from mmlab.config import LABELS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS, Comparison, Interval, Scores, calibration_error, calibration_table
 from mmlab.plots import style
-from mmlab.plots.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@styled
+@style.styled
 def plot_confusion(scores: Scores, title: str = "", ax: Axes | None = None) -> Axes:
     """The confusion of one set of predictions: shares of each true label in colour, with shares and counts as text.
 
@@ -40,13 +39,11 @@ def plot_confusion(scores: Scores, title: str = "", ax: Axes | None = None) -> A
     return ax
 
 
-@styled
+@style.styled
 def plot_scores(
-    scores: Mapping[str, Scores],
-    metric: str = "accuracy",
-    references: Mapping[str, float] | None = None,
+    scores: Mapping[str, Scores], metric: str = "accuracy", references: Mapping[str, float] | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes:  # fmt: skip
     """One line per model: a metric as a dot with its 95 % interval, and reference values as vertical lines.
 
     scores: Scores by name, drawn from top to bottom; a scenario's name gets its colour and marker. metric: a name in
@@ -69,7 +66,7 @@ def plot_scores(
     return ax
 
 
-@styled
+@style.styled
 def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = None) -> Axes:
     """One line per comparison: the difference in accuracy with its 95 % interval, and a line at 0.
 
@@ -86,7 +83,7 @@ def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = No
     return ax
 
 
-@styled
+@style.styled
 def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int = 10, ax: Axes | None = None) -> Axes:
     """Confidence against accuracy for one or more models; a calibrated model follows the diagonal.
 
@@ -105,22 +102,21 @@ def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int 
     return ax
 
 
-@styled
+@style.styled
 def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | None = None) -> Axes:
     """The share of predictions that changed in each probe ("images swapped" …).
 
     changed: share of 1 by the probe's name. n: number of pairs predicted. Explained in notebook 04, section 5.
     """
     ax = style.axes_or_new(ax, (6.8, 1.0 + 0.5 * len(changed)))
-    names, shares = list(changed)[::-1], list(changed.values())[::-1]
-    style.draw_bars(ax, names, shares, [f"{share:.1%}" for share in shares])
-    ax.set_xlabel("share of predictions that changed" + (f" (n = {n} pairs)" if n else ""))
-    ax.set_ylabel("probe")
+    changed = dict(reversed(changed.items()))
+    style.draw_bars(ax, changed, [f"{share:.1%}" for share in changed.values()])
+    ax.set(xlabel="share of predictions that changed" + (f" (n = {n} pairs)" if n else ""), ylabel="probe")
     ax.xaxis.set_major_formatter(style.IN_PERCENT)
     return ax
 
 
-@styled
+@style.styled
 def plot_heatmap(
     table: pd.DataFrame, rows: str = "lr", columns: str = "dropout", value: str = "accuracy", n: int | None = None,
     ax: Axes | None = None,
@@ -136,7 +132,7 @@ def plot_heatmap(
     if table.duplicated([rows, columns]).any():
         raise MmlabError(f"Two runs have the same {rows} and {columns}. Choose one of them for each setting.")
     words = [f"{row[value]:.3f}\n[{row['low']:.3f}, {row['high']:.3f}]" for row in table.to_dict("records")]
-    values = table.pivot(index=rows, columns=columns, values=value)
+    values = table.pivot(index=rows, columns=columns, values=value).rename(index=_show_value, columns=_show_value)
     words = table.assign(words=words).pivot(index=rows, columns=columns, values="words")
     low, high = table[value].min(), table[value].max()
     room = 0.0 if high > low else 0.01  # equal settings get the middle colour
@@ -146,14 +142,12 @@ def plot_heatmap(
     _draw_heat(ax, values, words, bar, vmin=low - room, vmax=high + room)
     down, across = np.unravel_index(np.nanargmax(values), values.shape)
     ax.add_patch(Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=style.INK, linewidth=2.5))
-    ax.set_xticks(ax.get_xticks(), map(_show_value, values.columns))
-    ax.set_yticks(ax.get_yticks(), map(_show_value, values.index))
     ax.set_xlabel(f"{columns} (share of units)" if columns == "dropout" else columns)
     ax.set_ylabel("lr (learning rate)" if rows == "lr" else rows)
     return ax
 
 
-@styled
+@style.styled
 def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None) -> np.ndarray:
     """One panel per knob: every setting as a dot over its value, and the mean of each value as a line.
 
@@ -175,7 +169,7 @@ def plot_effects(table: pd.DataFrame, names: Sequence[str], n: int | None = None
     return panels
 
 
-@styled
+@style.styled
 def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Parallel coordinates: each setting is a line through its knobs' values to its accuracy; higher is darker.
 
@@ -185,15 +179,14 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     from matplotlib import colormaps
 
     ax = style.axes_or_new(ax, (1.6 + 1.9 * (len(names) + 1), 3.4))
-    heights = [_spread(table[name].rank(method="dense")) for name in names]  # equal steps, in order
-    heights.append(_spread(table["accuracy"]))
-    for row in np.argsort(table["accuracy"].to_numpy()):
-        share = heights[-1][row]
-        colour = colormaps[style.SEQUENTIAL](0.9 - 0.9 * share)
-        ax.plot([height[row] for height in heights], color=colour, linewidth=1 + 2 * share)
+    values = table[list(names)].rank(method="dense").assign(accuracy=table["accuracy"])  # equal steps, in order
+    heights = ((values - values.min()) / (values.max() - values.min())).fillna(0.5)  # all are equal: in the middle
+    for _, line in heights.sort_values("accuracy").iterrows():
+        colour = colormaps[style.SEQUENTIAL](0.9 - 0.9 * line["accuracy"])
+        ax.plot(line.to_numpy(), color=colour, linewidth=1 + 2 * line["accuracy"])
     words = {"xytext": (5, 0), "textcoords": "offset points", "fontsize": 9, "va": "center"}
     for place, name in enumerate(names):
-        for one, height in dict(zip(table[name], heights[place], strict=True)).items():
+        for one, height in dict(zip(table[name], heights[name], strict=True)).items():
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
             ax.annotate(_show_value(one), (place, height), **words, bbox=box)
     for height, value in ((0, table["accuracy"].min()), (1, table["accuracy"].max())):
@@ -205,7 +198,7 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
     return ax
 
 
-@styled
+@style.styled
 def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None) -> Axes:
     """Cost against score: each setting's training seconds and accuracy with its 95 % interval.
 
@@ -222,13 +215,6 @@ def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None)
 
 def _show_value(value) -> str:
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def _spread(column: pd.Series) -> np.ndarray:
-    """Heights from 0 to 1 in proportion to the values; 0.5 if all are equal."""
-    values = column.to_numpy()
-    low, high = values.min(), values.max()
-    return np.full(len(values), 0.5) if low == high else (values - low) / (high - low)
 
 
 def _look_of(name: str, number: int = 0) -> tuple[str, str]:

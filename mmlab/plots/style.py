@@ -10,7 +10,7 @@ import functools
 import io
 import itertools
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,14 +93,12 @@ def styled(plot: Callable) -> Callable:
 
     @functools.wraps(plot)
     def draw(*args, **options):
-        import matplotlib as mpl
-
         with lab_style():
             drawn = plot(*args, **options)
             # Matplotlib makes ticks only when a figure is shown, in the look of that moment. The others copy the first.
             for axes in np.ravel(drawn)[0].figure.axes:
-                axes.xaxis.set_tick_params(labelsize=mpl.rcParams["xtick.labelsize"])
-                axes.yaxis.set_tick_params(labelsize=mpl.rcParams["ytick.labelsize"])
+                axes.xaxis.set_tick_params(labelsize=_look()["xtick.labelsize"])
+                axes.yaxis.set_tick_params(labelsize=_look()["ytick.labelsize"])
         return drawn
 
     return draw
@@ -156,12 +154,12 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return new_figure(size).subplots() if ax is None else ax
 
 
-def draw_bars(ax: Axes, names: Sequence[str], values: Sequence[float], words: Sequence[str]) -> None:
+def draw_bars(ax: Axes, lengths: Mapping[str, float], words: Sequence[str]) -> None:
     """One horizontal bar per name, from bottom to top, with words at its end."""
-    bars = ax.barh(range(len(names)), values, height=0.62, color=COLOURS["positive"])
+    bars = ax.barh(range(len(lengths)), lengths.values(), height=0.62, color=COLOURS["positive"])
     ax.bar_label(bars, words, padding=4, fontsize=9)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_xlim(0, max(float(np.max(values)) * 1.22, 1e-9))
+    ax.set_yticks(range(len(lengths)), lengths)
+    ax.set_xlim(0, max(lengths.values()) * 1.22 or 1e-9)
     ax.grid(axis="y", visible=False)
 
 
