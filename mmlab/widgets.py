@@ -57,8 +57,8 @@ def show_pair(pairs: pd.DataFrame, position: int) -> np.ndarray:
 def browse_pairs(pairs: pd.DataFrame):
     """The pairs one by one, with filters for label and split and a slider over the pairs that fit.
 
-    Tab moves between the controls, the arrow keys change them. Returns an ipywidgets VBox; as the last expression of a
-    cell it is shown. Raises MmlabError when there are no pairs. Explained in notebook 01, section 6.
+    Returns an ipywidgets VBox, which a cell shows when it is its last expression. Raises MmlabError when there are no
+    pairs. Explained in notebook 01, section 6.
     """
     import ipywidgets
 

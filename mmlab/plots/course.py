@@ -88,8 +88,7 @@ def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) ->
 def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How many texts are written in each charset.
 
-    pairs: a column encoding, empty for a missing text. Raises MmlabError when no row has one. Explained in notebook
-    01, section 3.
+    pairs: a column encoding, empty for a missing text. Raises MmlabError for none. Explained in notebook 01, section 3.
     """
     counts = pairs[ENCODING].value_counts(ascending=True).drop("", errors="ignore")
     if counts.empty:
@@ -104,7 +103,7 @@ def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Width against height of the images; a larger dot means more images of that size.
 
-    pairs: columns width and height in pixels, 0 or nan for a missing image. Raises MmlabError when no row has a size.
+    pairs: columns width and height in px, 0 or nan without an image. Raises MmlabError when no row has a size.
     Explained in notebook 01, section 2.3.
     """
     sizes = pairs.loc[(pairs["width"] > 0) & (pairs["height"] > 0), ["width", "height"]]

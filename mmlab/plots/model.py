@@ -80,8 +80,8 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
 def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns: int = 3) -> np.ndarray:
     """Small multiples of the loss curves with shared axes: one panel per (title, history, best epoch).
 
-    history and best epoch as in `plot_history`. Returns an array with one Axes per run. Raises MmlabError for no
-    runs. Explained in notebook 05, section 3.
+    History and best epoch are as in `plot_history`. Returns an Axes per run. Raises MmlabError for no runs. Explained
+    in notebook 05, section 3.
     """
     import matplotlib.pyplot as plt
     import seaborn as sns

@@ -24,18 +24,17 @@ def plot_confusion(scores: Scores, title: str = "", ax: Axes | None = None) -> A
 
     scores: from `evaluation.score_predictions` or `score_frame`. Explained in notebook 02, section 4.3.
     """
-    ax = style.axes_or_new(ax, (4.7, 4.1))
     counts = pd.DataFrame(scores.confusion, index=LABELS, columns=LABELS)
     truth = counts.sum(axis=1)
     shares = counts.div(truth, axis=0).fillna(0.0)
     words = shares.map("{:.0%}".format).where(truth > 0, "no pairs") + "\n" + counts.astype(str)
     bar = {"shrink": 0.85, "format": style.IN_PERCENT, "label": "share of the true label's pairs"}
+    ax = style.axes_or_new(ax, (4.7, 4.1))
     _draw_heat(ax, shares, words, bar, vmin=0, vmax=1)
     for text in ax.texts[:: len(LABELS) + 1]:
         text.set_fontweight("bold")  # the right answers
     ax.set_yticks(ax.get_yticks(), [f"{label}\nn = {n}" for label, n in truth.items()])
-    ax.set(xlabel=f"predicted label (n = {scores.n} pairs)", ylabel="true label")
-    ax.set_title(title)
+    ax.set(xlabel=f"predicted label (n = {scores.n} pairs)", ylabel="true label", title=title)
     return ax
 
 
@@ -46,9 +45,8 @@ def plot_scores(
 ) -> Axes:  # fmt: skip
     """One line per model: a metric as a dot with its 95 % interval, and reference values as vertical lines.
 
-    scores: Scores by name, drawn from top to bottom; a scenario's name gets its colour and marker. metric: a name in
-    `evaluation.METRICS`, or a label for its recall. references: values by name, such as {"majority": 0.6}. Raises
-    MmlabError for an unknown metric. Explained in notebook 02, section 4.2.
+    metric: a name in `evaluation.METRICS`, or a label for its recall. references: values by name, such as
+    {"majority": 0.6}. Raises MmlabError for an unknown metric. Explained in notebook 02, section 4.2.
     """
     if metric not in METRICS and metric not in LABELS:
         raise MmlabError(f"metric={metric!r} is not one of {', '.join([*METRICS, *LABELS])}.")
@@ -142,8 +140,8 @@ def plot_heatmap(
     _draw_heat(ax, values, words, bar, vmin=low - room, vmax=high + room)
     down, across = np.unravel_index(np.nanargmax(values), values.shape)
     ax.add_patch(Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=style.INK, linewidth=2.5))
-    ax.set_xlabel(f"{columns} (share of units)" if columns == "dropout" else columns)
-    ax.set_ylabel("lr (learning rate)" if rows == "lr" else rows)
+    units = {"dropout": "dropout (share of units)", "lr": "lr (learning rate)"}
+    ax.set(xlabel=units.get(columns, columns), ylabel=units.get(rows, rows))
     return ax
 
 
