@@ -96,7 +96,8 @@ def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns:
         count = _draw_curves(panel, history, best_epoch, "train_loss", "dev_loss")
         panel.set_title(title, fontsize=9.5)
         panel.set(xlabel=f"epoch (n = {count} model{'s' * (count > 1)})", ylabel="loss (nats)")
-    facets.axes[0].legend()
+    handles, names = facets.axes[0].get_legend_handles_labels()
+    facets.axes[0].legend(handles, [name.partition(":")[0] for name in names])  # each panel has its own best epoch
     return facets.axes
 
 

@@ -185,7 +185,8 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
         raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
-        features = encode_course(course, run.config.text_encoder, run.config.image_encoder)
+        config = run.config
+        features = encode_course(course, config.text_encoder, config.image_encoder, precision=config.precision)
         frame = predict_course(run, features).iloc[len(course.labelled) :]
     best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
     guids = list(course.test["guid"])
