@@ -397,3 +397,16 @@ def test_nbval_compares_only_where_there_is_an_execution_count(tmp_path):
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False).stdout
     verdicts = {name: verdict for verdict, name in re.findall(r"^(PASSED|FAILED) (\w+)\.ipynb", shown, re.MULTILINE)}
     assert verdicts == {"kept": "PASSED", "changed": "FAILED", "emptied": "FAILED", "stripped": "PASSED"}, shown
+
+
+LARGEST = 700_000  # bytes: a notebook must open quickly where it is browsed
+
+
+def find_large(folder) -> list[str]:
+    return [path.name for path in sorted(folder.glob("*.ipynb")) if path.stat().st_size > LARGEST]
+
+
+def test_no_notebook_is_too_large_to_browse(tmp_path):
+    assert find_large(NOTEBOOKS) == []
+    (tmp_path / "large.ipynb").write_bytes(b" " * (LARGEST + 1))  # the twin
+    assert find_large(tmp_path) == ["large.ipynb"]
