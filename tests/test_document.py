@@ -28,8 +28,7 @@ from mmlab.report import (
     write_tables,
 )
 from mmlab.report.evidence import PARTS
-from mmlab.report.options import LANGUAGES
-from mmlab.report.words import read_words
+from mmlab.report.words import LANGUAGES, read_words
 
 
 def simple(tmp_path) -> tuple[Document, Path]:

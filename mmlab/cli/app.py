@@ -169,7 +169,3 @@ def demo(
     from mmlab.demo import make_demo
 
     print(f"A demo course is in {make_demo(folder, seed=seed)}")
-
-
-if __name__ == "__main__":
-    main()

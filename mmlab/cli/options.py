@@ -20,13 +20,9 @@ def _read_path(text: str | Path) -> Path:
     return Path(text)
 
 
-def path_option(help: str) -> Any:
-    """A path; an empty text, which an unset variable leaves, is refused."""
-    return typer.Option(parser=_read_path, metavar="PATH", help=help)
-
-
-Data = Annotated[Path, path_option("The course folder: train.txt, test_without_label.txt, data/.")]
-Results = Annotated[Path, path_option("Where runs, figures, notebooks and prediction files go.")]
+_PATH = {"parser": _read_path, "metavar": "PATH"}
+Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.", **_PATH)]
+Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.", **_PATH)]
 
 
 class RichCommand(TyperCommand):
@@ -46,9 +42,10 @@ def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
 
     own = inspect.signature(command).parameters.values()
     ordered = [KNOBS[name] for name in dict.fromkeys([*COMMON, *KNOBS])]
-    made = [inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(one))
-            for one in ordered]  # fmt: skip
-    parameters = [parameter for parameter in own if parameter.name != "knobs"] + made
+    parameters = [parameter for parameter in own if parameter.name != "knobs"]
+    for one in ordered:
+        option = _option(one)
+        parameters.append(inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option))
     call.__signature__ = inspect.Signature(parameters)
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return call

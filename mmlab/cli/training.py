@@ -33,7 +33,7 @@ def run(
     mmlab run --data ../course --results results/course --text-encoder ./my_encoders/text
     """
     from mmlab.report.build import publish, rebuild_report
-    from mmlab.report.options import OPTIONS, ReportOptions
+    from mmlab.report.words import OPTIONS, ReportOptions
     from mmlab.workbook.pipeline import run_workbook
 
     def on_done(name: str, seconds: float, number: int, total: int) -> None:

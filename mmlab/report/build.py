@@ -17,10 +17,9 @@ from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores
 from mmlab.report.evidence import JOINT, MAIN, PARTS, Evidence
 from mmlab.report.html import to_html
-from mmlab.report.options import OPTIONS, ReportOptions, check_language
 from mmlab.report.pdf import write_pdf
 from mmlab.report.tables import write_tables
-from mmlab.report.words import Say
+from mmlab.report.words import OPTIONS, ReportOptions, Say
 from mmlab.report.writer import write_document
 from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, check_writable, load_run, predict_course, result_name
 from mmlab.storage import write_atomic
@@ -51,13 +50,11 @@ def rebuild_report(
     if not any((Path(results) / name).is_dir() for name in ("records", RUNS, GRID)):
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
     check_writable(Path(results))
-    options = _read_options(results, language)
-    evidence = Evidence.gather(results, data)
-    places = {}
-    if not evidence.missing:
-        with suppress(MmlabError):  # the report shows what is wrong
-            places = _publish(evidence, {}).places
-    built = _build(evidence, options, pdf)
+    ReportOptions.read(Path(results) / OPTIONS, language)  # a fault in it is reported before anything is written
+    places: dict[str, Path] = {}
+    with suppress(MmlabError):  # the report shows what is wrong
+        places = publish(results).places
+    built = build_report(results, data, language, pdf)
     return replace(built, places=places | built.places)
 
 
@@ -70,20 +67,8 @@ def build_report(
     example pairs, where it was moved. What is missing or damaged becomes a notice in the report and a line of `gaps`.
     Raises ConfigError for a fault in report.yml or an unknown language.
     """
-    options = _read_options(results, language)
-    return _build(Evidence.gather(results, data), options, pdf)
-
-
-def _read_options(results: Path | str, language: str | None) -> ReportOptions:
-    options = ReportOptions.read(Path(results) / OPTIONS)
-    if language is None:
-        return options
-    check_language(language.lower(), "--language")
-    return replace(options, language=language.lower())
-
-
-def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport:
-    results = evidence.results
+    results = Path(results)
+    options, evidence = ReportOptions.read(results / OPTIONS, language), Evidence.gather(results, data)
     document = write_document(evidence, options, results / "figures")
     places = {"report": write_atomic(results / HTML, to_html(document))}
     write_tables(document, results / "tables")
@@ -104,20 +89,15 @@ def watch_report(results: Path | str, every: float = 5.0, on_built: Callable = l
 
     on_built: called with the BuiltReport each time.
     """
+    patterns = (OPTIONS, "records/*.json", f"{RUNS}/*/{METRICS}", f"{GRID}/{RUNS}/*/{METRICS}")
     seen = None
     while True:
-        now = _state(Path(results))
+        files = [path for pattern in patterns for path in Path(results).glob(pattern)]
+        now = {path: path.stat().st_mtime_ns for path in files if path.is_file()}
         if now != seen:
             on_built(rebuild_report(results, pdf=False))
             seen = now
         time.sleep(every)
-
-
-def _state(results: Path) -> frozenset:
-    """Which records and complete runs there are, and when they were written."""
-    patterns = (OPTIONS, "records/*.json", f"{RUNS}/*/{METRICS}", f"{GRID}/{RUNS}/*/{METRICS}")
-    files = [path for pattern in patterns for path in results.glob(pattern)]
-    return frozenset((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 
 def read_runs(results: Path | str) -> dict[str, Run]:
@@ -137,10 +117,6 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
     """
     evidence = Evidence.gather(results)
     evidence.check_runs()
-    return _publish(evidence, notebook_seconds or {})
-
-
-def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltReport:
     results, main = evidence.results, evidence.main
     places = {"executed notebooks": results / "notebooks"}
     if len(main.test_predictions):
@@ -162,7 +138,7 @@ def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltRep
         "comparisons": {one.name: one.result.to_dict() for one in compared},
         "seconds": {
             "training": {part: run.seconds for part, run in evidence.runs.items()},
-            "notebooks": notebook_seconds,
+            "notebooks": notebook_seconds or {},
         },
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -94,6 +94,5 @@ class Document:
     lines: list[tuple[str, str]]  # label and value: name, number, date
     blocks: list[Block]
     language: str = "en"
-    contents: str = "Contents"  # the heading of the list of sections
-    words: dict[str, str] = field(default_factory=lambda: {"figure": "Figure", "table": "Table"})
+    words: dict[str, str] = field(default_factory=lambda: {key: key.title() for key in ("figure", "table", "contents")})
     meta: dict[str, str] = field(default_factory=dict)  # name and value of the HTML file's meta elements

@@ -18,7 +18,7 @@ from mmlab.config import LABELS, SCENARIOS, RunConfig, name_knobs, probability_c
 from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
-from mmlab.report.words import Say
+from mmlab.report.words import ENGLISH, Say
 from mmlab.runs import JOINT, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
 from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
 
@@ -73,7 +73,7 @@ class Row:
     @property
     def name(self) -> str:
         """What it is called in English; `say.row(row)` gives the name in the report's language."""
-        return Say().row(self)
+        return ENGLISH.row(self)
 
     @property
     def scores(self) -> Scores:
@@ -99,7 +99,7 @@ class Compared:
     @property
     def name(self) -> str:
         """Its name in English: `joint − text head`."""
-        return Say().pair(self)
+        return ENGLISH.pair(self)
 
     @property
     def missing(self) -> list[Row]:
@@ -162,14 +162,9 @@ class Evidence:
 
     def check_runs(self) -> None:
         """Raise RunError, naming the first, when a run of the workbook is missing, damaged or of other data."""
-        for part in self.missing:
+        for part in [part for part in PARTS if part not in self.runs]:
             gap = next(gap for gap in self.gaps if gap.notebook == PARTS[part].notebook)
-            raise RunError(gap.text(Say()).replace("`", ""))
-
-    @property
-    def missing(self) -> list[str]:
-        """The parts whose runs cannot be shown."""
-        return [part for part in PARTS if part not in self.runs]
+            raise RunError(gap.text(ENGLISH).replace("`", ""))
 
     def _miss(self, kind: str, notebook: str, error: Exception | str = "", **values: Any) -> None:
         command = self._notebook_command(notebook)

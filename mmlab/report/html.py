@@ -19,8 +19,11 @@ CODE = re.compile(r"`([^`\n]+)`")
 
 def to_html(document: Document) -> str:
     """The page, self-contained."""
+    from latex2mathml.converter import convert
+
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"inline": inline, "picture": embed_image, "mathml": to_mathml, "plain": plain}
+    environment.filters |= {"inline": inline, "picture": embed_image, "plain": plain}
+    environment.filters["mathml"] = lambda latex: Markup(convert(latex, display="block"))  # set without any script
     headings = [block for block in document.blocks if isinstance(block, Heading)]
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     blocks = [(type(block).__name__, block) for block in document.blocks]
@@ -52,10 +55,3 @@ def embed_image(path: Path) -> str:
     else:
         flat.save(buffer, "JPEG", quality=85)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def to_mathml(latex: str) -> Markup:
-    """A formula as MathML, which browsers set without any script."""
-    from latex2mathml.converter import convert
-
-    return Markup(convert(latex, display="block"))

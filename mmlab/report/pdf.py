@@ -90,13 +90,15 @@ def to_typst(document: Document, folder: Path) -> str:
         "#show table: set text(size: 8pt)",
         f"#align(center)[#text(size: 18pt)[{_text(document.title)}]]",
         *(f"#align(center)[{_text(label)}: {_text(value)}]" for label, value in document.lines),
-        f"#outline(title: [{_text(document.contents)}], depth: 2)",
+        f"#outline(title: [{_text(document.words['contents'])}], depth: 2)",
         *(_block(block, folder / f"block{number}") for number, block in enumerate(document.blocks)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _block(block: Block, place: Path) -> str:
+    from matplotlib import mathtext
+
     match block:
         case Heading(text, level):
             return "=" * level + " " + _text(text)
@@ -109,7 +111,8 @@ def _block(block: Block, place: Path) -> str:
         case Code(text):
             return f"#raw({_string(text)}, block: true)"
         case Formula(latex):
-            _draw_formula(latex, place.with_suffix(".svg"))
+            drawn = re.sub(r"\\[lr]Vert", "|", latex.replace(r"\operatorname", r"\mathrm"))
+            mathtext.math_to_image(f"${drawn}$", str(place.with_suffix(".svg")), dpi=200, format="svg")
             return f'#align(center)[#image("{place.name}.svg")]'
         case Figure():
             shutil.copyfile(block.path, place.with_suffix(".png"))
@@ -120,13 +123,6 @@ def _block(block: Block, place: Path) -> str:
             inside = ", ".join(f"[{_escaped(cell)}]" for cell in cells)
             table = f"table(columns: {len(frame.columns)}, {inside})"
             return f"#figure({table}, kind: table, caption: [{_text(caption)}])"
-
-
-def _draw_formula(latex: str, path: Path) -> None:
-    from matplotlib import mathtext
-
-    drawn = re.sub(r"\\[lr]Vert", "|", latex.replace(r"\operatorname", r"\mathrm"))
-    mathtext.math_to_image(f"${drawn}$", str(path), dpi=200, format="svg")
 
 
 def _text(text: str) -> str:

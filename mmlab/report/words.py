@@ -1,6 +1,7 @@
-"""The words of the report in one language, read from `<language>.yml`."""
+"""The words of the report: those of its language in `<language>.yml`, and its author's in `<results>/report.yml`."""
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,62 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from mmlab.config import suggest
+from mmlab.errors import ConfigError
 from mmlab.evaluation import METRICS
-from mmlab.report.options import ReportOptions
+
+OPTIONS = "report.yml"
+LANGUAGES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.yml")))
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Who hands the report in, its title and language, and an aim and conclusions in their own words."""
+
+    name: str = ""
+    number: str = ""
+    title: str = ""
+    language: str = "en"
+    aim: str = ""
+    conclusions: str = ""
+
+    @classmethod
+    def read(cls, path: Path, language: str | None = None) -> "ReportOptions":
+        """The options in a YAML file; blanks where there is none. language: used instead of the one in the file.
+
+        Raises ConfigError naming the file and the fix.
+        """
+        given = _read_yaml(path) if path.exists() else {}
+        wanted = given.get("language", "en") if language is None else language.lower()
+        if wanted not in LANGUAGES:
+            where = path if language is None else "--language"
+            raise ConfigError(f"{where}: language {wanted!r} is unknown. Use one of {', '.join(LANGUAGES)}.")
+        return cls(**{**given, "language": wanted})
+
+
+def _read_yaml(path: Path) -> dict[str, str]:
+    try:
+        # BaseLoader leaves every value the text it was written as: a student number keeps its zeros, and no is no.
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), yaml.BaseLoader)
+    except UnicodeError:
+        raise ConfigError(f"{path}: is not UTF-8. Save it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Make it a text file, or remove it.") from None
+    except yaml.YAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise ConfigError(f"{path}{where}: is not YAML ({str(error).splitlines()[0]}). Write `name: ...`.") from None
+    known, given = list(ReportOptions.__dataclass_fields__), {}
+    if not isinstance(node, yaml.MappingNode | None):
+        raise ConfigError(f"{path}: write one `key: value` per line. Known: {', '.join(known)}.")
+    for key, value in node.value if node else ():
+        if key.value not in known:
+            raise ConfigError(f"{path}: there is no option {key.value!r}.{suggest(key.value, known)}")
+        if not isinstance(value, yaml.ScalarNode):
+            raise ConfigError(f"{path}: {key.value} must be a text.")
+        if key.value in given:
+            raise ConfigError(f"{path}: {key.value} is given twice. Keep one of them.")
+        given[key.value] = value.value
+    return given
 
 
 @cache
@@ -27,14 +82,13 @@ class Say:
 
     def __init__(self, options: ReportOptions | None = None):
         self.options = options or ReportOptions()
-        self._words = read_words(self.options.language)
 
     def __call__(self, key: str, **values: Any) -> str:
-        return self._words[key].format(**values)
+        return read_words(self.options.language)[key].format(**values)
 
     def name(self, kind: str, name: str, default: str = "") -> str:
         """What one of a kind (section, row, metric, knob, column, fact) is called."""
-        return self._words.get(f"{kind}.{name}", default or name)
+        return read_words(self.options.language).get(f"{kind}.{name}", default or name)
 
     def interval(self, interval, spec: str = ".3f", factor: float = 1.0) -> str:
         """An Interval as "0.712 [0.696, 0.728]", multiplied by a factor."""
@@ -58,3 +112,6 @@ class Say:
     def pair(self, compared) -> str:
         """What a comparison is called: `joint − text head`."""
         return f"{self.row(compared.a)} − {self.row(compared.b)}"
+
+
+ENGLISH = Say()

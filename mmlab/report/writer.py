@@ -10,9 +10,8 @@ from mmlab.freshness import code_digest, digest_of
 from mmlab.report.document import Block, Document, Figure, Heading, Notice
 from mmlab.report.evidence import Evidence, Gap
 from mmlab.report.html import TEMPLATE, to_html
-from mmlab.report.options import LANGUAGES, ReportOptions
 from mmlab.report.sections import conclusions, method, others, results
-from mmlab.report.words import Say, read_words
+from mmlab.report.words import LANGUAGES, ReportOptions, Say, read_words
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,21 @@ def write_document(evidence: Evidence, options: ReportOptions, figures: Path) ->
             if section.group == group:
                 blocks.append(Heading(say.name("section", section.name), 2 if top else 1))
                 blocks += _write_section(section, evidence, say, figures)
-    main = evidence.main
-    blank = "________"
-    lines = [
-        (say("name"), options.name or blank),
-        (say("number"), options.number or blank),
-        (say("date"), date.today().isoformat()),
-    ]
+    missing: list[Block] = [Notice(gap.text(say)) for gap in evidence.gaps]
+    if evidence.stale:
+        missing.append(Notice(say("stale", parts=", ".join(map(say.row, evidence.rows(*evidence.stale))))))
+    if missing:
+        missing.insert(0, Heading(say.name("section", "missing")))
+    blank, today = "________", date.today().isoformat()
+    values = {"name": options.name or blank, "number": options.number or blank, "date": today}
+    main_run = evidence.main.id if evidence.main else ""
     return Document(
         options.title or say("title"),
-        lines,
-        [*_write_missing(evidence, say), *blocks],
+        [(say(key), value) for key, value in values.items()],
+        [*missing, *blocks],
         options.language,
-        say("contents"),
-        {"figure": say("figure"), "table": say("table")},
-        {"mmlab-main-run": main.id if main else "", "mmlab-report-code": report_digest()},
+        {key: say(key) for key in ("figure", "table", "contents")},
+        {"mmlab-main-run": main_run, "mmlab-report-code": report_digest()},
     )
 
 
@@ -74,17 +73,9 @@ def _write_section(section: Section, evidence: Evidence, say: Say, figures: Path
         return [block.save(figures) if isinstance(block, Figure) else block for block in blocks]
     except Exception as error:
         detail = str(error) if isinstance(error, MmlabError) else f"{type(error).__name__}: {error}"
-        evidence.gaps.append(
-            Gap("section", {"section": say.name("section", section.name)}, detail=" ".join(detail.split()))
-        )
+        name = say.name("section", section.name)
+        evidence.gaps.append(Gap("section", {"section": name}, detail=" ".join(detail.split())))
         return []
-
-
-def _write_missing(evidence: Evidence, say: Say) -> list[Block]:
-    notices = [Notice(gap.text(say)) for gap in evidence.gaps]
-    if evidence.stale:
-        notices.append(Notice(say("stale", parts=", ".join(map(say.row, evidence.rows(*evidence.stale))))))
-    return [Heading(say.name("section", "missing")), *notices] if notices else []
 
 
 def report_digest() -> str:

@@ -135,7 +135,7 @@ class Grid:
         """What is on disk now for each planned run, in order; also while the grid is running elsewhere."""
         found = []
         for knobs, folder in zip(self.planned, self.run_folders, strict=True):
-            run, file = load_run(folder) if is_complete(folder) else None, _error_file(folder)
+            run, file = load_run(folder) if is_complete(folder) else None, _kept(folder, ".failed.txt")
             found.append(SettingRun(knobs, run, file.read_text("utf-8") if not run and file.is_file() else ""))
         return found
 
@@ -203,7 +203,7 @@ class Grid:
 
     def job(self, number: int) -> Job:
         """How planned run `number` is executed: without the cells for reading."""
-        return Job(self.notebook, _notebook_of(self.run_folders[number]), self.parameters(number), skip=READING_TAG)
+        return Job(self.notebook, _kept(self.run_folders[number], ".ipynb"), self.parameters(number), skip=READING_TAG)
 
     def _train(self, missing: list[int], jobs: int, on: str, cluster: dict[str, Any]) -> Iterator[tuple[int, str]]:
         if on == "slurm":
@@ -285,8 +285,9 @@ def _split_machine(jobs: int) -> list[dict[str, str]]:
     return [{**threads, "CUDA_VISIBLE_DEVICES": visible[number % len(visible)]} for number in range(jobs)]
 
 
-def _notebook_of(folder: Path) -> Path:
-    return folder.parents[1] / "notebooks" / f"{folder.name}.ipynb"
+def _kept(folder: Path, suffix: str) -> Path:
+    """A file about the run in this folder, kept outside of it: a folder without a complete run is none."""
+    return folder.parents[1] / "notebooks" / f"{folder.name}{suffix}"
 
 
 def _settle(outcome: NotebookResult | RunError, folder: Path) -> str:
@@ -294,17 +295,13 @@ def _settle(outcome: NotebookResult | RunError, folder: Path) -> str:
     if isinstance(outcome, RunError):
         return str(outcome)
     if folder.is_dir():
-        shutil.move(_notebook_of(folder), folder / "notebook.ipynb")
+        shutil.move(_kept(folder, ".ipynb"), folder / "notebook.ipynb")
     return ""
-
-
-def _error_file(folder: Path) -> Path:
-    return _notebook_of(folder).with_suffix(".failed.txt")
 
 
 def _keep_error(folder: Path, error: str) -> None:
     if error:
-        write_atomic(_error_file(folder), error + "\n")
+        write_atomic(_kept(folder, ".failed.txt"), error + "\n")
         return
     for suffix in (".failed.txt", ".failed.ipynb"):
-        _notebook_of(folder).with_suffix(suffix).unlink(missing_ok=True)
+        _kept(folder, suffix).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import io
 import re
 import symtable
 import tokenize
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -175,16 +176,13 @@ def read_declared(notebook, name: str) -> list[Parameter]:
 
 
 def _read_literal(statement: ast.stmt, comment: str) -> Parameter | None:
-    if not (isinstance(statement, ast.Assign) and len(statement.targets) == 1):
-        return None
-    target = statement.targets[0]
-    try:
-        default = ast.literal_eval(statement.value)
-    except ValueError:
-        return None
-    if not isinstance(target, ast.Name) or type(default) not in (bool, int, float, str, type(None)):
-        return None
-    return Parameter(target.id, default, comment)
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            with suppress(ValueError):
+                default = ast.literal_eval(value)
+                if type(default) in (bool, int, float, str, type(None)):
+                    return Parameter(name, default, comment)
+    return None
 
 
 def _fit(parameter: Parameter, value: Any, name: str) -> Any:

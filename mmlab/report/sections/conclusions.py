@@ -2,14 +2,20 @@
 
 from mmlab.evaluation import MAJORITY
 from mmlab.report.document import Block, Code, Items, Paragraph, Table
-from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, PARTS, Compared, Evidence, name_setting
+from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, PARTS, Evidence, name_setting
 from mmlab.report.words import Say
 from mmlab.runs import Run
 from mmlab.workbook import GRID
 
 
 def conclusions(evidence: Evidence, say: Say) -> list[Block]:
-    items = [_conclude(one, say) for one in evidence.comparisons if one.result is not None]
+    items = []
+    for one in evidence.comparisons:
+        if one.result is not None:
+            a, b = (one.b, one.a) if one.better is one.b else (one.a, one.b)
+            key = "conclude.open" if one.better is None else "conclude.real"
+            points = say.interval(one.result.difference, "+.1f", 100)
+            items.append(say(key, a=say.row(a), b=say.row(b), difference=points))
     control, majority = evidence.runs.get("shuffle_labels"), evidence.runs.get("majority")
     if control is not None and majority is not None:
         score, floor = control.scores[JOINT].accuracy, majority.scores[MAJORITY].accuracy
@@ -19,26 +25,15 @@ def conclusions(evidence: Evidence, say: Say) -> list[Block]:
     return [*blocks, *(Paragraph(text) for text in say.options.conclusions.strip().split("\n\n") if text)]
 
 
-def _conclude(one: Compared, say: Say) -> str:
-    a, b = (one.b, one.a) if one.better is one.b else (one.a, one.b)
-    points = say.interval(one.result.difference, "+.1f", 100)
-    key = "conclude.open" if one.better is None else "conclude.real"
-    return say(key, a=say.row(a), b=say.row(b), difference=points)
-
-
 def limits(evidence: Evidence, say: Say) -> list[Block]:
     main, record = evidence.main, evidence.records.get(DATA_NOTEBOOK)
     if main is None or record is None:
         return []
     counts = record["health"]["label_counts"]
     label = min(counts, key=counts.get)
-    items = [
-        say("limits.labels", conflicts=record["health"]["label_conflicts"]),
-        say("limits.population"),
-        say("limits.rare", label=label, rare=counts[label]),
-        say("limits.split", seed=main.config.seed),
-    ]
-    return [Items(items)]
+    labels = say("limits.labels", conflicts=record["health"]["label_conflicts"])
+    rare, split = say("limits.rare", label=label, rare=counts[label]), say("limits.split", seed=main.config.seed)
+    return [Items([labels, say("limits.population"), rare, split])]
 
 
 def provenance(evidence: Evidence, say: Say) -> list[Block]:
@@ -48,13 +43,13 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
     keys = {"data": "data_fingerprint", "split": "split_hash", "commit": "commit"}
     origin = {name: (first.provenance[key] or "—")[:16] for name, key in keys.items()}
     entries = _list_entries(evidence, say)
-    lines = [
-        {"rows": name, "run": run.id, **_seeds(run), "commit": run.provenance["commit"] or "—"}
-        for name, run, _ in entries
-    ]
+    lines = []
+    for name, run, _ in entries:
+        seeds = {"seed": _knob(run, "seed"), "models": _knob(run, "seeds")}
+        lines.append({"rows": name, "run": run.id, **seeds, "commit": run.provenance["commit"] or "—"})
     commands = dict.fromkeys(f"# {name}\n{command}" for name, _, command in entries)
     return [
-        Paragraph(say("provenance.text", seed=_seeds(first)["seed"], **origin)),
+        Paragraph(say("provenance.text", seed=_knob(first, "seed"), **origin)),
         Table("provenance", say.frame(lines), say("provenance.caption")),
         Code("\n".join(commands)),
     ]
@@ -74,8 +69,5 @@ def _list_entries(evidence: Evidence, say: Say) -> list[tuple[str, Run, str]]:
     return entries
 
 
-def _seeds(run: Run) -> dict[str, str]:
-    """The seed of a run and its models per fold; a baseline has neither."""
-    return (
-        {"seed": str(run.config.seed), "models": str(run.config.seeds)} if run.config else {"seed": "—", "models": "—"}
-    )
+def _knob(run: Run, name: str) -> str:
+    return str(getattr(run.config, name)) if run.config else "—"  # a baseline has none

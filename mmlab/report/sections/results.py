@@ -131,15 +131,17 @@ def prediction(evidence: Evidence, say: Say) -> list[Block]:
     if not len(main.test_predictions):
         return [Paragraph(say("prediction.none"))]
     differ = differing_answers(main)
-    facts = {"n": len(main.test_predictions), "text": f"{differ['text_only']:.1%}"}
-    facts["image"] = f"{differ['image_only']:.1%}"
+    text, image = f"{differ['text_only']:.1%}", f"{differ['image_only']:.1%}"
+    facts = {"n": len(main.test_predictions), "text": text, "image": image}
     verdict = judge_predictions(evidence)
     if verdict is None:
         return [Paragraph(say("prediction.unjudged", **facts))]
     if not verdict.ok:
         return [Notice(say("prediction.bad", problem=problem.replace("`", "'"))) for problem in verdict.problems]
-    shares = [(one.label, f"{one.train_share:.1%}", f"{one.file_share:.1%}") for one in verdict.shares.itertuples()]
-    lines = [dict(zip(("label", "in_train", "in_file"), one)) for one in shares]
+    lines = [
+        {"label": one.label, "in_train": f"{one.train_share:.1%}", "in_file": f"{one.file_share:.1%}"}
+        for one in verdict.shares.itertuples()
+    ]
     return [
         Paragraph(say("prediction.ok", **facts)),
         Table("prediction", say.frame(lines), say("prediction.shares")),
