@@ -5,10 +5,11 @@
 
 from mmlab.evaluation.baselines import MAJORITY, TFIDF, majority_baseline, tfidf_baseline
 from mmlab.evaluation.comparison import Comparison, compare_frames, compare_predictions
-from mmlab.evaluation.confidence import calibration_error, calibration_table
 from mmlab.evaluation.frames import predictions_frame
 from mmlab.evaluation.probes import (
     Optimism,
+    calibration_error,
+    calibration_table,
     list_answers,
     list_mistakes,
     measure_optimism,

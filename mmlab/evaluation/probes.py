@@ -1,4 +1,4 @@
-"""What predictions frames say beyond a score: answers, mistakes, changed minds, and the flattery of choosing."""
+"""What predictions say beyond a score: answers, mistakes, changed minds, calibration, and the flattery of choosing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, TWIN
 from mmlab.errors import MmlabError
-from mmlab.evaluation.frames import read_frame
+from mmlab.evaluation.frames import check_classes, check_lengths, check_predicted, read_frame
 
 
 def list_answers(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
@@ -38,6 +38,35 @@ def share_changed(before: pd.DataFrame, after: pd.DataFrame, scenario: str) -> f
     if list(one[GUID]) != list(other[GUID]):
         raise MmlabError("The two frames do not hold the same pairs in the same order.")
     return float((one["predicted"] != other["predicted"]).mean())
+
+
+def calibration_error(labels, probabilities, bins: int = 10) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy over equally wide confidence bins.
+
+    labels: (n,) int class numbers; probabilities: (n, 3). Returns a share of 1. Raises MmlabError as
+    `score_predictions` does. Guo et al. 2017, section 2. Explained in notebook 02, section 5.2.
+    """
+    table = calibration_table(labels, probabilities, bins)
+    return float((table["n"] * (table["accuracy"] - table["confidence"]).abs()).sum() / table["n"].sum())
+
+
+def calibration_table(labels, probabilities, bins: int = 10) -> pd.DataFrame:
+    """Confidence against accuracy: one row for each non-empty bin, with columns n, confidence and accuracy (means).
+
+    labels: (n,) int class numbers; probabilities: (n, 3); confidence is the largest of a row.
+    """
+    labels = check_classes(labels, "labels")
+    predicted = check_predicted(probabilities, "probabilities")
+    if np.ndim(probabilities) != 2:
+        raise MmlabError("Calibration needs probabilities of shape (n, 3), not class numbers.")
+    if bins < 1:
+        raise MmlabError(f"bins={bins!r} is out of range: it must be at least 1.")
+    check_lengths(labels=labels, probabilities=predicted)
+    confidence = np.max(np.asarray(probabilities, dtype=np.float64), axis=1)
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": labels == predicted})
+    grouped = rows.groupby("bin")
+    return pd.DataFrame({"n": grouped.size(), **grouped[["confidence", "accuracy"]].mean()}).reset_index(drop=True)
 
 
 @dataclass(frozen=True)
