@@ -11,9 +11,8 @@ from mmlab.runs.folder import JOINT, Run
 def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) -> pd.DataFrame:
     """A frame like `run.predictions` from the run's own models and other features of the same pairs.
 
-    With `features.without("image")` it shows what the model says when the image is taken away; with
-    `features.pair_up(...)` what it says when images are exchanged. A pair is answered by the models that did not
-    see it: all of its fold, or only the first `seeds` of them, for a fair comparison with a run that has no more.
+    `features.without("image")` takes the images away, `features.pair_up(...)` exchanges them. A pair is answered by the
+    models that did not see it: all of its fold, or only the first `seeds`, to compare with a run that has no more.
     Explained in notebook 04, section 5 and notebook 06, section 2.
     """
     from mmlab.training import needed, predict

@@ -1,8 +1,4 @@
-"""A run as its folder: where it belongs, and what is read from it.
-
-The run id is made from everything that decides the numbers (knobs, data, split, encoders, precision, code), so that the
-same training is found again and never repeated. Explained in notebook 04, section 4.1.
-"""
+"""A run as its folder: where it belongs, and what is read from it. Explained in notebook 04, section 4.1."""
 
 import json
 from dataclasses import dataclass
@@ -71,12 +67,12 @@ class Run:
 
     def _read_whole(self, name: str, rows: int | None) -> pd.DataFrame:
         """A table of probabilities, held against what the run says of it: a part of one would be scored as a whole."""
-        frame, path = _read_frame(self.folder / name), self.folder / name
+        frame = _read_frame(self.folder / name)
         wanted = [GUID, *(column for scenario in self.scenarios for column in probability_columns(scenario))]
         lacking = [column for column in wanted if column not in frame]
         if lacking or (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
             found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
-            raise _damaged(path, found)
+            raise _damaged(self.folder / name, found)
         return frame
 
     @property
@@ -116,7 +112,7 @@ class Run:
                 raise _damaged(path, error) from error
 
     def load_models(self, features: Features) -> dict[int, list]:
-        """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
+        """Fold -> its trained models in eval mode, in the order of their seeds."""
         from safetensors.torch import load_file
 
         from mmlab.training import build_model
@@ -144,12 +140,11 @@ def load_run(folder: Path | str) -> Run:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a run reached its end: metrics.json is written last."""
-    return (Path(folder) / METRICS).is_file()
+    return (Path(folder) / METRICS).is_file()  # it is written last
 
 
 def run_folder(config: RunConfig, course: Course, features: Features | str, results: Path | str) -> Path:
-    """Where this training belongs, whether or not it was done: a readable name and a digest of all that decides it.
+    """Where this training belongs, done or not: a readable name and a digest of all that decides its numbers.
 
     features: the encoded pairs, or just their digest.
     """
@@ -158,19 +153,18 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     inputs = course.fingerprint, course.split_hash, encoders
     digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
     control = "" if config.control == "none" else f"-{config.control}"
-    fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
+    fusion = f"-{config.fusion}" if config.scenario == JOINT else ""
     name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
     return Path(results) / RUNS / name
 
 
 def training_code(config: RunConfig) -> tuple[Any, ...]:
     """Where the code begins that makes the predictions of a training: cross-fitting, and the fusion it uses."""
-    fusion = (find_fusions()[config.fusion],) if config.scenario == "text_and_image" else ()
+    fusion = (find_fusions()[config.fusion],) if config.scenario == JOINT else ()
     return ("mmlab.training:cross_fit", *fusion)
 
 
 def model_file(fold: int, seed: int) -> str:
-    """The name of a model's weights in its run folder."""
     return f"model_fold{fold}_seed{seed}.safetensors"
 
 
