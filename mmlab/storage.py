@@ -14,9 +14,7 @@ from pathlib import Path
 from mmlab.errors import RunError, find_fix
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
-
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
-
 _UMASK = threading.Lock()
 
 
@@ -24,9 +22,8 @@ def cache_folder(*parts: str) -> Path:
     """A folder of the user's cache, made if missing; the environment variable MMLAB_CACHE names another root."""
     import platformdirs
 
-    root = os.environ.get("MMLAB_CACHE")
-    folder = Path(root).expanduser() if root else platformdirs.user_cache_path("mmlab")
-    folder = folder.joinpath(*parts)
+    root = os.environ.get("MMLAB_CACHE") or platformdirs.user_cache_path("mmlab")
+    folder = Path(root).expanduser().joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -54,8 +51,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
 def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
     """An empty folder next to the final one to write into; it is moved there when all is written, removed when not.
 
-    So nobody ever reads half a folder. Of two processes that make the same one, the first one's stays. Raises RunError
-    when it cannot be written.
+    Of two processes that make the same one, the first one's stays. Raises RunError when it cannot be written.
     """
     draft = None
     try:
@@ -86,16 +82,13 @@ def one_at_a_time(lock: Path, words: str) -> Iterator[None]:
     """Hold a lock file, which goes with its process however that ends; print `words` where it has to be waited for."""
     from filelock import FileLock, Timeout
 
-    held = FileLock(lock)
     try:
-        held.acquire(timeout=0.1)
+        held = FileLock(lock).acquire(timeout=0.1)
     except Timeout:
         print(words, file=sys.stderr, flush=True)
-        held.acquire()
-    try:
+        held = FileLock(lock).acquire()
+    with held:
         yield
-    finally:
-        held.release()
 
 
 def umask() -> int:

@@ -12,8 +12,8 @@ _CLASSES = len(LABELS)
 def predictions_frame(pairs: pd.DataFrame, folds, probabilities: dict[str, np.ndarray]) -> pd.DataFrame:
     """The frame of predictions.csv: guid, fold, label, twin, then three probability columns for each scenario.
 
-    pairs: (n,) rows with guid, label, twin; folds: (n,) int; probabilities: (n, 3) for each scenario, row i for row
-    i of pairs. Rows with a negative fold were only trained on and are left out. Raises MmlabError for other shapes.
+    pairs: n rows with guid, label, twin; folds: (n,) int; probabilities: (n, 3) for each scenario. Rows with a negative
+    fold were only trained on and are left out. Raises MmlabError for other shapes.
     """
     require_columns(pairs, [GUID, LABEL, TWIN])
     folds = np.asarray(folds)

@@ -78,7 +78,6 @@ class Optimism:
 
     @property
     def points(self) -> float:
-        """The flattery, in percentage points."""
         return 100 * (self.chosen - self.elsewhere)
 
 
@@ -86,8 +85,8 @@ def measure_optimism(frames: Sequence[pd.DataFrame], scenario: str, draws: int =
     """How much choosing the best of several settings flatters it.
 
     Each draw deals whole twin groups to two halves at random, chooses the setting with the most right answers on one
-    half, and scores it on both. frames: one predictions frame per setting, all of the same pairs in the same order.
-    Raises MmlabError when they are not. Explained in notebook 05, section 6.
+    half, and scores it on both. frames: one predictions frame per setting. Raises MmlabError when they are not of the
+    same pairs in the same order. Explained in notebook 05, section 6.
     """
     answers = [list_answers(frame, scenario) for frame in frames]
     if len({tuple(one[GUID]) for one in answers}) != 1:
