@@ -16,8 +16,8 @@ from mmlab.evaluation.scores import Interval, draw_groups, group_sums, interval_
 class Comparison:
     """Two models, a and b, on the same n pairs.
 
-    difference: accuracy of a − accuracy of b, as a share of 1. p_value: two-sided exact McNemar (are the pairs that only
-    one model has right a fair coin's?), which takes the pairs as independent.
+    difference: accuracy of a − accuracy of b, as a share of 1. p_value: two-sided exact McNemar, which takes the pairs
+    as independent.
     """
 
     difference: Interval
