@@ -165,21 +165,16 @@ def _walk_what_counts(node: ast.AST) -> Iterator[ast.AST]:
 class _Normaliser(ast.NodeTransformer):
     """Leaves out what decides no number."""
 
-    def _without_docstring(self, node):
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    def visit_ClassDef(self, node):
+        if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-        return node
+        return self.generic_visit(node)
 
     def visit_FunctionDef(self, node):
-        node = self.generic_visit(self._without_docstring(node))
         node.returns = None
-        return node
+        return self.visit_ClassDef(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node):
-        return self.generic_visit(self._without_docstring(node))
 
     def visit_Assign(self, node):
         described = all(getattr(target, "id", "") in DESCRIPTIONS for target in node.targets)

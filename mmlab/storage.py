@@ -32,11 +32,10 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    raw = data.encode("utf-8") if isinstance(data, str) else data
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(raw)
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; results are shared with a group on clusters
@@ -73,7 +72,7 @@ def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[
         fix = find_fix(error) or "Choose another results folder"
         raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
     finally:
-        if draft is not None and draft.exists():
+        if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
 
 

@@ -48,31 +48,29 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """guid, fold, label, twin and three probabilities a scenario, a row for each scored pair."""
-        return self._read_whole(PREDICTIONS, self.n)
+        return self._read_probabilities(PREDICTIONS, self.n)
 
     @cached_property
     def test_predictions(self) -> pd.DataFrame:
         """guid and three probabilities a scenario, a row for each test pair in the order to answer in."""
-        return self._read_whole(TEST_PREDICTIONS, self.provenance.get("n_test"))
+        return self._read_probabilities(TEST_PREDICTIONS, self.provenance.get("n_test"))
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """fold, seed, epoch, train_loss, dev_loss, dev_accuracy, lr, seconds: a row for each epoch of each model."""
-        return _read_frame(self.folder / HISTORY)
+        return _read_frame(self.folder / HISTORY, ["epoch", "dev_loss"])
 
     @cached_property
     def best_epochs(self) -> pd.DataFrame:
         """fold, seed, best_epoch: a row for each model."""
-        return _read_frame(self.folder / BEST_EPOCHS)
+        return _read_frame(self.folder / BEST_EPOCHS, [FOLD, "seed", "best_epoch"])
 
-    def _read_whole(self, name: str, rows: int | None) -> pd.DataFrame:
-        """A table of probabilities, held against what the run says of it: a part of one would be scored as a whole."""
-        frame = _read_frame(self.folder / name)
+    def _read_probabilities(self, name: str, rows: int | None) -> pd.DataFrame:
+        """A table that is held against what the run says of it: a part of one would be scored as a whole."""
         wanted = [GUID, *(column for scenario in self.scenarios for column in probability_columns(scenario))]
-        lacking = [column for column in wanted if column not in frame]
-        if lacking or (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
-            found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
-            raise _damaged(self.folder / name, found)
+        frame = _read_frame(self.folder / name, wanted)
+        if (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
+            raise _damaged(self.folder / name, f"{len(frame)} rows, of {rows}")
         return frame
 
     @property
@@ -84,10 +82,7 @@ class Run:
             return False
 
     def find_folds(self, course: Course) -> np.ndarray:
-        """The fold in which each labelled pair of the course was predicted, (n_labelled,) int64; -1 where in none.
-
-        Matched by guid, never by the number of a row. Explained in notebook 02, section 4.1.
-        """
+        """The fold in which each labelled pair of the course was predicted, by guid, (n_labelled,) int64; -1: none."""
         fold_of = self.predictions.set_index(GUID)[FOLD]
         return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
@@ -99,10 +94,9 @@ class Run:
         if self.config is None:
             return
         _ = self.test_predictions
-        for name, columns in ((HISTORY, ["epoch", "dev_loss"]), (BEST_EPOCHS, [FOLD, "seed", "best_epoch"])):
-            frame = _read_frame(self.folder / name)
-            if frame.empty or any(column not in frame for column in columns):
-                raise _damaged(self.folder / name, "a column is missing")
+        for name, frame in ((HISTORY, self.history), (BEST_EPOCHS, self.best_epochs)):
+            if frame.empty:
+                raise _damaged(self.folder / name, "no rows")
         for fold, seed in self.best_epochs[[FOLD, "seed"]].itertuples(index=False):
             path = self.folder / model_file(fold, seed)
             try:
@@ -184,9 +178,12 @@ def _read_json(path: Path) -> dict:
         raise _damaged(path, error) from error
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _read_frame(path: Path, wanted: list[str]) -> pd.DataFrame:
     try:
         no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
-        return pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
+        frame = pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
+    if lacking := [column for column in wanted if column not in frame]:
+        raise _damaged(path, f"no column {lacking[0]}")
+    return frame
