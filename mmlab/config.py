@@ -191,7 +191,6 @@ class RunConfig:
 
     @property
     def trained_scenarios(self) -> tuple[str, ...]:
-        """The scenarios for which this training gives predictions."""
         return SCENARIOS if self.scenario == "text_and_image" else (self.scenario,)
 
     @property

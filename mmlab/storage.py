@@ -91,7 +91,6 @@ def one_at_a_time(lock: Path, words: str) -> Iterator[None]:
 
 
 def umask() -> int:
-    """The permissions that new files of this process do not get."""
     with _UMASK:  # it can only be read by changing it, and another thread must not see the change
         mask = os.umask(0)
         os.umask(mask)

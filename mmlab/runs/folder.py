@@ -163,7 +163,6 @@ def model_file(fold: int, seed: int) -> str:
 
 
 def result_name(config: RunConfig, scenario: str) -> str:
-    """The name of a prediction file: `test_result_<lr>_<dropout>_<scenario>.txt`."""
     return f"test_result_{config.lr:g}_{config.dropout:g}_{scenario}.txt"
 
 
