@@ -1,7 +1,6 @@
-"""The vocabulary of the lab, and every knob of a training, each declared once.
+"""The vocabulary of the lab, and every knob of a training, each declared once. Explained in notebook 04, section 1.
 
 The command line, the notebooks, the grid and the report's table of settings are made from these declarations.
-Explained in notebook 04, section 1.
 """
 
 import ast
@@ -9,6 +8,7 @@ import dataclasses
 import difflib
 import shlex
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,6 @@ GUID, LABEL, TEXT, IMAGE, ENCODING, TWIN, SPLIT, FOLD = (
 
 
 def probability_columns(scenario: str) -> list[str]:
-    """The three column names of a scenario's probabilities, in the order of LABELS."""
     return [f"{scenario}_{label}" for label in LABELS]
 
 
@@ -44,29 +43,25 @@ def _fusions_in_source() -> dict[str, str]:
 def find_fusions() -> dict[str, Any]:
     """Every fusion's class by its name. A class declares its own: `class GatedFusion(Fusion, name="gated")`.
 
-    The names are read from the source of models.py, since importing it loads torch: a class is then given by its place,
-    "mmlab.models:GatedFusion". Once it is loaded, the classes themselves are given, with those that a user has added.
+    Once models.py is loaded, which loads torch, the classes themselves are given, with those that a user has added.
+    Until then each is given by its place, "mmlab.models:GatedFusion", read from the source.
     """
     return getattr(sys.modules.get("mmlab.models"), "FUSIONS", None) or _fusions_in_source()
 
 
 def list_fusions() -> tuple[str, ...]:
-    """The names of all fusions."""
     return tuple(find_fusions())
 
 
 @dataclass(frozen=True)
 class Knob:
-    """The declaration of one knob: its name, type (bool, int, float or str), default, help, and what it may be.
-
-    choices: its values, or a function that lists them. The bounds are None where there is none.
-    """
+    """The declaration of one knob: its name, default, help, and what it may be."""
 
     name: str
-    kind: type
+    kind: type  # bool, int, float or str
     default: Any
     help: str
-    choices: Any = None
+    choices: Any = None  # its values, or a function that lists them
     low: float | None = None
     high: float | None = None
     above: float | None = None
@@ -177,8 +172,7 @@ class RunConfig:
     def from_params(cls, params: dict[str, Any], preset: str = "laptop") -> "RunConfig":
         """A config from a preset and flat parameters (papermill's, a shell's, a setting's of a grid).
 
-        Raises ConfigError for an unknown name (with the nearest known one), a value of the wrong type
-        (`"1e-4"` is text, not a number) and a value out of range. Nothing is converted silently.
+        Raises ConfigError for an unknown name, a value of the wrong type (`"1e-4"` is text) and one out of range.
         """
         check_choice("preset", preset, tuple(PRESETS))
         for name in params:
@@ -186,7 +180,6 @@ class RunConfig:
         return cls(**{**PRESETS[preset], **params})
 
     def to_dict(self) -> dict[str, Any]:
-        """The knobs as plain literals, in the order in which they are declared."""
         return dataclasses.asdict(self)
 
     def replace(self, **changes: Any) -> "RunConfig":
@@ -194,12 +187,10 @@ class RunConfig:
         return RunConfig.from_params({**self.to_dict(), **changes})
 
     def changed(self) -> dict[str, Any]:
-        """The knobs that differ from their defaults."""
         return {name: value for name, value in self.to_dict().items() if value != KNOBS[name].default}
 
     @property
     def trained_scenarios(self) -> tuple[str, ...]:
-        """The scenarios for which this training gives predictions."""
         return SCENARIOS if self.scenario == "text_and_image" else (self.scenario,)
 
     @property
@@ -217,42 +208,9 @@ KNOBS = {
     field.name: Knob(field.name, field.type, field.default, **field.metadata) for field in dataclasses.fields(RunConfig)
 }
 
-# A preset is a starting point: any knob can be set on top of it.
-PRESETS: dict[str, dict[str, Any]] = {
-    "laptop": {},
-    # About two minutes per model on two cores. Three models per fold: what one learns from so few pairs is partly luck.
-    "tuned": {
-        "text_layers": 6,
-        "encoder_lr": 2e-4,
-        "lr": 3e-4,
-        "epochs": 3,
-        "patience": 3,
-        "batch_size": 32,
-        "seeds": 3,
-    },
-    "gpu": {
-        "text_encoder": "roberta-base",
-        "image_encoder": "convnext_base.fb_in22k_ft_in1k",
-        "fusion": "transformer",
-        "hidden": 256,
-        "text_layers": ALL_LAYERS,
-        "image_layers": ALL_LAYERS,
-        "image_side": 384,
-        "encoder_lr": 3e-5,
-        "lr": 3e-4,
-        "epochs": 6,
-        "patience": 2,
-        "batch_size": 32,
-        "seeds": 1,
-    },
-    "smoke": {"folds": 2, "seeds": 1, "epochs": 2, "hidden": 32},
-}
-
-# Values to try, by name. `coursework`: what the lab that this one replaces tried, with steps too small to arrive.
-GRID_PRESETS: dict[str, dict[str, list[Any]]] = {
-    "coursework": {"lr": [1e-5, 1e-6, 1e-7, 1e-8], "dropout": [0.1, 0.3]},
-    "working": {"lr": [1e-2, 1e-3, 1e-4], "dropout": [0.2, 0.6]},
-}
+_PRESETS = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+PRESETS: dict[str, dict[str, Any]] = _PRESETS["training"]
+GRID_PRESETS: dict[str, dict[str, list[Any]]] = _PRESETS["grid"]
 
 
 def find_knob(name: str) -> Knob:
@@ -263,10 +221,7 @@ def find_knob(name: str) -> Knob:
 
 
 def read_knobs(text: str) -> dict[str, Any]:
-    """Knobs written as one text, `"hidden=64 text_encoder='./my folder'"`, as values of their types.
-
-    Raises ConfigError for a word without `=`, an unknown name, a name that is set twice, and a value that does not fit.
-    """
+    """Knobs written as one text, `"hidden=64 text_encoder='./my folder'"`, as checked values. Raises ConfigError."""
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -27,7 +27,5 @@ def find_fix(error: OSError) -> str | None:
     """What a user can do about a file that cannot be written; None where the error says nothing about their disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Free some space there"
-    return "Choose another folder that you may write to" if error.errno in _FORBIDDEN else None
-
-
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+    forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return "Choose another folder that you may write to" if forbidden else None

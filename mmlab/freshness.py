@@ -4,9 +4,7 @@ A cached feature or a finished run is used again exactly when everything that de
 weights, knobs and the resolved precision are values, and their owners put them into a key. This module adds the code:
 everything that a function reaches inside the package, found by following names through the source without importing
 it. Comments, docstrings, layout, annotations, the words of errors and help, and the file in which something is defined
-do not count; a changed constant, operator or call does. Versions of other packages are in a run's provenance.
-
-Explained in notebook 04, section 4.
+do not count; a changed constant, operator or call does. Explained in notebook 04, section 4.
 """
 
 import ast
@@ -35,8 +33,8 @@ def digest_of(*parts: Any, length: int = 12) -> str:
 def code_digest(*roots: Any) -> str:
     """Twelve hex digits that name the code which the roots run, with all they reach inside the package.
 
-    roots: functions or classes, or their places as "mmlab.module:name", for which nothing is imported. A function from
-    elsewhere (a notebook, a test) counts with its own source. Raises LookupError for a place that does not exist.
+    roots: functions or classes, or their places as "mmlab.module:name". A function from elsewhere (a notebook, a test)
+    counts with its own source. Raises LookupError for a place that does not exist.
     """
     return digest_of(sorted(_digests(tuple(place_of(root) for root in roots), ROOT)))
 
@@ -50,7 +48,10 @@ def reached_code(*roots: str, root: Path = ROOT) -> dict[str, str]:
         if place in found or place in UNCOUNTED or place.partition(":")[0] in UNCOUNTED:
             continue
         if "\n" in place:  # source from elsewhere
-            found[place] = digest_of(_normalised_source(place))
+            try:
+                found[place] = digest_of(_normalised(ast.parse(place)))
+            except SyntaxError:  # a lambda in the middle of a call
+                found[place] = digest_of(place)
             continue
         module, _, name = place.partition(":")
         node = _read_module(module, root).definitions[name]
@@ -128,9 +129,7 @@ def _resolve(module: str, name: str, root: Path) -> str | None:
     read = _read_module(module, root)
     if name in read.definitions:
         return f"{module}:{name}"
-    if name in read.imports:
-        return _resolve(*read.imports[name], root)
-    return None
+    return _resolve(*read.imports[name], root) if name in read.imports else None
 
 
 def _references(module: str, node: ast.AST, root: Path, found: dict[str, str]) -> Iterator[str]:
@@ -166,21 +165,16 @@ def _walk_what_counts(node: ast.AST) -> Iterator[ast.AST]:
 class _Normaliser(ast.NodeTransformer):
     """Leaves out what decides no number."""
 
-    def _without_docstring(self, node):
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    def visit_ClassDef(self, node):
+        if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-        return node
+        return self.generic_visit(node)
 
     def visit_FunctionDef(self, node):
-        node = self.generic_visit(self._without_docstring(node))
         node.returns = None
-        return node
+        return self.visit_ClassDef(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node):
-        return self.generic_visit(self._without_docstring(node))
 
     def visit_Assign(self, node):
         described = all(getattr(target, "id", "") in DESCRIPTIONS for target in node.targets)
@@ -204,13 +198,5 @@ class _Normaliser(ast.NodeTransformer):
     visit_ImportFrom = visit_Import
 
 
-def _normalised_source(source: str) -> str:
-    try:
-        return _normalised(ast.parse(source))
-    except SyntaxError:  # a lambda in the middle of a call
-        return source
-
-
 def _normalised(node: ast.AST) -> str:
-    copied = _Normaliser().visit(ast.parse(ast.unparse(node)))  # unparse: a copy, and one form for equal syntax
-    return ast.dump(copied)
+    return ast.dump(_Normaliser().visit(ast.parse(ast.unparse(node))))  # a copy, and one form for equal syntax

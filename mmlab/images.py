@@ -1,7 +1,7 @@
 """One way to open an image: a closed list of formats, and pixels in one form.
 
-Pillow knows formats that start a program (Ghostscript for EPS) or decode on demand whatever a plug-in brings. A data
-file must never run a program, so only the formats below are tried, whatever a file's name says.
+Pillow knows formats that start a program (Ghostscript for EPS). A data file must never run one, so only the formats
+below are tried, whatever a file's name says.
 """
 
 from pathlib import Path
@@ -11,10 +11,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 
 def open_image(source: Path | str | BinaryIO):
-    """A Pillow image of one of FORMATS; its pixels are read when they are asked for.
-
-    Use it as a context manager. Raises OSError when the file cannot be read or is of another format.
-    """
+    """A Pillow image of one of FORMATS, to use as a context manager. Raises OSError for a file that is none."""
     from PIL import Image
 
     return Image.open(source, formats=FORMATS)

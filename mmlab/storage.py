@@ -14,9 +14,7 @@ from pathlib import Path
 from mmlab.errors import RunError, find_fix
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
-
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
-
 _UMASK = threading.Lock()
 
 
@@ -24,9 +22,8 @@ def cache_folder(*parts: str) -> Path:
     """A folder of the user's cache, made if missing; the environment variable MMLAB_CACHE names another root."""
     import platformdirs
 
-    root = os.environ.get("MMLAB_CACHE")
-    folder = Path(root).expanduser() if root else platformdirs.user_cache_path("mmlab")
-    folder = folder.joinpath(*parts)
+    root = os.environ.get("MMLAB_CACHE") or platformdirs.user_cache_path("mmlab")
+    folder = Path(root).expanduser().joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -35,11 +32,10 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    raw = data.encode("utf-8") if isinstance(data, str) else data
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(raw)
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; results are shared with a group on clusters
@@ -54,8 +50,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
 def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
     """An empty folder next to the final one to write into; it is moved there when all is written, removed when not.
 
-    So nobody ever reads half a folder. Of two processes that make the same one, the first one's stays. Raises RunError
-    when it cannot be written.
+    Of two processes that make the same one, the first one's stays. Raises RunError when it cannot be written.
     """
     draft = None
     try:
@@ -77,7 +72,7 @@ def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[
         fix = find_fix(error) or "Choose another results folder"
         raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
     finally:
-        if draft is not None and draft.exists():
+        if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
 
 
@@ -86,20 +81,16 @@ def one_at_a_time(lock: Path, words: str) -> Iterator[None]:
     """Hold a lock file, which goes with its process however that ends; print `words` where it has to be waited for."""
     from filelock import FileLock, Timeout
 
-    held = FileLock(lock)
     try:
-        held.acquire(timeout=0.1)
+        held = FileLock(lock).acquire(timeout=0.1)
     except Timeout:
         print(words, file=sys.stderr, flush=True)
-        held.acquire()
-    try:
+        held = FileLock(lock).acquire()
+    with held:
         yield
-    finally:
-        held.release()
 
 
 def umask() -> int:
-    """The permissions that new files of this process do not get."""
     with _UMASK:  # it can only be read by changing it, and another thread must not see the change
         mask = os.umask(0)
         os.umask(mask)

@@ -15,8 +15,8 @@ from mmlab.evaluation import METRICS, Interval, Metric, compare_frames, compare_
 from mmlab.evaluation import score_predictions as score
 from mmlab.evaluation import scores as evaluation
 from mmlab.evaluation.baselines import majority_baseline, majority_predictions, tfidf_predictions
-from mmlab.evaluation.confidence import calibration_error
-from mmlab.evaluation.probes import list_answers, list_mistakes, measure_optimism, share_changed
+from mmlab.evaluation.frames import list_answers, list_mistakes, share_changed
+from mmlab.evaluation.probes import calibration_error, measure_optimism
 
 
 def some_predictions(n=400, right=0.7, seed=0, shares=(0.3, 0.1, 0.6)):

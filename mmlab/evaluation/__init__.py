@@ -5,13 +5,6 @@
 
 from mmlab.evaluation.baselines import MAJORITY, TFIDF, majority_baseline, tfidf_baseline
 from mmlab.evaluation.comparison import Comparison, compare_frames, compare_predictions
-from mmlab.evaluation.confidence import calibration_error, calibration_table
-from mmlab.evaluation.frames import predictions_frame
-from mmlab.evaluation.probes import (
-    Optimism,
-    list_answers,
-    list_mistakes,
-    measure_optimism,
-    share_changed,
-)
+from mmlab.evaluation.frames import list_answers, list_mistakes, predictions_frame, share_changed
+from mmlab.evaluation.probes import Optimism, calibration_error, calibration_table, measure_optimism
 from mmlab.evaluation.scores import METRICS, Interval, Metric, Scores, score_frame, score_predictions

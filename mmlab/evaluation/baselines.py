@@ -17,7 +17,7 @@ def majority_predictions(labels, folds) -> np.ndarray:
     """The class shares of the other folds as every pair's probabilities: always the most frequent label.
 
     labels: (n,) class numbers or label names; folds: (n,) int, where pairs with a negative fold are only trained on.
-    Returns (n, 3) float64, nan in rows with a negative fold. Explained in notebook 02, section 4.1.
+    Returns (n, 3) float64, nan in rows with a negative fold.
     """
     labels, folds = _check_training(labels, folds)
     probabilities = np.full((len(labels), _CLASSES), np.nan)
@@ -30,9 +30,8 @@ def majority_predictions(labels, folds) -> np.ndarray:
 def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.ndarray:
     """Logistic regression on TF-IDF of words, word pairs and letter groups, fitted for each fold.
 
-    texts: n strings; labels and folds as in `majority_predictions`. Vocabulary, weights and classifier see only the
-    other folds. Returns (n, 3) float64 probabilities, nan in rows with a negative fold. Raises MmlabError when the
-    training texts of a fold hold no word or only one class. Explained in notebook 02, section 4.1.
+    texts: n strings; the rest as in `majority_predictions`. Vocabulary, weights and classifier see only the other
+    folds. Raises MmlabError when the training texts of a fold hold no word or only one class.
     """
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression

@@ -16,22 +16,19 @@ from mmlab.evaluation.scores import Interval, draw_groups, group_sums, interval_
 class Comparison:
     """Two models, a and b, on the same n pairs.
 
-    difference: accuracy of a − accuracy of b, as a share of 1. b: pairs that only model a has right; c: pairs that only
-    model b has right (the names of McNemar's table). p_value: exact McNemar, which takes the pairs as independent.
+    difference: accuracy of a − accuracy of b, as a share of 1. p_value: two-sided exact McNemar, which takes the pairs
+    as independent.
     """
 
     difference: Interval
-    b: int
-    c: int
+    b: int  # pairs that only model a has right (the name in McNemar's table)
+    c: int  # pairs that only model b has right
     p_value: float
     n: int
 
     @property
     def verdict(self) -> str:
-        """One of "a is better", "b is better" and "cannot be told apart".
-
-        The interval decides, because it honours twins and the McNemar p-value does not.
-        """
+        """The interval decides, because it honours twins and the McNemar p-value does not."""
         if self.difference.low > 0:
             return "a is better"
         return "b is better" if self.difference.high < 0 else "cannot be told apart"
@@ -43,16 +40,16 @@ class Comparison:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON."""
         return {"difference": self.difference.to_list(), "b": self.b, "c": self.c, "p_value": self.p_value, "n": self.n}
 
 
 def compare_predictions(labels, a, b, groups, draws: int = 2000, seed: int = 0) -> Comparison:
     """Compare two models on the same rows: each draw takes the same twin groups for both.
 
-    labels, groups as in `score_predictions`; a and b: (n,) int class numbers or (n, 3) probabilities. Raises
-    MmlabError as it does. `compare_frames` aligns by guid first.
+    Arguments and errors as in `score_predictions`, a and b as its predicted. `compare_frames` aligns by guid first.
     """
+    from scipy.special import bdtr  # binomtest says the same, but scipy.stats takes a second to import
+
     labels = check_classes(labels, "labels")
     a, b = check_predicted(a, "a"), check_predicted(b, "b")
     check_lengths(labels=labels, a=a, b=b, groups=groups)
@@ -62,7 +59,8 @@ def compare_predictions(labels, a, b, groups, draws: int = 2000, seed: int = 0) 
         (sums[..., 0] - sums[..., 1]) / sums[..., 2] for sums in (cells.sum(axis=0), draw_groups(cells, draws, seed))
     ]
     wins, losses = int(only_a.sum()), int(only_b.sum())
-    return Comparison(interval_of(*difference, len(cells)), wins, losses, _mcnemar(wins, losses), len(labels))
+    p_value = min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5)))
+    return Comparison(interval_of(*difference, len(cells)), wins, losses, p_value, len(labels))
 
 
 def compare_frames(
@@ -93,10 +91,3 @@ def compare_frames(
     if not np.array_equal(pd.factorize(frame_a[TWIN].to_numpy())[0], pd.factorize(twins_b)[0]):
         raise MmlabError("The two frames group the twins differently. Train both models on the same course folder.")
     return compare_predictions(labels, a, b, frame_a[TWIN].to_numpy(), draws, seed)
-
-
-def _mcnemar(b: int, c: int) -> float:
-    """Two-sided exact McNemar: are the pairs that only one model has right a fair coin's?"""
-    from scipy.special import bdtr  # binomtest says the same, but scipy.stats takes a second to import
-
-    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))

@@ -1,4 +1,4 @@
-"""The frame of predictions.csv: made, read and checked. Row i of everything is the same pair."""
+"""The frame of predictions.csv: made, read, checked and listed. Row i of everything is the same pair."""
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ _CLASSES = len(LABELS)
 def predictions_frame(pairs: pd.DataFrame, folds, probabilities: dict[str, np.ndarray]) -> pd.DataFrame:
     """The frame of predictions.csv: guid, fold, label, twin, then three probability columns for each scenario.
 
-    pairs: (n,) rows with guid, label, twin; folds: (n,) int; probabilities: (n, 3) for each scenario, row i for row
-    i of pairs. Rows with a negative fold were only trained on and are left out. Raises MmlabError for other shapes.
+    pairs: n rows with guid, label, twin; folds: (n,) int; probabilities: (n, 3) for each scenario. Rows with a negative
+    fold were only trained on and are left out. Raises MmlabError for other shapes.
     """
     require_columns(pairs, [GUID, LABEL, TWIN])
     folds = np.asarray(folds)
@@ -46,6 +46,35 @@ def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarr
     if empty.any():
         raise MmlabError(f"guid {frame[GUID].to_numpy()[empty][0]} has no probabilities for {scenario}.")
     return class_numbers(frame[LABEL]), probabilities
+
+
+def list_answers(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """One row per pair of a predictions frame, in its order: guid, label, twin, predicted (a label), confidence, right.
+
+    confidence: the probability of the predicted label, 0 to 1; right: bool. Raises MmlabError as `score_frame` does.
+    Explained in notebook 02, section 5.1.
+    """
+    _, probabilities = read_frame(frame, scenario)
+    predicted = np.asarray(LABELS)[probabilities.argmax(axis=1)]
+    answers = frame[[GUID, LABEL, TWIN]].reset_index(drop=True)
+    return answers.assign(predicted=predicted, confidence=probabilities.max(axis=1), right=predicted == answers[LABEL])
+
+
+def list_mistakes(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """The wrong ones among `list_answers`, the most confident first. Explained in notebook 02, section 5.1."""
+    answers = list_answers(frame, scenario)
+    return answers[~answers["right"]].sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+
+
+def share_changed(before: pd.DataFrame, after: pd.DataFrame, scenario: str) -> float:
+    """The share of pairs, 0 to 1, whose predicted label differs between two frames of the same pairs in the same order.
+
+    Raises MmlabError when the guids differ. Explained in notebook 04, section 5.
+    """
+    one, other = list_answers(before, scenario), list_answers(after, scenario)
+    if list(one[GUID]) != list(other[GUID]):
+        raise MmlabError("The two frames do not hold the same pairs in the same order.")
+    return float((one["predicted"] != other["predicted"]).mean())
 
 
 def require_columns(frame: pd.DataFrame, columns: list[str]) -> None:

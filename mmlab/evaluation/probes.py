@@ -1,4 +1,4 @@
-"""What predictions frames say beyond a score: answers, mistakes, changed minds, and the flattery of choosing."""
+"""What predictions say beyond a score: calibration, and the flattery of choosing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,38 +6,38 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmlab.config import GUID, LABEL, LABELS, TWIN
+from mmlab.config import GUID, TWIN
 from mmlab.errors import MmlabError
-from mmlab.evaluation.frames import read_frame
+from mmlab.evaluation.frames import check_classes, check_lengths, check_predicted, list_answers
 
 
-def list_answers(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
-    """One row per pair of a predictions frame, in its order: guid, label, twin, predicted (a label), confidence, right.
+def calibration_error(labels, probabilities, bins: int = 10) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy over equally wide confidence bins.
 
-    confidence: the probability of the predicted label, 0 to 1; right: bool. Raises MmlabError as `score_frame` does.
-    Explained in notebook 02, section 5.1.
+    labels: (n,) int class numbers; probabilities: (n, 3). Returns a share of 1. Raises MmlabError as
+    `score_predictions` does. Guo et al. 2017, section 2. Explained in notebook 02, section 5.2.
     """
-    _, probabilities = read_frame(frame, scenario)
-    predicted = np.asarray(LABELS)[probabilities.argmax(axis=1)]
-    answers = frame[[GUID, LABEL, TWIN]].reset_index(drop=True)
-    return answers.assign(predicted=predicted, confidence=probabilities.max(axis=1), right=predicted == answers[LABEL])
+    table = calibration_table(labels, probabilities, bins)
+    return float((table["n"] * (table["accuracy"] - table["confidence"]).abs()).sum() / table["n"].sum())
 
 
-def list_mistakes(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
-    """The wrong ones among `list_answers`, the most confident first. Explained in notebook 02, section 5.1."""
-    answers = list_answers(frame, scenario)
-    return answers[~answers["right"]].sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+def calibration_table(labels, probabilities, bins: int = 10) -> pd.DataFrame:
+    """Confidence against accuracy: one row for each non-empty bin, with columns n, confidence and accuracy (means).
 
-
-def share_changed(before: pd.DataFrame, after: pd.DataFrame, scenario: str) -> float:
-    """The share of pairs, 0 to 1, whose predicted label differs between two frames of the same pairs in the same order.
-
-    Raises MmlabError when the guids differ. Explained in notebook 04, section 5.
+    labels: (n,) int class numbers; probabilities: (n, 3); confidence is the largest of a row.
     """
-    one, other = list_answers(before, scenario), list_answers(after, scenario)
-    if list(one[GUID]) != list(other[GUID]):
-        raise MmlabError("The two frames do not hold the same pairs in the same order.")
-    return float((one["predicted"] != other["predicted"]).mean())
+    labels = check_classes(labels, "labels")
+    predicted = check_predicted(probabilities, "probabilities")
+    if np.ndim(probabilities) != 2:
+        raise MmlabError("Calibration needs probabilities of shape (n, 3), not class numbers.")
+    if bins < 1:
+        raise MmlabError(f"bins={bins!r} is out of range: it must be at least 1.")
+    check_lengths(labels=labels, probabilities=predicted)
+    confidence = np.max(np.asarray(probabilities, dtype=np.float64), axis=1)
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": labels == predicted})
+    grouped = rows.groupby("bin")
+    return pd.DataFrame({"n": grouped.size(), **grouped[["confidence", "accuracy"]].mean()}).reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Optimism:
 
     @property
     def points(self) -> float:
-        """The flattery, in percentage points."""
         return 100 * (self.chosen - self.elsewhere)
 
 
@@ -57,8 +56,8 @@ def measure_optimism(frames: Sequence[pd.DataFrame], scenario: str, draws: int =
     """How much choosing the best of several settings flatters it.
 
     Each draw deals whole twin groups to two halves at random, chooses the setting with the most right answers on one
-    half, and scores it on both. frames: one predictions frame per setting, all of the same pairs in the same order.
-    Raises MmlabError when they are not. Explained in notebook 05, section 6.
+    half, and scores it on both. frames: one predictions frame per setting. Raises MmlabError when they are not of the
+    same pairs in the same order. Explained in notebook 05, section 6.
     """
     answers = [list_answers(frame, scenario) for frame in frames]
     if len({tuple(one[GUID]) for one in answers}) != 1:

@@ -1,11 +1,9 @@
 """Scores with their noise, and the registry of metrics. Explained in notebook 02, section 4.2.
 
 A metric is one entry of METRICS; it then appears in scores, intervals, the grid's table, the report and metrics.json.
-
-Two conventions hold everywhere. All three classes always count: a class that is neither present nor predicted adds
-an F1 of 0 to the macro average, and a class that is not present has recall nan, printed as "no pairs". And twins are
-not independent: every interval is a 95 % percentile bootstrap that draws whole twin groups, not pairs. An interval
-holds the noise of the sample of pairs, not that of training with another seed.
+All three classes always count: one that is neither present nor predicted adds an F1 of 0 to the macro average.
+Every interval is a 95 % percentile bootstrap that draws whole twin groups, since twins are not independent. It holds
+the noise of the sample of pairs, not that of training with another seed.
 """
 
 import math
@@ -24,12 +22,11 @@ _CLASSES = len(LABELS)
 _CHUNK = 2_000_000  # numbers of one bootstrap chunk: 16 MB
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Interval:
     """A value and its 95 % interval, in the unit of the value.
 
-    `value` is nan when there is nothing to measure (the recall of a class without pairs); `low` and `high` are nan
-    when there are fewer than two twin groups to draw from.
+    `value` is nan for the recall of a class without pairs, `low` and `high` with fewer than two twin groups to draw.
     """
 
     value: float
@@ -48,14 +45,7 @@ class Interval:
             return f"{self.value:{spec}} [no interval]"
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Interval) and self.to_list() == other.to_list()
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.to_list()))
-
     def contains(self, value: float) -> bool:
-        """Whether a value is in the interval, bounds included."""
         return self.low <= value <= self.high
 
     def to_list(self) -> list[float | None]:
@@ -68,11 +58,10 @@ class Metric:
     """One number that sums up a confusion.
 
     compute: confusions (..., 3, 3) float64, rows the true class and columns the predicted one, to values (...).
-    title: the name in figures and tables; help: one sentence for the reader.
     """
 
     name: str
-    title: str
+    title: str  # in figures and tables
     help: str
     compute: Callable[[np.ndarray], np.ndarray]
 
@@ -134,15 +123,12 @@ class Scores:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scores) and self.to_dict() == other.to_dict()
 
-    __hash__ = None
-
     def to_row(self) -> dict[str, int | str]:
         """One row of a table: the number of pairs, then every score as "value [low, high]"."""
         values = {METRICS[name].title: str(value) for name, value in self.values.items()}
         return {"n": self.n} | values | {f"recall {label}": str(one) for label, one in self.recall.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and None for JSON."""
         values = {name: value.to_list() for name, value in self.values.items()}
         recall = {label: interval.to_list() for label, interval in self.recall.items()}
         return {"n": self.n, **values, "recall": recall, "confusion": self.confusion.tolist()}
@@ -151,15 +137,15 @@ class Scores:
 def score_predictions(labels, predicted, groups, draws: int = 2000, seed: int = 0) -> Scores:
     """Score predictions row by row: row i of each argument must be the same pair (`score_frame` makes sure of it).
 
-    labels: (n,) int class numbers. predicted: (n,) int class numbers or (n, 3) probabilities. groups: (n,) twin
-    group of each pair. Raises MmlabError for no rows, unequal lengths, a class outside 0..2, nan or a row that is
-    no probability distribution. Explained in notebook 02, section 4.
+    labels: (n,) int class numbers. predicted: (n,) int class numbers or (n, 3) probabilities. groups: (n,) twin groups.
+    Raises MmlabError for no rows, unequal lengths, a class outside 0..2 or a row that is no probability distribution.
     """
     labels = check_classes(labels, "labels")
     predicted = check_predicted(predicted, "predicted")
     check_lengths(labels=labels, predicted=predicted, groups=groups)
     cells = group_sums(np.eye(_CLASSES**2, dtype=np.int64)[labels * _CLASSES + predicted], groups)
-    confusion, drawn = (_as_confusion(sums) for sums in (cells.sum(axis=0), draw_groups(cells, draws, seed)))
+    confusion = cells.sum(axis=0).reshape(_CLASSES, _CLASSES).astype(np.float64)
+    drawn = draw_groups(cells, draws, seed).reshape(-1, _CLASSES, _CLASSES)
 
     def measure(compute: Callable[[np.ndarray], np.ndarray]) -> Interval:
         return interval_of(compute(confusion), compute(drawn), len(cells))
@@ -173,17 +159,12 @@ def score_predictions(labels, predicted, groups, draws: int = 2000, seed: int = 
 
 
 def score_frame(frame: pd.DataFrame, scenario: str, draws: int = 2000, seed: int = 0) -> Scores:
-    """Score one scenario of a predictions frame, which holds label and probabilities of a pair in one row.
+    """Score one scenario of a predictions frame: guid, label (text), twin and three probabilities a scenario.
 
-    frame: columns guid, label (text), twin and the scenario's three probability columns, one row a pair.
     Raises MmlabError for a missing column, a duplicate guid, an unknown label or a row without probabilities.
     """
     labels, probabilities = read_frame(frame, scenario)
     return score_predictions(labels, probabilities, frame[TWIN].to_numpy(), draws, seed)
-
-
-def _as_confusion(sums: np.ndarray) -> np.ndarray:
-    return sums.reshape(*sums.shape[:-1], _CLASSES, _CLASSES).astype(np.float64)
 
 
 def group_sums(rows: np.ndarray, groups) -> np.ndarray:
@@ -199,8 +180,7 @@ def group_sums(rows: np.ndarray, groups) -> np.ndarray:
 def draw_groups(cells: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Sums (draws, k) over G groups drawn with replacement from cells (G, k).
 
-    Groups with equal cells are interchangeable, so the draw is a multinomial over the distinct ones: the same
-    distribution as drawing row numbers, hundreds of times faster, and independent of the order of the rows.
+    A multinomial over the distinct cells has the same distribution as drawing row numbers and is far faster.
     """
     if draws < 1:
         raise MmlabError(f"draws={draws!r} is out of range: it must be at least 1.")
@@ -216,6 +196,6 @@ def draw_groups(cells: np.ndarray, draws: int, seed: int) -> np.ndarray:
 
 def interval_of(point, drawn: np.ndarray, groups: int) -> Interval:
     if math.isnan(point) or groups < 2:
-        return Interval(float(point), math.nan, math.nan)
+        return Interval(math.nan if math.isnan(point) else float(point), math.nan, math.nan)
     low, high = np.nanpercentile(drawn, [2.5, 97.5])  # a draw without a rare class has no recall for it
     return Interval(float(point), float(low), float(high))

@@ -11,9 +11,8 @@ from mmlab.runs.folder import JOINT, Run
 def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) -> pd.DataFrame:
     """A frame like `run.predictions` from the run's own models and other features of the same pairs.
 
-    With `features.without("image")` it shows what the model says when the image is taken away; with
-    `features.pair_up(...)` what it says when images are exchanged. A pair is answered by the models that did not
-    see it: all of its fold, or only the first `seeds` of them, for a fair comparison with a run that has no more.
+    `features.without("image")` takes the images away, `features.pair_up(...)` exchanges them. A pair is answered by the
+    models that did not see it: all of its fold, or only the first `seeds`, to compare with a run that has no more.
     Explained in notebook 04, section 5 and notebook 06, section 2.
     """
     from mmlab.training import needed, predict
@@ -32,9 +31,9 @@ def predict_out_of_fold(run: Run, features: Features, seeds: int | None = None) 
 
 
 def predict_without(run: Run, features: Features, modality: str) -> pd.DataFrame:
-    """The joint head's out-of-fold answers when no pair has this modality ("text" or "image").
+    """The joint head's answers without "text" or "image": a predictions frame of `joint_without_<modality>`.
 
-    A predictions frame with the one scenario `joint_without_<modality>`. Explained in notebook 06, section 2.1.
+    Explained in notebook 06, section 2.1.
     """
     frame = predict_out_of_fold(run, features.without(modality))
     names = dict(zip(probability_columns(JOINT), probability_columns(f"joint_without_{modality}"), strict=True))
@@ -44,8 +43,8 @@ def predict_without(run: Run, features: Features, modality: str) -> pd.DataFrame
 def predict_patches(run: Run, features: Features) -> np.ndarray:
     """What the image head says of each image and of each of its patches, asked as if a patch were an image.
 
-    Probabilities float64 (n, 1 + patches, 3), row i for row i of `run.predictions`, the whole image first. Each pair is
-    answered by the models that did not see it. Explained in notebook 03, section 3.2.
+    Out-of-fold probabilities float64 (n, 1 + patches, 3), row i for row i of `run.predictions`, the whole image first.
+    Explained in notebook 03, section 3.2.
     """
     import torch
 

@@ -1,8 +1,4 @@
-"""A run as its folder: where it belongs, and what is read from it.
-
-The run id is made from everything that decides the numbers (knobs, data, split, encoders, precision, code), so that the
-same training is found again and never repeated. Explained in notebook 04, section 4.1.
-"""
+"""A run as its folder: where it belongs, and what is read from it. Explained in notebook 04, section 4.1."""
 
 import json
 from dataclasses import dataclass
@@ -52,31 +48,29 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """guid, fold, label, twin and three probabilities a scenario, a row for each scored pair."""
-        return self._read_whole(PREDICTIONS, self.n)
+        return self._read_probabilities(PREDICTIONS, self.n)
 
     @cached_property
     def test_predictions(self) -> pd.DataFrame:
         """guid and three probabilities a scenario, a row for each test pair in the order to answer in."""
-        return self._read_whole(TEST_PREDICTIONS, self.provenance.get("n_test"))
+        return self._read_probabilities(TEST_PREDICTIONS, self.provenance.get("n_test"))
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """fold, seed, epoch, train_loss, dev_loss, dev_accuracy, lr, seconds: a row for each epoch of each model."""
-        return _read_frame(self.folder / HISTORY)
+        return _read_frame(self.folder / HISTORY, ["epoch", "dev_loss"])
 
     @cached_property
     def best_epochs(self) -> pd.DataFrame:
         """fold, seed, best_epoch: a row for each model."""
-        return _read_frame(self.folder / BEST_EPOCHS)
+        return _read_frame(self.folder / BEST_EPOCHS, [FOLD, "seed", "best_epoch"])
 
-    def _read_whole(self, name: str, rows: int | None) -> pd.DataFrame:
-        """A table of probabilities, held against what the run says of it: a part of one would be scored as a whole."""
-        frame, path = _read_frame(self.folder / name), self.folder / name
+    def _read_probabilities(self, name: str, rows: int | None) -> pd.DataFrame:
+        """A table that is held against what the run says of it: a part of one would be scored as a whole."""
         wanted = [GUID, *(column for scenario in self.scenarios for column in probability_columns(scenario))]
-        lacking = [column for column in wanted if column not in frame]
-        if lacking or (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
-            found = f"no column {lacking[0]}" if lacking else f"{len(frame)} rows, of {rows}"
-            raise _damaged(path, found)
+        frame = _read_frame(self.folder / name, wanted)
+        if (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
+            raise _damaged(self.folder / name, f"{len(frame)} rows, of {rows}")
         return frame
 
     @property
@@ -88,10 +82,7 @@ class Run:
             return False
 
     def find_folds(self, course: Course) -> np.ndarray:
-        """The fold in which each labelled pair of the course was predicted, (n_labelled,) int64; -1 where in none.
-
-        Matched by guid, never by the number of a row. Explained in notebook 02, section 4.1.
-        """
+        """The fold in which each labelled pair of the course was predicted, by guid, (n_labelled,) int64; -1: none."""
         fold_of = self.predictions.set_index(GUID)[FOLD]
         return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
@@ -103,10 +94,9 @@ class Run:
         if self.config is None:
             return
         _ = self.test_predictions
-        for name, columns in ((HISTORY, ["epoch", "dev_loss"]), (BEST_EPOCHS, [FOLD, "seed", "best_epoch"])):
-            frame = _read_frame(self.folder / name)
-            if frame.empty or any(column not in frame for column in columns):
-                raise _damaged(self.folder / name, "a column is missing")
+        for name, frame in ((HISTORY, self.history), (BEST_EPOCHS, self.best_epochs)):
+            if frame.empty:
+                raise _damaged(self.folder / name, "no rows")
         for fold, seed in self.best_epochs[[FOLD, "seed"]].itertuples(index=False):
             path = self.folder / model_file(fold, seed)
             try:
@@ -116,7 +106,7 @@ class Run:
                 raise _damaged(path, error) from error
 
     def load_models(self, features: Features) -> dict[int, list]:
-        """The trained models of each fold, fold -> models in eval mode, in the order of their seeds."""
+        """Fold -> its trained models in eval mode, in the order of their seeds."""
         from safetensors.torch import load_file
 
         from mmlab.training import build_model
@@ -144,12 +134,11 @@ def load_run(folder: Path | str) -> Run:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a run reached its end: metrics.json is written last."""
-    return (Path(folder) / METRICS).is_file()
+    return (Path(folder) / METRICS).is_file()  # it is written last
 
 
 def run_folder(config: RunConfig, course: Course, features: Features | str, results: Path | str) -> Path:
-    """Where this training belongs, whether or not it was done: a readable name and a digest of all that decides it.
+    """Where this training belongs, done or not: a readable name and a digest of all that decides its numbers.
 
     features: the encoded pairs, or just their digest.
     """
@@ -158,24 +147,22 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     inputs = course.fingerprint, course.split_hash, encoders
     digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
     control = "" if config.control == "none" else f"-{config.control}"
-    fusion = f"-{config.fusion}" if config.scenario == "text_and_image" else ""
+    fusion = f"-{config.fusion}" if config.scenario == JOINT else ""
     name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
     return Path(results) / RUNS / name
 
 
 def training_code(config: RunConfig) -> tuple[Any, ...]:
     """Where the code begins that makes the predictions of a training: cross-fitting, and the fusion it uses."""
-    fusion = (find_fusions()[config.fusion],) if config.scenario == "text_and_image" else ()
+    fusion = (find_fusions()[config.fusion],) if config.scenario == JOINT else ()
     return ("mmlab.training:cross_fit", *fusion)
 
 
 def model_file(fold: int, seed: int) -> str:
-    """The name of a model's weights in its run folder."""
     return f"model_fold{fold}_seed{seed}.safetensors"
 
 
 def result_name(config: RunConfig, scenario: str) -> str:
-    """The name of a prediction file: `test_result_<lr>_<dropout>_<scenario>.txt`."""
     return f"test_result_{config.lr:g}_{config.dropout:g}_{scenario}.txt"
 
 
@@ -190,9 +177,12 @@ def _read_json(path: Path) -> dict:
         raise _damaged(path, error) from error
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _read_frame(path: Path, wanted: list[str]) -> pd.DataFrame:
     try:
         no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
-        return pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
+        frame = pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
+    if lacking := [column for column in wanted if column not in frame]:
+        raise _damaged(path, f"no column {lacking[0]}")
+    return frame

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,11 @@ from mmlab.config import GUID, LABELS, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
 from mmlab.errors import RunError
-from mmlab.evaluation import Scores, score_frame
+from mmlab.evaluation import score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
-from mmlab.runs.folder import (
-    BEST_EPOCHS,
-    CONFIG,
-    HISTORY,
-    METRICS,
-    PREDICTIONS,
-    RUNS,
-    TEST_PREDICTIONS,
-    Run,
-    is_complete,
-    load_run,
-    model_file,
-    result_name,
-    run_folder,
-    training_code,
-)  # fmt: skip
+from mmlab.runs import folder as files
+from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
 from mmlab.storage import CHECKOUT, draft_folder, write_atomic
 
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
@@ -54,9 +41,8 @@ def train_run(
     """Cross-fit this config and keep everything about it, or return the complete run that already holds it.
 
     on_model: called with (models done, models in all) while it trains; watch: on_epoch and on_batch of `fit`. A
-    fine-tuning leaves a checkpoint after each epoch in `<results>/checkpoints`, from which the next call goes on unless
-    `resume` is False. Raises RunError when the prediction files of two scenarios are the same to the last row, which no
-    sound fusion produces.
+    fine-tuning leaves a checkpoint after each epoch, from which the next call goes on unless `resume` is False.
+    Raises RunError as `write_test_results` does.
     """
     folder = run_folder(config, course, features, results)
     if is_complete(folder):
@@ -75,17 +61,15 @@ def train_run(
         seconds = max(seconds, float(fitted.history["seconds"].sum()))
     with draft_folder(folder, is_complete) as draft:
         origin = provenance(course, features, training_code(config), resolved(config))
-        _write_json(draft / CONFIG, {"config": config.to_dict(), "provenance": origin})
-        _write_frame(draft / HISTORY, fitted.history)
-        _write_frame(draft / BEST_EPOCHS, fitted.best_epochs)
-        _write_frame(draft / PREDICTIONS, fitted.predictions)
-        _write_frame(draft / TEST_PREDICTIONS, fitted.test_predictions)
+        _write_json(draft / files.CONFIG, {"config": config.to_dict(), "provenance": origin})
+        _write_frame(draft / files.HISTORY, fitted.history)
+        _write_frame(draft / files.BEST_EPOCHS, fitted.best_epochs)
+        _write_frame(draft / files.TEST_PREDICTIONS, fitted.test_predictions)
         for model, row in zip(fitted.models, fitted.best_epochs.itertuples(), strict=True):
-            write_atomic(draft / model_file(row.fold, row.seed), save(model.learned()))
+            write_atomic(draft / files.model_file(row.fold, row.seed), save(model.learned()))
         if len(fitted.test_predictions):
             write_test_results(draft, config, fitted.test_predictions)
-        scores = {scenario: score_frame(fitted.predictions, scenario) for scenario in config.trained_scenarios}
-        _write_metrics(draft, config.scenario, scores, seconds)
+        _write_scored(draft, config.scenario, fitted.predictions, config.trained_scenarios, seconds)
     if checkpoints:
         shutil.rmtree(checkpoints, ignore_errors=True)
     return load_run(folder)
@@ -96,51 +80,45 @@ def keep_predictions(
 ) -> Run:
     """Out-of-fold predictions that no training of the heads made (a baseline, a probe), kept like a trained run's.
 
-    predict: gives a frame like `Run.predictions` with the probabilities of one scenario called `name`; only called when
-    there is no complete run yet. key: what decides the predictions besides the course and the code (the folds, the
-    run they come from), as plain values.
+    predict: gives a frame like `Run.predictions` with the one scenario `name`; only called when there is no complete
+    run yet. key: plain values that decide the predictions besides the course and the code, such as the folds.
     """
     digest = digest_of(name, key, course.fingerprint, code_digest(predict), length=10)
-    folder = Path(results) / RUNS / f"{name}-{digest}"
+    folder = Path(results) / files.RUNS / f"{name}-{digest}"
     if is_complete(folder):
         return load_run(folder)
     started = time.perf_counter()
     predictions = predict()
     seconds = time.perf_counter() - started
     with draft_folder(folder, is_complete) as draft:
-        _write_json(draft / CONFIG, {"baseline": name, "provenance": provenance(course, None, (predict,))})
-        _write_frame(draft / PREDICTIONS, predictions)
-        _write_metrics(draft, name, {name: score_frame(predictions, name)}, seconds)
+        _write_json(draft / files.CONFIG, {"baseline": name, "provenance": provenance(course, None, (predict,))})
+        _write_scored(draft, name, predictions, (name,), seconds)
     return load_run(folder)
 
 
 def write_test_results(folder: Path | str, config: RunConfig, test_predictions: pd.DataFrame) -> list[Path]:
     """One prediction file for each scenario, each in the order of the test pairs.
 
-    Raises RunError when two scenarios answer alike to the last of at least 50 rows.
+    Raises RunError when two scenarios answer alike to the last of at least 50 rows, which no sound fusion produces.
     """
     answers = {}
     for scenario in config.trained_scenarios:
         best = test_predictions[probability_columns(scenario)].to_numpy().argmax(axis=1)
         answers[scenario] = [LABELS[number] for number in best]
-    for first in answers:
-        for second in answers:
-            if first < second and answers[first] == answers[second] and len(test_predictions) >= 50:
-                raise RunError(
-                    f"{first} and {second} answer alike in all {len(test_predictions)} rows: one head seems to return "
-                    f"the other's output, or the training did not move (lr={config.lr:g}). Nothing was written."
-                )
+    for first, second in combinations(sorted(answers), 2):
+        if answers[first] == answers[second] and len(test_predictions) >= 50:
+            raise RunError(
+                f"{first} and {second} answer alike in all {len(test_predictions)} rows: one head seems to return "
+                f"the other's output, or the training did not move (lr={config.lr:g}). Nothing was written."
+            )
     guids = test_predictions[GUID]
-    return [write_predictions(Path(folder) / result_name(config, s), guids, answers[s]) for s in answers]
+    return [write_predictions(Path(folder) / files.result_name(config, s), guids, answers[s]) for s in answers]
 
 
-def _write_metrics(folder: Path, name: str, scores: dict[str, Scores], seconds: float) -> None:
-    data = {
-        "name": name,
-        "scores": {key: value.to_dict() for key, value in scores.items()},
-        "seconds": round(seconds, 2),
-    }
-    _write_json(folder / METRICS, data)
+def _write_scored(folder: Path, name: str, frame: pd.DataFrame, scenarios: tuple[str, ...], seconds: float) -> None:
+    _write_frame(folder / files.PREDICTIONS, frame)
+    scores = {scenario: score_frame(frame, scenario).to_dict() for scenario in scenarios}
+    _write_json(folder / files.METRICS, {"name": name, "scores": scores, "seconds": round(seconds, 2)})
 
 
 def _write_json(path: Path, data: dict) -> None:
@@ -152,7 +130,6 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
-    """Where a run's numbers come from: data, split, encoders, code, packages, machine."""
     return {
         "data_fingerprint": course.fingerprint,
         "split_hash": course.split_hash,
@@ -182,11 +159,10 @@ def _package_versions() -> dict[str, str]:
 @cache
 def _git_commit() -> str | None:
     """The commit of the checkout that holds the package, with + when files differ from it; None outside a checkout."""
-    here = CHECKOUT
-    if not (here / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         return None
     try:
-        call = {"cwd": here, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        call = {"cwd": CHECKOUT, "capture_output": True, "text": True, "timeout": 10, "check": True}
         commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **call).stdout.strip()
         changed = subprocess.run(["git", "status", "--porcelain", "--", "mmlab"], **call).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -29,10 +29,7 @@ def check_writable(results: Path) -> Path:
 
 
 def find_siblings(file: Path | str) -> list[Path]:
-    """The other scenarios' prediction files next to a prediction file, for `verify_predictions`.
-
-    test_result.txt is the joint scenario's file under the name to hand in, so its own source is left out.
-    """
+    """The other scenarios' prediction files next to a prediction file; the source of a test_result.txt is left out."""
     file = Path(file)
     others = sorted(file.parent.glob("test_result_*_*_*.txt"))
     if file.name == TEST_RESULT or file.name.endswith("text_and_image.txt"):
