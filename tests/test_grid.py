@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from mmlab import features as features_module
-from mmlab.config import GRID_PRESETS, LABELS, RunConfig, read_knobs
+from mmlab.config import GRID_PRESETS, KNOBS, LABELS, RunConfig, read_knobs
 from mmlab.course.reading import Course
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.evaluation import METRICS, Metric, score_frame
@@ -24,8 +24,9 @@ from mmlab.features import Features, Sequences
 from mmlab.runs import JOINT, train_run
 from mmlab.workbook import grid as grid_module
 from mmlab.workbook.execute import NotebookResult
-from mmlab.workbook.grid import Grid, combine, read_values
+from mmlab.workbook.grid import Grid, combine, read_values, tabulate_runs
 from mmlab.workbook.parameters import check_parameters, resolve_folders
+from mmlab.workbook.pipeline import run_workbook
 
 BASE = {"fusion": "concat", "epochs": 1, "folds": 2, "seeds": 1}
 VALUES = {"lr": [1e-2, 1e-3], "dropout": [0.1, 0.3]}
@@ -130,7 +131,6 @@ def test_a_knob_set_twice_is_refused():
         ({"lr": [1e-3, 1e-3]}, {}, "twice"),
         ({"seed": [1, 2]}, {"seeds": 2}, "seed is among the values"),
         (VALUES, {"seeds": 0}, "trains nothing"),
-        ({"text_layers": [0, 2]}, {}, "Fine-tune with `mmlab train --set text_layers=2`"),
         ({"scenario": ["text_only", "text_and_image"]}, {}, "each notebook sets its own scenario"),
         ({"hidden": [64, 66]}, {}, "not a multiple of heads"),
         ({"image_encoder": ["./nowhere"]}, {}, "nowhere: no encoder"),
@@ -140,6 +140,18 @@ def test_a_wrong_grid_is_refused_before_anything_runs(executed, tmp_path, values
     with pytest.raises(MmlabError, match=words):
         make(tmp_path, values, **rest)
     assert executed == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_grid_may_train_encoders_which_the_workbook_does_not(tmp_path, demo_folder):
+    assert len(Grid(demo_folder, tmp_path, {"text_layers": [0, 2]}).planned) == 2
+    with pytest.raises(MmlabError, match="Fine-tune with `mmlab train --set text_layers=2`"):
+        run_workbook(demo_folder, tmp_path, {"text_layers": 2})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_column_of_the_table_has_the_name_of_a_knob():
+    """Any knob may vary, and its values have a column of their own."""
+    assert not set(tabulate_runs([], []).columns) & set(KNOBS)
 
 
 def test_any_knob_reaches_the_notebook(tmp_path):
@@ -257,10 +269,10 @@ def test_the_table_has_one_row_for_each_run_and_shows_a_running_grid(executed, t
     assert list(zip(table["lr"], table["dropout"])) == PAIRS
     assert table["accuracy"].tolist() == [one.run.scores["text_and_image"].accuracy.value for one in grid.find_runs()]
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
-    costs = ["best_epoch", "epochs", "seconds", "run", "error"]
+    costs = ["best_epoch", "trained_epochs", "seconds", "run", "error"]
     scores = ["n", "accuracy", "low", "high", *list(METRICS)[1:]]
     assert list(table) == ["lr", "dropout", "seed", "status", *scores, *costs]
-    assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all() and (table["epochs"] == 1).all()
+    assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all() and (table["trained_epochs"] == 1).all()
 
 
 def test_a_new_metric_has_its_column(executed, tmp_path, monkeypatch):

@@ -243,7 +243,7 @@ def read_values(settings: list[str]) -> dict[str, list[Any]]:
 
 
 def tabulate_runs(runs: list[SettingRun], names: list[str]) -> pd.DataFrame:
-    """One row for each run: the named knobs, status, n, every metric (accuracy with low and high), best_epoch, epochs,
+    """One row for each run: the named knobs, status, n, every metric (accuracy with low and high), best_epoch, trained_epochs,
     seconds, run, error (its first line). Numbers are missing where there is no run."""
     rows = []
     for one in runs:
@@ -258,13 +258,13 @@ def tabulate_runs(runs: list[SettingRun], names: list[str]) -> pd.DataFrame:
 
 def tabulate(settings: list[Setting]) -> pd.DataFrame:
     """One row for each setting: its knobs, n and every metric (accuracy with low and high) over all its seeds, and the
-    means of best_epoch, epochs and seconds."""
+    means of best_epoch, trained_epochs and seconds."""
     return pd.DataFrame([{**one.knobs, **_measure(one.score, one.runs)} for one in settings])
 
 
 _COSTS = {
     "best_epoch": lambda run: run.best_epochs["best_epoch"].mean(),
-    "epochs": lambda run: len(run.history) / len(run.best_epochs),
+    "trained_epochs": lambda run: len(run.history) / len(run.best_epochs),
     "seconds": lambda run: run.seconds,
 }
 
