@@ -11,8 +11,6 @@ from mmlab.features import Pairs
 from mmlab.runs import Run, model_file
 from mmlab.storage import write_atomic
 
-CARD = "README.md"
-
 
 def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) -> list[Path]:
     """Write the encoders that the first model of a run has trained, and its head, into a folder.
@@ -44,7 +42,7 @@ def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) 
             save_for_hf(tower.model, place, model_config={"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}})
         written.append(place)
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
-    written.append(write_atomic(folder / CARD, write_card(run, course, list(model.towers), int(first["fold"]))))
+    written.append(write_atomic(folder / "README.md", write_card(run, course, list(model.towers), int(first["fold"]))))
     return written
 
 
@@ -64,44 +62,38 @@ def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> st
     rows = [f"| {name} | {scores.accuracy} | {scores.macro_f1} |" for name, scores in run.scores.items()]
     load = [f"    mmlab train --set {name}_encoder=PATH/{name} --data ... --results ..." for name in modalities]
     knobs = [f"- {name}: {value}" for name, value in config.to_dict().items()]
-    lines = [
-        "# Sentiment of paired tweet text and image",
-        "",
-        f"Encoders fine-tuned with a {config.fusion} head: "
-        + ", ".join(f"{name} from `{encoders[name]}`" for name in modalities)
-        + f". This is the model of fold {fold}; the scores below are of the models of all folds, each on pairs that it "
-        "was not trained on, nor on twins of them.",
-        "",
-        "## Data",
-        "",
-        f"- {origin['n_labelled']} labelled pairs, fingerprint `{origin['data_fingerprint']}`",
-        f"- split and folds `{origin['split_hash']}`, seed {config.seed}; twins always in one fold",
-        "- labels: " + ", ".join(f"{label} {share:.1%}" for label, share in shares.items()),
-        "",
-        f"## Scores, out of fold (n = {next(iter(run.scores.values())).n}; 95 % intervals)",
-        "",
-        "| scenario | accuracy | macro-F1 |",
-        "| --- | --- | --- |",
-        *rows,
-        "",
-        f"Always answering the most frequent label scores {shares.max():.3f}.",
-        "",
-        "## Intended use and limits",
-        "",
-        "- For teaching and research on short posts with one image each, in the language of its training data.",
-        "- Not for decisions about people: the labels are noisy, and a post's sentiment is not its author's.",
-        "- The scores hold for pairs like the training pairs; other years, places and topics were not tried.",
-        "- The rarest class has the lowest recall: look at the confusion matrix of your own data before relying on it.",
-        "",
-        "## Load",
-        "",
-        *load,
-        "",
-        "## Training",
-        "",
-        f"Run `{run.id}`, commit {origin['commit'] or 'unknown'}, on {origin['device']}.",
-        "",
-        *knobs,
-        "",
+    blocks = [
+        ["# Sentiment of paired tweet text and image"],
+        [
+            f"Encoders fine-tuned with a {config.fusion} head: "
+            + ", ".join(f"{name} from `{encoders[name]}`" for name in modalities)
+            + f". This is the model of fold {fold}; the scores below are of the models of all folds, each on pairs "
+            "that it was not trained on, nor on twins of them."
+        ],
+        ["## Data"],
+        [
+            f"- {origin['n_labelled']} labelled pairs, fingerprint `{origin['data_fingerprint']}`",
+            f"- split and folds `{origin['split_hash']}`, seed {config.seed}; twins always in one fold",
+            "- labels: " + ", ".join(f"{label} {share:.1%}" for label, share in shares.items()),
+        ],
+        [f"## Scores, out of fold (n = {next(iter(run.scores.values())).n}; 95 % intervals)"],
+        ["| scenario | accuracy | macro-F1 |", "| --- | --- | --- |", *rows],
+        [f"Always answering the most frequent label scores {shares.max():.3f}."],
+        ["## Intended use and limits"],
+        [
+            "- For teaching and research on short posts with one image each, in the language of its training data.",
+            "- Not for decisions about people: the labels are noisy, and a post's sentiment is not its author's.",
+            "- The scores hold for pairs like the training pairs; other years, places and topics were not tried.",
+            "- The rarest class has the lowest recall: look at the confusion matrix of your own data before relying on it.",
+        ],
+        ["## Load"],
+        load,
+        [
+            "Load them for other pairs than those of this course: they have learned the labels of their fold's training "
+            "pairs, so cross-fitted scores on the same course would be too high."
+        ],
+        ["## Training"],
+        [f"Run `{run.id}`, commit {origin['commit'] or 'unknown'}, on {origin['device']}."],
+        knobs,
     ]
-    return "\n".join(lines)
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"

@@ -1,11 +1,8 @@
 """Features in; trained models and out-of-fold predictions out."""
 
 from mmlab.progress import model_bar
-from mmlab.training.bars import TrainingBar
-from mmlab.training.checkpoint import read_checkpoint
-from mmlab.training.controls import apply_control
-from mmlab.training.crossfit import CrossFit, build_model, cross_fit
-from mmlab.training.finetuning import TunedModel, TuningHooks, explain_memory
+from mmlab.training.crossfit import CrossFit, TrainingBar, apply_control, build_model, cross_fit
+from mmlab.training.finetuning import TunedModel, TuningHooks, explain_memory, read_checkpoint
 from mmlab.training.inputs import Inputs, Pixels, Tokens, bucketed_batches, prepare_pairs, read_batches
 from mmlab.training.loop import (
     AdamW,

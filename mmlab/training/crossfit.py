@@ -12,10 +12,10 @@ import pandas as pd
 from torch import nn
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
-from mmlab.course import Course, split_folds
+from mmlab.course import DEV_SHARE, Course, split_folds
 from mmlab.features import Pairs
 from mmlab.models import FusionModel
-from mmlab.training.controls import apply_control
+from mmlab.progress import open_bar
 from mmlab.training.finetuning import TunedModel, TuningHooks
 from mmlab.training.loop import Hooks, fit, needed, predict
 
@@ -38,6 +38,25 @@ def build_model(config: RunConfig, pairs: Pairs) -> FusionModel | TunedModel:
     if config.tunes:
         return TunedModel(config, pairs)
     return FusionModel(config, pairs.text.width, pairs.image.width)
+
+
+def apply_control(control: str, course: Course, features: Pairs, seed: int):
+    """The labelled frame, its labels and the features after a control experiment has broken one relation.
+
+    shuffle_images: each labelled pair gets another's image; shuffle_texts: another's text; shuffle_labels: another's
+    label. Test pairs stay as they are. `none` changes nothing. Explained in notebook 06, section 3.
+    """
+    frame, labels = course.labelled, np.asarray(course.labels)
+    order = np.random.default_rng([seed, 77]).permutation(len(labels))
+    rows = np.arange(len(features))
+    swapped = np.concatenate([order, rows[len(labels) :]])
+    if control == "shuffle_labels":
+        labels = labels[order]
+    elif control == "shuffle_images":
+        features = features.pair_up(rows, swapped)
+    elif control == "shuffle_texts":
+        features = features.pair_up(swapped, rows)
+    return frame, labels, features
 
 
 def cross_fit(
@@ -116,3 +135,44 @@ def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.Data
         predictions[columns] = out[scenario][scored]
         test_predictions[columns] = test[scenario]
     return predictions, test_predictions
+
+
+class TrainingBar:
+    """A bar over all pairs of all epochs: pairs per second, time left, loss, dev accuracy, and which model it is.
+
+    Its methods are `on_model`, `on_epoch` and `on_batch` of `train_run`. The bar appears with the first batch. Early
+    stopping makes it jump ahead, never back.
+    """
+
+    def __init__(self, config: RunConfig, n_labelled: int) -> None:
+        kept = (1 - 1 / INNER_FOLDS) * (1 - 1 / config.folds if config.folds else 1 - DEV_SHARE)
+        self.models, self.per_model = max(1, config.folds) * config.seeds, config.epochs * round(kept * n_labelled)
+        self.done, self.bar, self.dev, self.loss = 0, None, "", None
+
+    def __enter__(self) -> "TrainingBar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_batch(self, pairs: int, loss: float) -> None:
+        """Count a batch of so many pairs with this loss."""
+        if self.bar is None:
+            self.bar = open_bar(self.models * self.per_model, "", "pair")
+            self.bar.update(self.done * self.per_model)
+        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        self.bar.set_description(f"model {min(self.done + 1, self.models)}/{self.models}", refresh=False)
+        self.bar.set_postfix_str(f"loss {self.loss:.3f}{self.dev}", refresh=False)
+        self.bar.update(min(pairs, (self.done + 1) * self.per_model - self.bar.n))
+
+    def on_epoch(self, history: pd.DataFrame) -> None:
+        """Show the dev accuracy of the last epoch."""
+        self.dev = f", dev accuracy {history['dev_accuracy'].iloc[-1]:.3f} (epoch {len(history)})"
+
+    def on_model(self, done: int, total: int) -> None:
+        """Jump to the end of a model."""
+        self.done, self.models, self.loss = done, total, None
+        if self.bar is not None:
+            self.bar.total = total * self.per_model
+            self.bar.update(max(0, done * self.per_model - self.bar.n))
