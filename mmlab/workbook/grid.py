@@ -243,8 +243,8 @@ def read_values(settings: list[str]) -> dict[str, list[Any]]:
 
 
 def tabulate_runs(runs: list[SettingRun], names: list[str]) -> pd.DataFrame:
-    """One row for each run: the named knobs, status, n, every metric (accuracy with low and high), best_epoch, trained_epochs,
-    seconds, run, error (its first line). Numbers are missing where there is no run."""
+    """One row for each run: the named knobs, status, n, every metric (accuracy with low and high), best_epoch,
+    trained_epochs, seconds, run, error (its first line). Numbers are missing where there is no run."""
     rows = []
     for one in runs:
         row = {name: one.knobs[name] for name in names} | {"status": one.status}
