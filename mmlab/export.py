@@ -84,13 +84,13 @@ def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> st
             "- For teaching and research on short posts with one image each, in the language of its training data.",
             "- Not for decisions about people: the labels are noisy, and a post's sentiment is not its author's.",
             "- The scores hold for pairs like the training pairs; other years, places and topics were not tried.",
-            "- The rarest class has the lowest recall: look at the confusion matrix of your own data before relying on it.",
+            "- The rarest class has the lowest recall: check the confusion matrix of your own data.",
         ],
         ["## Load"],
         load,
         [
-            "Load them for other pairs than those of this course: they have learned the labels of their fold's training "
-            "pairs, so cross-fitted scores on the same course would be too high."
+            "Load them for other pairs than those of this course: they have learned the labels of their fold's "
+            "training pairs, so cross-fitted scores on the same course would be too high."
         ],
         ["## Training"],
         [f"Run `{run.id}`, commit {origin['commit'] or 'unknown'}, on {origin['device']}."],
