@@ -24,7 +24,7 @@ from mmlab.features import encode_course
 from mmlab.report import SECTIONS, Compared, Evidence, Figure, Paragraph, Say, Section
 from mmlab.report import build as report
 from mmlab.report.evidence import PARTS
-from mmlab.report.sections import others as literature
+from mmlab.report.sections import conclusions as literature
 from mmlab.report.words import read_words
 from mmlab.report.writer import report_digest
 from mmlab.runs import run_folder, train_run

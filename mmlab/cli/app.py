@@ -133,10 +133,7 @@ def predict(
 
 
 @app.command(cls=RichCommand)
-def verify(
-    file: Annotated[Path, typer.Argument(help="A prediction file (header guid,tag).")],
-    data: Data,
-) -> None:
+def verify(file: Annotated[Path, typer.Argument(help="A prediction file (header guid,tag).")], data: Data) -> None:
     """Judge a prediction file: guids and their order, labels, class shares, another scenario's file handed in twice.
 
     Example: mmlab verify results/run/test_result.txt --data data/demo

@@ -42,10 +42,7 @@ class BuiltReport:
 def rebuild_report(
     results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True
 ) -> BuiltReport:
-    """Write the report again from the runs that are there, in seconds; see `build_report`. Nothing is trained.
-
-    metrics.json and the prediction files are written again as well, where all runs are there.
-    """
+    """`build_report`, and `publish` where all runs are there: everything again, in seconds, without any training."""
     check_results(results)
     if not any((Path(results) / name).is_dir() for name in ("records", RUNS, GRID)):
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
@@ -85,10 +82,7 @@ def build_report(
 
 
 def watch_report(results: Path | str, every: float = 5.0, on_built: Callable = lambda built: None) -> None:
-    """Write the report again whenever a run, a record or report.yml has changed, until Ctrl-C.
-
-    on_built: called with the BuiltReport each time.
-    """
+    """Rebuild the report whenever a run, a record or report.yml has changed, until Ctrl-C; on_built gets each one."""
     patterns = (OPTIONS, "records/*.json", f"{RUNS}/*/{METRICS}", f"{GRID}/{RUNS}/*/{METRICS}")
     seen = None
     while True:

@@ -1,7 +1,6 @@
 """What a results folder holds: the one source of every number in notebook 07, the report and metrics.json.
 
-A results folder goes in; runs by part, rows of scores, comparisons, and what is missing come out.
-Explained in notebook 07.
+A results folder goes in; runs by part, rows of scores, comparisons, and what is missing come out. See notebook 07.
 """
 
 import shlex

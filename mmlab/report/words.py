@@ -30,10 +30,7 @@ class ReportOptions:
 
     @classmethod
     def read(cls, path: Path, language: str | None = None) -> "ReportOptions":
-        """The options in a YAML file; blanks where there is none. language: used instead of the one in the file.
-
-        Raises ConfigError naming the file and the fix.
-        """
+        """The options in a YAML file, if there is one. language: replaces the file's. Raises ConfigError."""
         given = _read_yaml(path) if path.exists() else {}
         wanted = given.get("language", "en") if language is None else language.lower()
         if wanted not in LANGUAGES:

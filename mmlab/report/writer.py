@@ -10,7 +10,7 @@ from mmlab.freshness import code_digest, digest_of
 from mmlab.report.document import Block, Document, Figure, Heading, Notice
 from mmlab.report.evidence import Evidence, Gap
 from mmlab.report.html import TEMPLATE, to_html
-from mmlab.report.sections import conclusions, method, others, results
+from mmlab.report.sections import conclusions, method, results
 from mmlab.report.words import LANGUAGES, ReportOptions, Say, read_words
 
 
@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
     "two": (method.data, method.method),
     "three": (method.environment,),
     "four": (
-        results.training, results.results, results.ablation, results.errors, results.prediction, others.others,
+        results.training, results.results, results.ablation, results.errors, results.prediction, conclusions.others,
     ),
     "five": (conclusions.conclusions, conclusions.limits, conclusions.provenance),
 }  # fmt: skip

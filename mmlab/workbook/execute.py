@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmlab.errors import MmlabError, RunError
+from mmlab import errors
+from mmlab.errors import RunError
 from mmlab.storage import write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 from mmlab.workbook.records import RECEIPT
@@ -78,10 +79,9 @@ def run_notebooks(
 ) -> Iterator[tuple[int, NotebookResult | RunError]]:
     """Execute notebooks, `workers` at a time; give (number in `jobs`, its result or what went wrong) as each ends.
 
-    The parameters of all are judged before the first kernel starts: RunError is raised for an unfit one. A notebook
-    that fails afterwards gives its RunError, as `run_notebook` raises it, and the others go on. Closing the
-    iterator, or Ctrl-C, stops the kernels: use it in `contextlib.closing`. places: environment variables for as many
-    kernels as run at once, each set lent to one kernel at a time (a share of the cores, a GPU).
+    Unfit parameters of any raise RunError before the first kernel starts; a notebook that fails afterwards gives
+    its RunError, and the others go on. Closing the iterator, or Ctrl-C, stops the kernels: use `contextlib.closing`.
+    places: environment variables for each kernel that runs at once (a share of the cores, a GPU).
     """
     executions = [_Execution(job) for job in jobs]
     free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
@@ -218,15 +218,11 @@ def _explain(error: Exception | None, timeout: int) -> str:
     if isinstance(error, DeadKernelError):
         return "the kernel died. Either memory ran out or a library crashed; less data or a smaller batch may help."
     if isinstance(error, CellExecutionError):
-        if error.ename in _family(MmlabError):
+        if hasattr(errors, error.ename):  # one of this package
             return error.evalue
         lines = [line for line in strip_color(error.traceback).splitlines() if line.strip(" -")]
         return "\n".join(["an error:", *(f"    {line}" for line in lines[-6:])])
     return f"the kernel could not be used ({type(error).__name__}: {error})."
-
-
-def _family(kind: type) -> set[str]:
-    return {kind.__name__}.union(*(_family(child) for child in kind.__subclasses__()))
 
 
 def _to_text(notebook) -> str:

@@ -57,10 +57,9 @@ class Setting:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """The predictions of all its runs, one after another.
+        """The predictions of all its runs, one after another; of several seeds, with the seed added to each guid.
 
-        The rows of a pair that several seeds have scored have the seed added to their guid. They stay in one twin
-        group, so that an interval does not take them for more evidence than they are.
+        A pair's rows stay in one twin group, so that an interval does not take them for more evidence than they are.
         """
         if len(self.runs) == 1:
             return self.runs[0].predictions

@@ -30,9 +30,8 @@ def run_array(
 ) -> Iterator[tuple[int, str]]:
     """Submit the calls as one array, `jobs` at a time; give (number of the call, error or "") as each ends.
 
-    calls: each can be pickled, and returns its error or "". folder: where submitit keeps its files; it and the
-    environment must be on a file system that the nodes share. options: submitit's parameters, such as slurm_partition,
-    timeout_min, gpus_per_node. Closing the iterator cancels what has not ended.
+    folder: for submitit's files; it and the environment must be on a file system that the nodes share. options:
+    submitit's parameters, such as slurm_partition, timeout_min. Closing the iterator cancels what has not ended.
     Raises ConfigError when submitit is missing or knows no such option, RunError when Slurm takes no jobs.
     """
     try:
