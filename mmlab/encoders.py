@@ -1,11 +1,8 @@
 """Text and image encoders: one call for those that come with the environment, for a hub name and for a folder.
 
 An encoder turns one side of a pair into a sequence of vectors: one vector per token for a text, a pooled vector and a
-coarse grid of patches for an image. Finding an encoder and naming its exact version is cheap and imports neither
-transformers nor timm; they load when something has to be encoded.
-
-An encoder that comes with the environment is one class below: its name, its package, its file, and what is special
-about it. Defining the class registers it.
+coarse grid of patches for an image. Finding an encoder and naming its exact version imports neither transformers nor
+timm. An encoder that comes with the environment is one class below; defining the class registers it.
 
 Explained in notebook 02, section 2 (text) and notebook 03, section 2 (image).
 """
@@ -100,10 +97,9 @@ class TextEncoder(Encoder):
         return self._loaded[0](texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
-        """Encode texts into token sequences.
+        """One float16 array (tokens, 2 · encoder width) per text, at most MAX_TOKENS long, as `read_tokens` gives them.
 
-        Returns one float16 array of shape (tokens, 2 · encoder width) per text, at most MAX_TOKENS long: a middle layer
-        next to the last one. Texts of similar length share a batch, so that little time goes into padding.
+        Texts of similar length share a batch, so that little time goes into padding.
         """
         import torch
 
@@ -135,16 +131,12 @@ class ImageEncoder(Encoder):
         IMAGE_ENCODERS[name] = cls
 
     def load_model(self):
-        """A new timm model with its weights."""
         import timm
 
         return timm.create_model(self.source, pretrained=True)
 
     def load(self, side: int = 0):
-        """timm's settings for an image (at `side` pixels, 0: its own) and a new copy of the model, on the CPU.
-
-        Raises EncoderError when the weights cannot be had.
-        """
+        """timm's settings (at `side` pixels, 0: its own) and a new model, on the CPU. Raises EncoderError."""
         import timm
         import torch
 
@@ -166,11 +158,7 @@ class ImageEncoder(Encoder):
         return timm.data.create_transform(**settings, is_training=False), model.eval().to(find_device())
 
     def encode(self, paths: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
-        """Encode image files into a pooled vector and a grid of patches.
-
-        Returns one float16 array of shape (1 + PATCH_GRID², width) per image: the vector that the network's own
-        classifier would see, then the patches row by row. Threads decode the next images while the network works.
-        """
+        """One float16 array (1 + PATCH_GRID², width) per image file, as `pool_patches` gives them."""
         import torch
 
         transform, model = self._loaded
@@ -209,9 +197,8 @@ class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
         import torch
 
         model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        foreign = torch.load(
-            self.source, map_location="cpu", weights_only=True
-        )  # weights_only: a pickle could run code
+        # weights_only: a pickle could run code
+        foreign = torch.load(self.source, map_location="cpu", weights_only=True)
         model.load_state_dict(match_by_order(model.state_dict(), foreign, self.source))
         return model
 
@@ -294,7 +281,6 @@ def pool_patches(model, images):
 
 
 def _packaged(kind: type[Encoder]) -> str:
-    """The path of a registered encoder's weights; empty for one that needs none."""
     if not kind.package:
         return ""
     module, _, inside = kind.file.partition("/")
@@ -317,7 +303,6 @@ def _checked_folder(name: str, made_by: str) -> Path:
 
 @contextmanager
 def _explain_loading(encoder: Encoder) -> Iterator[None]:
-    """Turn whatever a library raises while it looks for weights into one plain error."""
     try:
         yield
     except EncoderError:

@@ -37,8 +37,7 @@ def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) 
             tower.model.save_pretrained(place)
             tower.tokenizer.save_pretrained(place)
         else:
-            size, mean, std = (tower.settings[name] for name in ("input_size", "mean", "std"))
-            overlay = {"input_size": size, "mean": mean, "std": std}
+            overlay = {name: tower.settings[name] for name in ("input_size", "mean", "std")}
             save_for_hf(tower.model, place, model_config={"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}})
         written.append(place)
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
@@ -55,7 +54,6 @@ def check_new(folder: Path | str) -> Path:
 
 
 def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> str:
-    """The model card: what the model is, what it was trained on, how well it does, what it is for and what not."""
     config, origin = run.config, run.provenance
     encoders = {"text": config.text_encoder, "image": config.image_encoder}
     shares = course.labelled["label"].value_counts(normalize=True)
@@ -84,13 +82,13 @@ def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> st
             "- For teaching and research on short posts with one image each, in the language of its training data.",
             "- Not for decisions about people: the labels are noisy, and a post's sentiment is not its author's.",
             "- The scores hold for pairs like the training pairs; other years, places and topics were not tried.",
-            "- The rarest class has the lowest recall: look at the confusion matrix of your own data before relying on it.",
+            "- The rarest class has the lowest recall: look at your own data's confusion matrix before relying on it.",
         ],
         ["## Load"],
         load,
         [
-            "Load them for other pairs than those of this course: they have learned the labels of their fold's training "
-            "pairs, so cross-fitted scores on the same course would be too high."
+            "Load them for other pairs than those of this course: they have learned the labels of their fold's "
+            "training pairs, so cross-fitted scores on the same course would be too high."
         ],
         ["## Training"],
         [f"Run `{run.id}`, commit {origin['commit'] or 'unknown'}, on {origin['device']}."],

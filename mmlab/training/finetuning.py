@@ -152,18 +152,12 @@ class TuningHooks(Hooks):
     written after each epoch; where it exists, training goes on from it and ends as if it had never stopped.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        on_batch: Callable[[int, float], None] | None = None,
-        checkpoint: Path | None = None,
-    ):
+    def __init__(self, config: RunConfig, on_batch: Callable | None = None, checkpoint: Path | None = None):
         super().__init__(config, on_batch)
         self.device, self.checkpoint = find_device(), checkpoint
 
     @contextmanager
     def running(self, seed: int) -> Iterator[None]:
-        """As in Hooks; a lack of memory is explained."""
         with super().running(seed), explain_memory(self.config):
             yield
 
@@ -183,7 +177,6 @@ class TuningHooks(Hooks):
         return (self.checkpoint and load_progress(self.checkpoint, model, **self.parts)) or progress
 
     def parameter_groups(self, model: TunedModel) -> list[dict]:
-        """The optimizer's groups, with a learning rate for each depth of an encoder."""
         return model.parameter_groups()
 
     def steps(self, n_batches: int) -> int:
@@ -217,7 +210,6 @@ class TuningHooks(Hooks):
         self.schedule.step()
 
     def after_epoch(self, model: TunedModel, progress: Progress) -> None:
-        """Write the checkpoint."""
         if self.checkpoint is not None:
             save_progress(self.checkpoint, progress, model, **self.parts)
 
@@ -228,8 +220,7 @@ def explain_memory(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not full:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
             raise
         where = "memory"
         if torch.cuda.is_available():
@@ -250,10 +241,7 @@ def explain_memory(config: RunConfig) -> Iterator[None]:
 
 
 def save_progress(path: Path, progress: Progress, model, **parts) -> None:
-    """Write everything that the next epoch depends on, whole or not at all.
-
-    parts: what has a `state_dict` besides the model: the optimizer, its schedule, the scale of the loss.
-    """
+    """Write all that the next epoch depends on. parts: what has a `state_dict`: optimizer, schedule, loss scale."""
     state = {name: part.state_dict() for name, part in parts.items()}
     state |= {"model": model.learned(), "progress": vars(progress), "random": torch.get_rng_state()}
     if model.device.type == "cuda":
