@@ -89,11 +89,9 @@ class TextEncoder(Encoder):
 
     @property
     def padding(self) -> int:
-        """The id of the token that fills up shorter texts."""
         return self._loaded[0].pad_token_id or 0
 
     def tokenise(self, texts: list[str]) -> list[list[int]]:
-        """The token ids of each text, at most MAX_TOKENS."""
         return self._loaded[0](texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
@@ -228,10 +226,7 @@ def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, 
 
 
 def match_by_order(own: dict, foreign: dict, file: str) -> dict:
-    """Give foreign tensors our names, the n-th to the n-th.
-
-    Raises EncoderError at the first pair that differs in shape or in the last part of its name (weight, bias ...).
-    """
+    """Give foreign tensors our names, the n-th to the n-th; EncoderError where shapes or kinds (weight, bias) differ."""
     if len(own) != len(foreign):
         raise EncoderError(f"{file}: {len(foreign)} tensors where the model has {len(own)}. It is another model.")
     matched = {}
@@ -321,16 +316,13 @@ def _explain_loading(encoder: Encoder) -> Iterator[None]:
 
 
 def _weights_id(source: str, load: Callable[[], object]) -> str:
-    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache.
-
-    A hub model that was never loaded here has no revision yet: it is loaded first, so that its name stays the same.
-    """
+    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache."""
     path = Path(source.removeprefix("local-dir:"))
     if path.exists():
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         return digest_of(*(_file_digest(file) for file in files), length=32)
     if _hub_revision(source) is None:
-        load()
+        load()  # it was never loaded here and has no revision yet
     return f"{source} {_hub_revision(source) or 'unknown'}"
 
 
@@ -358,7 +350,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _read_ahead(batches: list[list[str]], transform):
-    """Decoded batches, in order; the next ones are read while the network works on this one."""
+    """Decoded batches; threads read the next ones while the network works on this one."""
     from concurrent.futures import ThreadPoolExecutor
 
     def read(path):

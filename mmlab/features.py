@@ -27,10 +27,9 @@ ANSWERED_AT_ONCE = 512  # pairs in a batch when a model only answers
 
 @dataclass(frozen=True)
 class Sequences:
-    """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`.
+    """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`; none for an absent side.
 
-    values: float16 (summaries float32), shape (total length, width); starts: int64, shape (n + 1,). An absent side has
-    length 0.
+    values: float16 (summaries float32), shape (total length, width); starts: int64, shape (n + 1,).
     """
 
     values: np.ndarray
@@ -48,7 +47,6 @@ class Sequences:
         return self.values.shape[1]
 
     def take(self, rows: np.ndarray) -> "Sequences":
-        """The sequences of these rows, in this order."""
         rows = np.asarray(rows)
         lengths = self.lengths[rows]
         starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -56,7 +54,6 @@ class Sequences:
         return replace(self, values=self.values[where], starts=starts)
 
     def emptied(self) -> "Sequences":
-        """As many sequences, none of which holds anything."""
         return replace(self, values=self.values[:0], starts=np.zeros_like(self.starts))
 
     def means(self) -> "Sequences":
@@ -113,7 +110,6 @@ class Batch:
         return Batch(*(tensor.to(device) for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
 
     def take(self, rows) -> "Batch":
-        """The pairs at these rows of the batch."""
         return Batch(*(tensor[rows] for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
 
     def without(self, *, text=None, image=None) -> "Batch":
@@ -143,7 +139,6 @@ class Pairs:
         return len(self.guids)
 
     def batch(self, rows) -> Batch:
-        """The pairs at these rows as a model sees them."""
         rows = np.asarray(rows)
         return Batch(*self.text.batch(rows), *self.image.batch(rows))
 

@@ -91,10 +91,9 @@ FUSIONS: dict[str, type["Fusion"]] = {}
 
 
 class Fusion(nn.Module):
-    """Makes one of two: `forward(sides)` gives a joint vector (B, hidden) for the joint head to classify.
+    """Makes one of two: `forward(sides)` gives a joint vector (B, hidden), or logits (B, 3) if it is not over vectors.
 
-    A fusion that is not over vectors works on the heads' answers instead and gives logits (B, 3). Each class is built
-    with (hidden, heads, dropout): the width of the vectors, the number of attention heads, and the share to drop.
+    Each class is built with the width of the vectors, the number of attention heads, and the share to drop.
     """
 
     formula = ""  # LaTeX, for the report
@@ -179,15 +178,11 @@ class AttentionFusion(Fusion, name="attention"):
         return self.mix(torch.cat([sides.summaries.flatten(1), attended], dim=1))
 
     def _split(self, vectors: Tensor) -> Tensor:
-        """(B, L, hidden) to (B, heads, L, hidden / heads)."""
-        return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, hidden / heads)
 
 
 class TransformerFusion(Fusion, name="transformer"):
-    """A two-layer Transformer encoder over [summary token; text tokens; image patches].
-
-    Each vector carries an embedding that says of which modality it is; the summary token's last state is the result.
-    """
+    """A Transformer encoder over [summary token; text tokens; image patches], each with an embedding of its modality."""
 
     formula = r"z = \operatorname{Encoder}([s; t_1 \ldots t_n; v_1 \ldots v_m])_0"
     summary = "two Transformer layers over a summary token, all tokens and all patches"
@@ -211,10 +206,7 @@ class TransformerFusion(Fusion, name="transformer"):
 
 
 class LateFusion(Fusion, name="late"):
-    """A learned mixture of what the two heads answer: w · p(text) + (1 − w) · p(image), as log probabilities.
-
-    One weight for all pairs; where a side is missing, only the other counts.
-    """
+    """One learned weight for all pairs mixes what the heads answer; where a side is missing, only the other counts."""
 
     formula = r"p = w\, p_t + (1-w)\, p_v"
     summary = "one learned weight mixes the answers of the two heads"

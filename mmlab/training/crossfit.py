@@ -112,10 +112,9 @@ def cross_fit(
 
 
 def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
-    """The fold of each labelled pair; -1 for a pair that is only trained on."""
     if config.folds:
         return split_folds(labels, frame[TWIN].to_numpy(), config.folds, config.seed)
-    return np.where(frame["split"].to_numpy() == "dev", 0, -1)
+    return np.where(frame["split"].to_numpy() == "dev", 0, -1)  # -1: only trained on
 
 
 def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.DataFrame, pd.DataFrame]:

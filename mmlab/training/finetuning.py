@@ -1,7 +1,6 @@
-"""Encoders that learn with the head: the two halves of the frozen way, in one module.
+"""Encoders that learn with the head; a side whose encoder stays frozen comes as cached features.
 
-A side whose encoder is trained comes as token ids or as pixels and passes its encoder in every step; a side whose
-encoder stays frozen comes as cached features. The head never knows which. Explained in docs/fine-tuning.md.
+Explained in docs/fine-tuning.md.
 """
 
 import io
@@ -94,7 +93,6 @@ class TunedModel(nn.Module):
         return next(self.head.parameters()).device
 
     def encode(self, batch: Batch) -> Batch:
-        """The batch with vectors in place of token ids and pixels."""
         text, image, image_mask = batch.text, batch.image, batch.image_mask
         if "text" in self.towers:
             with autocast(self.device, self.precision("text")):
@@ -109,7 +107,6 @@ class TunedModel(nn.Module):
         return self.head(self.encode(batch))
 
     def precision(self, modality: str) -> str:
-        """fp32, bf16 or fp16, on the device where the model is now."""
         return find_precision(modality, self.config.precision, training=True, device=self.device)
 
     def learned(self) -> dict[str, Tensor]:
@@ -146,7 +143,7 @@ def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
 
 
 class TuningHooks(Hooks):
-    """What training encoders together with the heads needs: it hangs on `fit` from outside.
+    """What `fit` needs to train encoders together with the heads.
 
     It begins with heads that were trained on the frozen features first (Kumar et al. 2022). checkpoint: a file that is
     written after each epoch; where it exists, training goes on from it and ends as if it had never stopped.
@@ -180,7 +177,6 @@ class TuningHooks(Hooks):
         return model.parameter_groups()
 
     def steps(self, n_batches: int) -> int:
-        """One step for each group of `accumulate` batches; the last group may be shorter."""
         return -(-n_batches // self.config.accumulate)
 
     def batches(self, pairs: Inputs, rows: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
@@ -195,7 +191,7 @@ class TuningHooks(Hooks):
             yield order[number], batch
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of this batch to those of its group: their sum is that of one batch of all its pairs."""
+        """Add to the gradients of the group: their sum is that of one batch of all its pairs."""
         self.scaler.scale(loss * self.share).backward()
 
     def step(self) -> None:

@@ -32,14 +32,12 @@ class Tokens(Sequences):
 
     @classmethod
     def of(cls, ids: list[list[int]], padding: int) -> "Tokens":
-        """From the ids of each text, where a pair without a text has none."""
         starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
         values = np.fromiter((one for row in ids for one in row), np.int32).reshape(-1, 1)
         return cls(values, starts, padding)
 
     @property
     def padded(self) -> tuple[Tensor, Tensor]:
-        """ids int64 (n, longest) and mask bool (n, longest)."""
         longest = max(1, int(self.lengths.max(initial=0)))
         mask = np.arange(longest) < self.lengths[:, None]
         ids = np.full(mask.shape, self.padding, np.int64)

@@ -1,6 +1,4 @@
-"""The loop: batches, loss, backward, step; stop early, and keep a copy of the best weights.
-
-What fine-tuning does in its own way hangs on it through `Hooks`; the loop never asks whether encoders are trained.
+"""The loop: batches, loss, backward, step; stop early, and keep the best weights. Fine-tuning enters through `Hooks`.
 
 Explained in notebook 02, section 3.
 """
@@ -237,8 +235,8 @@ def split_decay(parameters: Iterable[nn.Parameter], weight_decay: float, **setti
 class AdamW(torch.optim.AdamW):
     """torch's AdamW without its guards for torch.compile, which nothing here uses.
 
-    The first guard imports the whole compiler, sympy and triton with it: 2 s in every process that trains, and torch has
-    no setting against it.
+    The first guard imports the whole compiler, sympy and triton with it: 2 s in every process that trains. torch has no
+    setting against it.
     """
 
     add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
