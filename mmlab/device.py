@@ -1,6 +1,4 @@
-"""Device, arithmetic, threads and random numbers: decided here, by fixed rules, from torch's own word.
-
-No rule measures time: the same machine and knobs always compute in the same way.
+"""Device, arithmetic, threads and random numbers, by fixed rules: the same machine and knobs compute in the same way.
 
 Explained in docs/gpu.md.
 """
@@ -23,8 +21,7 @@ def find_precision(modality: str, asked: str = "auto", training: bool = False, d
 
     asked: the knob `precision`; everything but `auto` is taken as it is. device: default `find_device()`.
     `auto` on a GPU: bf16 where the GPU computes with it, else fp16. On a CPU that computes with bf16: bf16 in training
-    and for images, fp32 for texts that are only encoded. (Measured on two such cores: an epoch of training MiniLM takes
-    33 s in bf16 and 48 s in fp32; encoding texts with it is quicker in fp32.) Elsewhere: fp32.
+    and for images, fp32 for texts that are only encoded, which is quicker there. Elsewhere: fp32.
     """
     import torch
 
@@ -71,8 +68,7 @@ def autocast(device, precision: str):
 def threads_for(config: RunConfig) -> Iterator[None]:
     """One thread for heads on frozen features, all of them where encoders are trained.
 
-    Matrices as small as a head's gain nothing from more threads, wait for each other when the machine has other work,
-    and would round differently on a machine with more cores.
+    Matrices as small as a head's gain nothing from more, and would round differently on a machine with more cores.
     """
     import torch
 

@@ -1,11 +1,8 @@
 """Text and image encoders: one call for those that come with the environment, for a hub name and for a folder.
 
 An encoder turns one side of a pair into a sequence of vectors: one vector per token for a text, a pooled vector and a
-coarse grid of patches for an image. Finding an encoder and naming its exact version is cheap and imports neither
-transformers nor timm; they load when something has to be encoded.
-
-An encoder that comes with the environment is one class below: its name, its package, its file, and what is special
-about it. Defining the class registers it.
+coarse grid of patches for an image. Finding an encoder and naming its exact version imports neither transformers nor
+timm. An encoder that comes with the environment is one class below; defining the class registers it.
 
 Explained in notebook 02, section 2 (text) and notebook 03, section 2 (image).
 """
@@ -92,18 +89,15 @@ class TextEncoder(Encoder):
 
     @property
     def padding(self) -> int:
-        """The id of the token that fills up shorter texts."""
         return self._loaded[0].pad_token_id or 0
 
     def tokenise(self, texts: list[str]) -> list[list[int]]:
-        """The token ids of each text, at most MAX_TOKENS."""
         return self._loaded[0](texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
-        """Encode texts into token sequences.
+        """One float16 array (tokens, 2 · encoder width) per text, at most MAX_TOKENS long, as `read_tokens` gives them.
 
-        Returns one float16 array of shape (tokens, 2 · encoder width) per text, at most MAX_TOKENS long: a middle layer
-        next to the last one. Texts of similar length share a batch, so that little time goes into padding.
+        Texts of similar length share a batch, so that little time goes into padding.
         """
         import torch
 
@@ -135,16 +129,12 @@ class ImageEncoder(Encoder):
         IMAGE_ENCODERS[name] = cls
 
     def load_model(self):
-        """A new timm model with its weights."""
         import timm
 
         return timm.create_model(self.source, pretrained=True)
 
     def load(self, side: int = 0):
-        """timm's settings for an image (at `side` pixels, 0: its own) and a new copy of the model, on the CPU.
-
-        Raises EncoderError when the weights cannot be had.
-        """
+        """timm's settings (at `side` pixels, 0: its own) and a new model, on the CPU. Raises EncoderError."""
         import timm
         import torch
 
@@ -166,11 +156,7 @@ class ImageEncoder(Encoder):
         return timm.data.create_transform(**settings, is_training=False), model.eval().to(find_device())
 
     def encode(self, paths: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
-        """Encode image files into a pooled vector and a grid of patches.
-
-        Returns one float16 array of shape (1 + PATCH_GRID², width) per image: the vector that the network's own
-        classifier would see, then the patches row by row. Threads decode the next images while the network works.
-        """
+        """One float16 array (1 + PATCH_GRID², width) per image file, as `pool_patches` gives them."""
         import torch
 
         transform, model = self._loaded
@@ -209,9 +195,8 @@ class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
         import torch
 
         model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        foreign = torch.load(
-            self.source, map_location="cpu", weights_only=True
-        )  # weights_only: a pickle could run code
+        # weights_only: a pickle could run code
+        foreign = torch.load(self.source, map_location="cpu", weights_only=True)
         model.load_state_dict(match_by_order(model.state_dict(), foreign, self.source))
         return model
 
@@ -241,10 +226,7 @@ def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, 
 
 
 def match_by_order(own: dict, foreign: dict, file: str) -> dict:
-    """Give foreign tensors our names, the n-th to the n-th.
-
-    Raises EncoderError at the first pair that differs in shape or in the last part of its name (weight, bias ...).
-    """
+    """Give foreign tensors our names, n-th to n-th; EncoderError where shapes or kinds (weight, bias) differ."""
     if len(own) != len(foreign):
         raise EncoderError(f"{file}: {len(foreign)} tensors where the model has {len(own)}. It is another model.")
     matched = {}
@@ -294,7 +276,6 @@ def pool_patches(model, images):
 
 
 def _packaged(kind: type[Encoder]) -> str:
-    """The path of a registered encoder's weights; empty for one that needs none."""
     if not kind.package:
         return ""
     module, _, inside = kind.file.partition("/")
@@ -317,7 +298,6 @@ def _checked_folder(name: str, made_by: str) -> Path:
 
 @contextmanager
 def _explain_loading(encoder: Encoder) -> Iterator[None]:
-    """Turn whatever a library raises while it looks for weights into one plain error."""
     try:
         yield
     except EncoderError:
@@ -336,16 +316,13 @@ def _explain_loading(encoder: Encoder) -> Iterator[None]:
 
 
 def _weights_id(source: str, load: Callable[[], object]) -> str:
-    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache.
-
-    A hub model that was never loaded here has no revision yet: it is loaded first, so that its name stays the same.
-    """
+    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache."""
     path = Path(source.removeprefix("local-dir:"))
     if path.exists():
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         return digest_of(*(_file_digest(file) for file in files), length=32)
     if _hub_revision(source) is None:
-        load()
+        load()  # it was never loaded here and has no revision yet
     return f"{source} {_hub_revision(source) or 'unknown'}"
 
 
@@ -373,7 +350,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _read_ahead(batches: list[list[str]], transform):
-    """Decoded batches, in order; the next ones are read while the network works on this one."""
+    """Decoded batches; threads read the next ones while the network works on this one."""
     from concurrent.futures import ThreadPoolExecutor
 
     def read(path):

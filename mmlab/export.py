@@ -37,8 +37,7 @@ def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) 
             tower.model.save_pretrained(place)
             tower.tokenizer.save_pretrained(place)
         else:
-            size, mean, std = (tower.settings[name] for name in ("input_size", "mean", "std"))
-            overlay = {"input_size": size, "mean": mean, "std": std}
+            overlay = {name: tower.settings[name] for name in ("input_size", "mean", "std")}
             save_for_hf(tower.model, place, model_config={"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}})
         written.append(place)
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
@@ -55,7 +54,6 @@ def check_new(folder: Path | str) -> Path:
 
 
 def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> str:
-    """The model card: what the model is, what it was trained on, how well it does, what it is for and what not."""
     config, origin = run.config, run.provenance
     encoders = {"text": config.text_encoder, "image": config.image_encoder}
     shares = course.labelled["label"].value_counts(normalize=True)

@@ -1,7 +1,4 @@
-"""Encode once: the features of a course's pairs, cached by content.
-
-The cache knows a text or an image by the digest of its bytes, and an encoder by its fingerprint. Adding ten pairs
-encodes ten; a new modification time encodes none; another image size encodes all.
+"""Encode once: the features of a course's pairs, cached by the digest of their bytes and the encoder's fingerprint.
 
 Explained in notebook 02, section 2 and notebook 03, section 2.
 """
@@ -30,10 +27,9 @@ ANSWERED_AT_ONCE = 512  # pairs in a batch when a model only answers
 
 @dataclass(frozen=True)
 class Sequences:
-    """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`.
+    """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`; empty if absent.
 
-    values: float16 (summaries float32), shape (total length, width); starts: int64, shape (n + 1,). An absent side has
-    length 0.
+    values: float16 (summaries float32), shape (total length, width); starts: int64, shape (n + 1,).
     """
 
     values: np.ndarray
@@ -51,7 +47,6 @@ class Sequences:
         return self.values.shape[1]
 
     def take(self, rows: np.ndarray) -> "Sequences":
-        """The sequences of these rows, in this order, with repeats if asked for."""
         rows = np.asarray(rows)
         lengths = self.lengths[rows]
         starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -59,7 +54,6 @@ class Sequences:
         return replace(self, values=self.values[where], starts=starts)
 
     def emptied(self) -> "Sequences":
-        """As many sequences, none of which holds anything."""
         return replace(self, values=self.values[:0], starts=np.zeros_like(self.starts))
 
     def means(self) -> "Sequences":
@@ -116,14 +110,10 @@ class Batch:
         return Batch(*(tensor.to(device) for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
 
     def take(self, rows) -> "Batch":
-        """The pairs at these rows of the batch."""
         return Batch(*(tensor[rows] for tensor in (self.text, self.text_mask, self.image, self.image_mask)))
 
     def without(self, *, text=None, image=None) -> "Batch":
-        """A copy in which the pairs marked True in a bool tensor (B,) have lost that side: its mask is all False.
-
-        It shares no memory with this batch: what is written into the one is not seen in the other.
-        """
+        """A copy, sharing no memory, in which the pairs marked True in a bool tensor (B,) have lost that side."""
         copy = Batch(self.text.clone(), self.text_mask.clone(), self.image.clone(), self.image_mask.clone())
         if text is not None:
             copy.text_mask[text] = False
@@ -149,7 +139,6 @@ class Pairs:
         return len(self.guids)
 
     def batch(self, rows) -> Batch:
-        """The pairs at these rows as a model sees them."""
         rows = np.asarray(rows)
         return Batch(*self.text.batch(rows), *self.image.batch(rows))
 
@@ -161,14 +150,11 @@ class Pairs:
             yield places, self.batch(rows[places])
 
     def without(self, modality: str) -> Self:
-        """Pairs of which none has this modality ("text" or "image") any more: its masks are all False."""
+        """Pairs of which none has this modality ("text" or "image") any more."""
         return replace(self, **{modality: getattr(self, modality).emptied()})
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> Self:
-        """Pairs of which pair i has the text of row text_rows[i] and the image of row image_rows[i].
-
-        The controls and probes use it to break the tie between text and image.
-        """
+        """Pairs of which pair i has the text of row text_rows[i] and the image of row image_rows[i]."""
         return replace(self, text=self.text.take(text_rows), image=self.image.take(image_rows))
 
 
@@ -191,21 +177,15 @@ class Features(Pairs):
 
     @cached_property
     def summarised(self) -> "Features":
-        """Features with one vector per side: the text's mean and the image's pooled vector.
-
-        Heads and fusions over summaries use nothing else. It is a fiftieth of the size: they train on it in a tenth of
-        the time.
-        """
+        """Features with one vector per side, the text's mean and the image's pooled vector: a fiftieth of the size."""
         if self.summarise is not None:
             return self.summarise()
         return replace(self, text=self.text.means(), image=self.image.firsts())
 
     def without(self, modality: str) -> "Features":
-        """As in Pairs, with summaries made from the known ones."""
         return replace(super().without(modality), summarise=lambda: self.summarised.without(modality))
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
-        """As in Pairs, with summaries made from the known ones."""
         paired = super().pair_up(text_rows, image_rows)
         return replace(paired, summarise=lambda: self.summarised.pair_up(text_rows, image_rows))
 
@@ -217,12 +197,10 @@ def encode_course(
     progress: Callable | None = open_bar,
     precision: str = "auto",
 ) -> Features:
-    """Features of all pairs of a course, from the cache where it has them.
+    """Features of all pairs of a course; only what the cache does not have is encoded.
 
-    Only what is missing is encoded; when nothing is missing, neither transformers nor timm is imported.
-    progress: called as progress(total, label, unit) for each side that has to be encoded; gives a context manager whose
-    `update(n)` is called with the number of pairs just done, as a tqdm bar does. None or False: no progress.
-    precision: the knob of that name. Raises EncoderError when an encoder cannot be found or loaded.
+    progress: called as progress(total, label, unit) for each side that has to be encoded; gives a context manager with
+    tqdm's `update(n)`, or None or False for no progress. Raises EncoderError when an encoder cannot be found or loaded.
     """
     text = find_text_encoder(text_encoder, precision)
     image = find_image_encoder(image_encoder, precision)
@@ -255,7 +233,6 @@ def _encode_missing(encoder: Encoder, wanted: list[str], source: dict[str, str],
 
 
 def _encode(encoder: Encoder, digests: list[str], source: dict[str, str], folder: Path, progress: Callable | None):
-    """Encode block by block into the cache's folder: digest -> sequence."""
     new: dict[str, np.ndarray] = {}
     label = f"encode {encoder.modality} ({encoder.name})"
     shown = progress(len(digests), label, "pair") if progress and digests else nullcontext()

@@ -1,11 +1,8 @@
 """Heads and fusions: features of a batch in, logits for every scenario out.
 
 The text head sees only the text and the image head only the image; the joint head sees what a fusion makes of both.
-One forward gives all three, so that no scenario can be mistaken for another. A missing side is masked out: no vector
-of it reaches a fusion.
-
-A fusion is one class: its formula, one line about it, and a forward pass. Defining it, with the name by which a config
-chooses it, is all that is needed: `class Mine(Fusion, name="mine")`.
+A missing side is masked out: no vector of it reaches a fusion. A fusion is one class; defining it registers the name by
+which a config chooses it: `class Mine(Fusion, name="mine")`.
 
 Explained in notebooks 02 and 03 (heads, section 3) and notebook 04, section 2 (fusions).
 """
@@ -31,10 +28,9 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class Projection(nn.Module):
     """An encoder's vectors (B, L, width) to the head's width: (B, L, hidden).
 
-    Layer norm without parameters (so that no gradient has to reach the frozen features); each dimension to mean 0 and
-    deviation 1 over the training pairs, since few of an encoder's dimensions are large and the large ones would drown
-    the others; then dropout of whole feature dimensions, the same for all vectors of a pair: neighbouring tokens could
-    fill in for each other.
+    Layer norm without parameters; each dimension to mean 0 and deviation 1 over the training pairs, since an encoder's
+    few large dimensions would drown the others; then dropout of whole dimensions, the same for all vectors of a pair,
+    since neighbouring tokens could fill in for each other.
     """
 
     def __init__(self, width: int, hidden: int, dropout: float):
@@ -54,8 +50,7 @@ class Projection(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         vectors = (self.norm(vectors) - self.mean) * self.scale
         if self.training and self.dropout:
-            # What nn.Dropout does, but drawn by rand: on the CPU four times faster than its Bernoulli draws, which
-            # were a third of a training step.
+            # What nn.Dropout does, but drawn by rand: on the CPU four times faster than its Bernoulli draws.
             kept = torch.rand(len(vectors), 1, vectors.shape[2], device=vectors.device) >= self.dropout
             vectors = vectors * (kept / (1 - self.dropout))
         return self.linear(vectors)
@@ -96,10 +91,9 @@ FUSIONS: dict[str, type["Fusion"]] = {}
 
 
 class Fusion(nn.Module):
-    """Makes one of two: `forward(sides)` gives a joint vector (B, hidden) for the joint head to classify.
+    """Makes one of two: `forward(sides)` gives a joint vector (B, hidden), or logits (B, 3) if it is not over vectors.
 
-    A fusion that is not over vectors works on the heads' answers instead and gives logits (B, 3). Each class is built
-    with (hidden, heads, dropout): the width of the vectors, the number of attention heads, and the share to drop.
+    Each class is built with the width of the vectors, the number of attention heads, and the share to drop.
     """
 
     formula = ""  # LaTeX, for the report
@@ -184,15 +178,11 @@ class AttentionFusion(Fusion, name="attention"):
         return self.mix(torch.cat([sides.summaries.flatten(1), attended], dim=1))
 
     def _split(self, vectors: Tensor) -> Tensor:
-        """(B, L, hidden) to (B, heads, L, hidden / heads)."""
-        return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, hidden / heads)
 
 
 class TransformerFusion(Fusion, name="transformer"):
-    """A two-layer Transformer encoder over [summary token; text tokens; image patches].
-
-    Each vector carries an embedding that says of which modality it is; the summary token's last state is the result.
-    """
+    """A Transformer over [summary token; text tokens; image patches], each with an embedding of its modality."""
 
     formula = r"z = \operatorname{Encoder}([s; t_1 \ldots t_n; v_1 \ldots v_m])_0"
     summary = "two Transformer layers over a summary token, all tokens and all patches"
@@ -216,10 +206,7 @@ class TransformerFusion(Fusion, name="transformer"):
 
 
 class LateFusion(Fusion, name="late"):
-    """A learned mixture of what the two heads answer: w · p(text) + (1 − w) · p(image), as log probabilities.
-
-    One weight for all pairs; where a side is missing, only the other counts.
-    """
+    """One learned weight for all pairs mixes what the heads answer; where a side is missing, only the other counts."""
 
     formula = r"p = w\, p_t + (1-w)\, p_v"
     summary = "one learned weight mixes the answers of the two heads"
@@ -237,10 +224,7 @@ class LateFusion(Fusion, name="late"):
 
 
 class FusionModel(nn.Module):
-    """The three heads of the lab on top of encoded pairs.
-
-    `forward(batch)` gives a dict: scenario -> logits (B, 3), for each scenario of `config.trained_scenarios`.
-    """
+    """The heads on top of encoded pairs: `forward(batch)` gives logits (B, 3) of each of `config.trained_scenarios`."""
 
     def __init__(self, config: RunConfig, text_width: int, image_width: int):
         super().__init__()
@@ -286,10 +270,7 @@ class FusionModel(nn.Module):
         return answers
 
     def sides(self, batch: Batch, answers: dict[str, Tensor] | None = None) -> Sides:
-        """The batch as the fusion sees it: vectors of the head's width, missing sides zeroed and marked.
-
-        answers: those of `answer_alone`, where they are known already.
-        """
+        """The batch as the fusion sees it. answers: those of `answer_alone`, where they are known already."""
         answers = self.answer_alone(batch) if answers is None else answers
         present = present_sides(batch)
         if not self.fusion.over_vectors:
@@ -303,11 +284,9 @@ class FusionModel(nn.Module):
         return Sides(present, answers, summaries, text, batch.text_mask, image, batch.image_mask)
 
     def learned(self) -> dict[str, Tensor]:
-        """What training has made of the model: all of it."""
         return self.state_dict()
 
     def load_learned(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `learned`."""
         self.load_state_dict(tensors)
 
 
@@ -339,10 +318,9 @@ class Node:
 
 
 def list_parts(model: FusionModel, tokens: int, patches: int) -> list[Node]:
-    """The parts of a model and what feeds what, for a picture of it.
+    """The parts of a model and what feeds what, for one pair of so many tokens and patches.
 
-    tokens, patches: how many vectors a text and an image have. Shapes are those of one pair. This is no method of the
-    model because a change to it changes no number, and so must not make a run out of date.
+    This is no method of the model because a change to it must not make a run out of date.
     """
     modules = {name: one for name, one in model.named_children() if not isinstance(one, nn.Identity)}
     over_vectors = "fusion" in modules and model.fusion.over_vectors

@@ -6,11 +6,7 @@ from contextlib import contextmanager
 
 
 def open_bar(total: int, label: str, unit: str):
-    """A tqdm bar, used as a context manager: `bar.update(n)` counts, and it is removed when it is closed.
-
-    It shows nothing where standard error is neither a terminal nor a notebook's, so that logs and executed notebooks
-    hold no half-drawn bars.
-    """
+    """A tqdm bar, used as a context manager; it shows nothing where standard error is a log's, not a person's."""
     from tqdm import tqdm  # not tqdm.auto: the widget bar is blank in a saved notebook
 
     stream = sys.stderr if sys.stderr.isatty() else _NotebookLine() if in_kernel() else None
@@ -22,10 +18,7 @@ def open_bar(total: int, label: str, unit: str):
 
 @contextmanager
 def model_bar(label: str) -> Iterator:
-    """A bar for `cross_fit` and `train_run`: gives the function to pass as their `on_model`.
-
-    It appears with the first model, so that a run that is only read back shows none.
-    """
+    """A bar for the `on_model` of `cross_fit` and `train_run`; a run that is only read back shows none."""
     bars = []
 
     def tick(done: int, total: int) -> None:

@@ -71,11 +71,9 @@ def cross_fit(
     """Train `folds` x `seeds` models; each labelled pair is predicted by those that did not see it or a twin of it.
 
     Early stopping looks at an inner split of the training folds, never at the fold that is predicted. Probabilities
-    are averaged over seeds, and for test pairs over all models. With `folds=0` there is one fold: `train` is trained
-    on and `dev` predicted, with an inner split of `train` for stopping just the same.
-    features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see `fit`;
-    on_batch: see `Hooks`. checkpoints: a folder for the checkpoint of each model that trains encoders, from which an
-    interrupted cross-fitting goes on. Honours `config.control`.
+    are averaged over seeds, and for test pairs over all models. With `folds=0`, `train` is trained on and `dev`
+    predicted. features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see
+    `fit`; on_batch: see `Hooks`. checkpoints: a folder, from which an interrupted training of encoders goes on.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
     features = needed(config, features)
@@ -114,14 +112,12 @@ def cross_fit(
 
 
 def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
-    """The fold of each labelled pair; -1 for a pair that is only trained on."""
     if config.folds:
         return split_folds(labels, frame[TWIN].to_numpy(), config.folds, config.seed)
-    return np.where(frame["split"].to_numpy() == "dev", 0, -1)
+    return np.where(frame["split"].to_numpy() == "dev", 0, -1)  # -1: only trained on
 
 
 def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The frames of predictions and of test predictions."""
     scored = np.flatnonzero(fold_of >= 0)
     predictions = pd.DataFrame({
         GUID: frame[GUID].to_numpy()[scored],
@@ -138,10 +134,9 @@ def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.Data
 
 
 class TrainingBar:
-    """A bar over all pairs of all epochs: pairs per second, time left, loss, dev accuracy, and which model it is.
+    """A bar over all pairs of all epochs, for trainings that take hours; early stopping makes it jump ahead.
 
-    Its methods are `on_model`, `on_epoch` and `on_batch` of `train_run`. The bar appears with the first batch. Early
-    stopping makes it jump ahead, never back.
+    Its methods are `on_model`, `on_epoch` and `on_batch` of `train_run`.
     """
 
     def __init__(self, config: RunConfig, n_labelled: int) -> None:
@@ -157,7 +152,6 @@ class TrainingBar:
             self.bar.close()
 
     def on_batch(self, pairs: int, loss: float) -> None:
-        """Count a batch of so many pairs with this loss."""
         if self.bar is None:
             self.bar = open_bar(self.models * self.per_model, "", "pair")
             self.bar.update(self.done * self.per_model)
@@ -167,11 +161,9 @@ class TrainingBar:
         self.bar.update(min(pairs, (self.done + 1) * self.per_model - self.bar.n))
 
     def on_epoch(self, history: pd.DataFrame) -> None:
-        """Show the dev accuracy of the last epoch."""
         self.dev = f", dev accuracy {history['dev_accuracy'].iloc[-1]:.3f} (epoch {len(history)})"
 
     def on_model(self, done: int, total: int) -> None:
-        """Jump to the end of a model."""
         self.done, self.models, self.loss = done, total, None
         if self.bar is not None:
             self.bar.total = total * self.per_model

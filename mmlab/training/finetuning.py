@@ -1,7 +1,6 @@
-"""Encoders that learn with the head: the two halves of the frozen way, in one module.
+"""Encoders that learn with the head; a side whose encoder stays frozen comes as cached features.
 
-A side whose encoder is trained comes as token ids or as pixels and passes its encoder in every step; a side whose
-encoder stays frozen comes as cached features. The head never knows which. Explained in docs/fine-tuning.md.
+Explained in docs/fine-tuning.md.
 """
 
 import io
@@ -94,7 +93,6 @@ class TunedModel(nn.Module):
         return next(self.head.parameters()).device
 
     def encode(self, batch: Batch) -> Batch:
-        """The batch with vectors in place of token ids and pixels."""
         text, image, image_mask = batch.text, batch.image, batch.image_mask
         if "text" in self.towers:
             with autocast(self.device, self.precision("text")):
@@ -109,7 +107,6 @@ class TunedModel(nn.Module):
         return self.head(self.encode(batch))
 
     def precision(self, modality: str) -> str:
-        """fp32, bf16 or fp16, on the device where the model is now."""
         return find_precision(modality, self.config.precision, training=True, device=self.device)
 
     def learned(self) -> dict[str, Tensor]:
@@ -146,24 +143,18 @@ def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
 
 
 class TuningHooks(Hooks):
-    """What training encoders together with the heads needs: it hangs on `fit` from outside.
+    """What `fit` needs to train encoders together with the heads.
 
     It begins with heads that were trained on the frozen features first (Kumar et al. 2022). checkpoint: a file that is
     written after each epoch; where it exists, training goes on from it and ends as if it had never stopped.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        on_batch: Callable[[int, float], None] | None = None,
-        checkpoint: Path | None = None,
-    ):
+    def __init__(self, config: RunConfig, on_batch: Callable | None = None, checkpoint: Path | None = None):
         super().__init__(config, on_batch)
         self.device, self.checkpoint = find_device(), checkpoint
 
     @contextmanager
     def running(self, seed: int) -> Iterator[None]:
-        """As in Hooks; a lack of memory is explained."""
         with super().running(seed), explain_memory(self.config):
             yield
 
@@ -183,11 +174,9 @@ class TuningHooks(Hooks):
         return (self.checkpoint and load_progress(self.checkpoint, model, **self.parts)) or progress
 
     def parameter_groups(self, model: TunedModel) -> list[dict]:
-        """The optimizer's groups, with a learning rate for each depth of an encoder."""
         return model.parameter_groups()
 
     def steps(self, n_batches: int) -> int:
-        """One step for each group of `accumulate` batches; the last group may be shorter."""
         return -(-n_batches // self.config.accumulate)
 
     def batches(self, pairs: Inputs, rows: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
@@ -202,7 +191,7 @@ class TuningHooks(Hooks):
             yield order[number], batch
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of this batch to those of its group: their sum is that of one batch of all its pairs."""
+        """Add to the gradients of the group: their sum is that of one batch of all its pairs."""
         self.scaler.scale(loss * self.share).backward()
 
     def step(self) -> None:
@@ -217,7 +206,6 @@ class TuningHooks(Hooks):
         self.schedule.step()
 
     def after_epoch(self, model: TunedModel, progress: Progress) -> None:
-        """Write the checkpoint."""
         if self.checkpoint is not None:
             save_progress(self.checkpoint, progress, model, **self.parts)
 
@@ -228,8 +216,7 @@ def explain_memory(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not full:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
             raise
         where = "memory"
         if torch.cuda.is_available():
@@ -250,10 +237,7 @@ def explain_memory(config: RunConfig) -> Iterator[None]:
 
 
 def save_progress(path: Path, progress: Progress, model, **parts) -> None:
-    """Write everything that the next epoch depends on, whole or not at all.
-
-    parts: what has a `state_dict` besides the model: the optimizer, its schedule, the scale of the loss.
-    """
+    """Write all that the next epoch depends on. parts: what has a `state_dict`: optimizer, schedule, loss scale."""
     state = {name: part.state_dict() for name, part in parts.items()}
     state |= {"model": model.learned(), "progress": vars(progress), "random": torch.get_rng_state()}
     if model.device.type == "cuda":

@@ -32,14 +32,12 @@ class Tokens(Sequences):
 
     @classmethod
     def of(cls, ids: list[list[int]], padding: int) -> "Tokens":
-        """From the ids of each text, where a pair without a text has none."""
         starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
         values = np.fromiter((one for row in ids for one in row), np.int32).reshape(-1, 1)
         return cls(values, starts, padding)
 
     @property
     def padded(self) -> tuple[Tensor, Tensor]:
-        """ids int64 (n, longest) and mask bool (n, longest)."""
         longest = max(1, int(self.lengths.max(initial=0)))
         mask = np.arange(longest) < self.lengths[:, None]
         ids = np.full(mask.shape, self.padding, np.int64)
@@ -62,11 +60,9 @@ class Pixels:
         return (self.paths != "").astype(np.int64)
 
     def take(self, rows: np.ndarray) -> "Pixels":
-        """The images of these rows, in this order."""
         return replace(self, paths=self.paths[np.asarray(rows)])
 
     def emptied(self) -> "Pixels":
-        """As many rows, none of which has an image."""
         return replace(self, paths=np.full_like(self.paths, ""))
 
     def batch(self, rows: np.ndarray, draw: int | None = None) -> tuple[Tensor, Tensor]:
@@ -103,11 +99,9 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Inputs(Pairs):
-    """The pairs of a course for a model that trains encoders.
+    """The pairs of a course for a model that trains encoders: Tokens and Pixels where they are trained.
 
-    text: Tokens and image: Pixels where the encoder of that side is trained, else Sequences of cached vectors.
-    frozen: what the encoders made of the pairs before their training, which begins with heads fitted to it; encoders:
-    those to be trained, by modality.
+    frozen: what the encoders made of the pairs before their training; encoders: those to be trained, by modality.
     """
 
     text: Tokens | Sequences
@@ -117,7 +111,6 @@ class Inputs(Pairs):
 
     @classmethod
     def of(cls, course: Course, config: RunConfig, frozen: Features) -> "Inputs":
-        """The pairs of a course for the encoders that this config trains."""
         pairs, sides, encoders = course.pairs, {"text": frozen.text, "image": frozen.image}, {}
         if "text" in config.tunes:
             encoder = encoders["text"] = find_text_encoder(config.text_encoder)
@@ -130,26 +123,22 @@ class Inputs(Pairs):
         return cls(frozen.guids, sides["text"], sides["image"], frozen.digest, frozen, encoders)
 
     def batches(self, rows) -> Iterator[tuple[np.ndarray, Batch]]:
-        """As in Pairs; texts of similar length share a batch."""
         rows = np.asarray(rows, dtype=int)
         order = np.argsort(self.text.lengths[rows], kind="stable")
         places = [order[start : start + ANSWERED_AT_ONCE] for start in range(0, len(rows), ANSWERED_AT_ONCE)]
         return zip(places, read_batches(self, [rows[place] for place in places]), strict=True)
 
     def without(self, modality: str) -> "Inputs":
-        """As in Pairs, and the frozen features too."""
         return replace(super().without(modality), frozen=self.frozen.without(modality))
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Inputs":
-        """As in Pairs, and the frozen features too."""
         return replace(super().pair_up(text_rows, image_rows), frozen=self.frozen.pair_up(text_rows, image_rows))
 
 
 def prepare_pairs(course: Course, config: RunConfig, progress: Callable | None = open_bar) -> Features | Inputs:
-    """The pairs of a course as this config's model reads them, row i being row i of `course.pairs`.
+    """Row i of `course.pairs` as this config's model reads it: Features where no encoder is trained, else Inputs.
 
-    Features where no encoder is trained, else Inputs. progress: as in `encode_course`. Raises EncoderError when an
-    encoder cannot be had.
+    progress: as in `encode_course`. Raises EncoderError when an encoder cannot be had.
     """
     frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision)
     return Inputs.of(course, config, frozen) if config.tunes else frozen
@@ -167,8 +156,6 @@ def bucketed_batches(rows: np.ndarray, lengths: np.ndarray, size: int) -> list[n
 
 
 class _BatchReader(torch.utils.data.Dataset):
-    """Batches by number, for the DataLoader's workers."""
-
     def __init__(self, pairs: Pairs, batches: list[np.ndarray], draw: int | None):
         self.text, self.image, self.batches, self.draw = pairs.text, pairs.image, batches, draw
 
@@ -183,10 +170,7 @@ class _BatchReader(torch.utils.data.Dataset):
 
 
 def read_batches(pairs: Pairs, batches: list[np.ndarray], draw: int | None = None) -> Iterator[Batch]:
-    """The batches in order; worker processes decode images ahead, one per core but one, at most 8.
-
-    draw: a seed for the augmentation of training images.
-    """
+    """The batches in order; worker processes decode images ahead. draw: a seed for the augmentation of images."""
     reader = _BatchReader(pairs, batches, draw)
     if not isinstance(pairs.image, Pixels):
         return (reader[number] for number in range(len(reader)))

@@ -1,6 +1,4 @@
-"""The loop: batches, loss, backward, step; stop early, and keep a copy of the best weights.
-
-What fine-tuning does in its own way hangs on it through `Hooks`; the loop never asks whether encoders are trained.
+"""The loop: batches, loss, backward, step; stop early, and keep the best weights. Fine-tuning enters through `Hooks`.
 
 Explained in notebook 02, section 3.
 """
@@ -60,10 +58,7 @@ class Progress:
 
 
 class Hooks:
-    """What a training may do in its own way. This is the plain way, which trains heads on frozen features.
-
-    on_batch: called after each batch with its number of pairs and its loss per scenario.
-    """
+    """What a training may do in its own way; this one trains heads on frozen features. on_batch: (pairs, mean loss)."""
 
     device = torch.device("cpu")
 
@@ -72,7 +67,6 @@ class Hooks:
 
     @contextmanager
     def running(self, seed: int) -> Iterator[None]:
-        """Around the whole training: its threads and its own random numbers."""
         with threads_for(self.config), own_random(seed, self.device):
             yield
 
@@ -93,11 +87,9 @@ class Hooks:
         return Progress()
 
     def parameter_groups(self, model: nn.Module) -> list[dict]:
-        """The optimizer's groups."""
         return split_decay(model.parameters(), self.config.weight_decay)
 
     def steps(self, n_batches: int) -> int:
-        """How many steps an epoch of so many batches makes."""
         return n_batches
 
     def batches(self, pairs: Pairs, rows: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
@@ -108,7 +100,6 @@ class Hooks:
             yield chosen, self.batch_of(chosen)
 
     def backward(self, loss: Tensor) -> None:
-        """Ask each weight in which direction the loss falls."""
         loss.backward()
 
     def step(self) -> None:
@@ -201,9 +192,8 @@ def total_loss(logits: dict[str, Tensor], targets: Tensor, weights, smoothing: f
 def drop_modalities(batch: Batch, share: float) -> Batch:
     """Hide the text or the image (an even choice, never both) of a random `share` of the pairs that have both.
 
-    It is meant for the joint head, which so learns to answer from what is there. The text head never sees the image and
-    the image head never sees the text, so for them a hidden side is a pair with nothing to read. The batch returned
-    shares its vectors with the one given, which a training step only reads.
+    It is meant for the joint head, which so learns to answer from what is there; for the other heads a hidden side is a
+    pair with nothing to read. The batch returned shares its vectors with the one given.
     """
     if not share:
         return batch
@@ -246,7 +236,7 @@ class AdamW(torch.optim.AdamW):
     """torch's AdamW without its guards for torch.compile, which nothing here uses.
 
     The first guard imports the whole compiler, sympy and triton with it: 2 s in every process that trains. torch has no
-    setting against it (`step` itself imports the compiler, whether or not it is disabled by its environment variable).
+    setting against it.
     """
 
     add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
