@@ -29,56 +29,47 @@ def write_pdf(document: Document, page: Path, pdf: Path) -> str:
     An installed browser of Chromium's family prints exactly the page; without one, typst sets the same blocks.
     MMLAB_BROWSER names another browser, or `none`.
     """
-    reasons = []
     wanted = os.environ.get("MMLAB_BROWSER", "")
     names = () if wanted == "none" else (wanted,) if wanted else BROWSERS
     browser = next(filter(None, map(shutil.which, names)), None)
-    if browser:
-        reason = _print_with(browser, page, pdf)
-        if not reason:
-            return Path(browser).name
-        reasons.append(f"{Path(browser).name}: {reason}")
-    reason = _set_with_typst(document, pdf)
-    if not reason:
-        return "typst"
+    makers = {Path(browser).name: lambda folder: _print_with(browser, page, folder)} if browser else {}
+    makers["typst"] = lambda folder: _set_with_typst(document, folder)
+    reasons = []
+    for name, make in makers.items():
+        try:
+            with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
+                made = make(Path(folder))
+        except Exception as error:  # typst raises its own kinds
+            reasons.append(f"{name}: {str(error).partition(chr(10))[0]}")
+        else:
+            write_atomic(pdf, made)
+            return name
     raise MmlabError(
-        f"No PDF was made ({'; '.join([*reasons, reason])}). Open {page} in any browser and print it to a file, or "
+        f"No PDF was made ({'; '.join(reasons)}). Open {page} in any browser and print it to a file, or "
         "install Chromium or typst."
     )
 
 
-def _print_with(browser: str, page: Path, pdf: Path) -> str:
-    """What went wrong, or "" when the browser has written the PDF."""
-    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-        made = Path(folder) / "report.pdf"
-        options = [*OPTIONS, f"--user-data-dir={folder}/profile"]
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            options.append("--no-sandbox")  # Chromium refuses to run as root inside its sandbox
-        command = [browser, *options, f"--print-to-pdf={made}", page.resolve().as_uri()]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=BROWSER_SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error).splitlines()[0]
-        if not made.is_file() or not made.read_bytes().startswith(b"%PDF"):
-            return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        write_atomic(pdf, made.read_bytes())
-        return ""
+def _print_with(browser: str, page: Path, folder: Path) -> bytes:
+    options = [*OPTIONS, f"--user-data-dir={folder}/profile"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.append("--no-sandbox")  # Chromium refuses to run as root inside its sandbox
+    made = folder / "report.pdf"
+    command = [browser, *options, f"--print-to-pdf={made}", page.resolve().as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BROWSER_SECONDS)
+    if not made.is_file() or not made.read_bytes().startswith(b"%PDF"):
+        raise MmlabError((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])
+    return made.read_bytes()
 
 
-def _set_with_typst(document: Document, pdf: Path) -> str:
-    """What went wrong, or "" when typst has written the PDF."""
+def _set_with_typst(document: Document, folder: Path) -> bytes:
     try:
         import typst
     except ImportError:
-        return "typst is not installed (pip install typst)"
-    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-        source = Path(folder) / "report.typ"
-        source.write_text(to_typst(document, Path(folder)), encoding="utf-8")
-        try:
-            write_atomic(pdf, typst.compile(str(source)))
-        except Exception as error:  # the binding raises its own kinds
-            return f"typst: {str(error).splitlines()[0]}"
-        return ""
+        raise MmlabError("it is not installed (pip install typst)") from None
+    source = folder / "report.typ"
+    source.write_text(to_typst(document, folder), encoding="utf-8")
+    return typst.compile(str(source))
 
 
 def to_typst(document: Document, folder: Path) -> str:
