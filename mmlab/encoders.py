@@ -226,7 +226,7 @@ def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, 
 
 
 def match_by_order(own: dict, foreign: dict, file: str) -> dict:
-    """Give foreign tensors our names, n-th to n-th; EncoderError where shapes or kinds (weight, bias) differ."""
+    """Give foreign tensors our names, the n-th to the n-th; EncoderError where shape or kind (weight, bias) differs."""
     if len(own) != len(foreign):
         raise EncoderError(f"{file}: {len(foreign)} tensors where the model has {len(own)}. It is another model.")
     matched = {}

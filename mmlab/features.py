@@ -27,7 +27,7 @@ ANSWERED_AT_ONCE = 512  # pairs in a batch when a model only answers
 
 @dataclass(frozen=True)
 class Sequences:
-    """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`; empty if absent.
+    """Ragged sequences of vectors, end to end: sequence i is `values[starts[i]:starts[i + 1]]`, empty if absent.
 
     values: float16 (summaries float32), shape (total length, width); starts: int64, shape (n + 1,).
     """

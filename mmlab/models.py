@@ -182,7 +182,7 @@ class AttentionFusion(Fusion, name="attention"):
 
 
 class TransformerFusion(Fusion, name="transformer"):
-    """A Transformer over [summary token; text tokens; image patches], each with an embedding of its modality."""
+    """A Transformer encoder over [summary token; text tokens; image patches], each plus its modality's embedding."""
 
     formula = r"z = \operatorname{Encoder}([s; t_1 \ldots t_n; v_1 \ldots v_m])_0"
     summary = "two Transformer layers over a summary token, all tokens and all patches"

@@ -149,7 +149,12 @@ class TuningHooks(Hooks):
     written after each epoch; where it exists, training goes on from it and ends as if it had never stopped.
     """
 
-    def __init__(self, config: RunConfig, on_batch: Callable | None = None, checkpoint: Path | None = None):
+    def __init__(
+        self,
+        config: RunConfig,
+        on_batch: Callable[[int, float], None] | None = None,
+        checkpoint: Path | None = None,
+    ):
         super().__init__(config, on_batch)
         self.device, self.checkpoint = find_device(), checkpoint
 
@@ -216,7 +221,8 @@ def explain_memory(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not full:
             raise
         where = "memory"
         if torch.cuda.is_available():
