@@ -1,6 +1,7 @@
 """A run as its folder: where it belongs, and what is read from it. Explained in notebook 04, section 4.1."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -177,7 +178,7 @@ def _read_json(path: Path) -> dict:
         raise _damaged(path, error) from error
 
 
-def _read_frame(path: Path, wanted: list[str]) -> pd.DataFrame:
+def _read_frame(path: Path, wanted: Sequence[str] = ()) -> pd.DataFrame:
     try:
         no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
         frame = pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
