@@ -26,15 +26,4 @@ from mmlab.plots.scores import (
     plot_reliability,
     plot_scores,
 )
-from mmlab.plots.style import (
-    COLOURS,
-    LINES,
-    MARKERS,
-    OTHER,
-    lab_style,
-    new_figure,
-    save_figure,
-    show_as_jpeg,
-    styled,
-    wrap_text,
-)
+from mmlab.plots.style import COLOURS, OTHER, lab_style, new_figure, save_figure, show_as_jpeg, styled, wrap_text

@@ -7,6 +7,7 @@ only the last cell of this very execution can have written. Explained in noteboo
 """
 
 import asyncio
+import atexit
 import json
 import logging
 import math
@@ -202,6 +203,7 @@ class _Execution:
         finally:
             # The receipt is written or it is not: waiting for a kernel to tidy up costs a second or two.
             self.kill()
+            atexit.unregister(client._cleanup_kernel)  # nbclient would look for the kernel at the end, and complain
             if client.kc is not None:
                 client.kc.stop_channels()
             await self.manager.shutdown_kernel(now=True)
