@@ -25,6 +25,7 @@ from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import compare_predictions
 from mmlab.images import read_rgb
+from mmlab.plots import style
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -153,8 +154,8 @@ def test_a_given_ax_is_used_and_returned(pairs, scores):
 @pytest.mark.parametrize("family", [LABELS, SCENARIOS, ("train", "dev")])
 def test_colour_is_never_the_only_code(family):
     assert len({plots.COLOURS[name] for name in family}) == len(family)
-    assert len({plots.MARKERS[name] for name in family}) == len(family)
-    assert len({plots.LINES[name] for name in family}) == len(family)
+    assert len({style.MARKERS[name] for name in family}) == len(family)
+    assert len({style.LINES[name] for name in family}) == len(family)
 
 
 @pytest.mark.parametrize("family", [LABELS, SCENARIOS])
