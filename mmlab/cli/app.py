@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mmlab.cli import training
-from mmlab.cli.options import Data, Results, RichCommand
+from mmlab.cli.options import PATH, Data, Results, RichCommand
 from mmlab.cli.output import print_error, print_outcome, print_table
 from mmlab.config import SCENARIOS
 from mmlab.errors import MmlabError, find_fix
@@ -61,7 +61,7 @@ def doctor() -> None:
 
 @app.command(cls=RichCommand)
 def check(
-    data: Annotated[Path, typer.Argument(help="A course folder.")],
+    data: Annotated[Path, typer.Argument(help="A course folder.", **PATH)],
     strict: Annotated[bool, typer.Option(help="Treat each fault in a pair as an error.")] = False,
 ) -> None:
     """Judge a course folder: labels, charsets, twins, unreadable images, empty texts, orphans.
@@ -118,7 +118,7 @@ def report(
 @app.command(cls=RichCommand)
 def predict(
     data: Data,
-    results: Annotated[Path, typer.Option(help="A results folder that holds a complete main run.")],
+    results: Annotated[Path, typer.Option(help="A results folder that holds a complete main run.", **PATH)],
     out: Annotated[Path, typer.Option(help="The prediction file to write.")] = Path("test_result.txt"),
     scenario: Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")] = "text_and_image",
 ) -> None:
@@ -133,7 +133,7 @@ def predict(
 
 
 @app.command(cls=RichCommand)
-def verify(file: Annotated[Path, typer.Argument(help="A prediction file (header guid,tag).")], data: Data) -> None:
+def verify(file: Annotated[Path, typer.Argument(help="A prediction file.", **PATH)], data: Data) -> None:
     """Judge a prediction file: guids and their order, labels, class shares, another scenario's file handed in twice.
 
     Example: mmlab verify results/run/test_result.txt --data data/demo
@@ -156,7 +156,7 @@ def verify(file: Annotated[Path, typer.Argument(help="A prediction file (header 
 
 @app.command(cls=RichCommand)
 def demo(
-    folder: Annotated[Path, typer.Argument(help="A new folder, or an older demo to be replaced.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder, or an older demo to be replaced.", **PATH)],
     seed: Annotated[int, typer.Option(help="Another seed draws other pairs from the same recipe.")] = 0,
 ) -> None:
     """Make a demo course with known ceilings.

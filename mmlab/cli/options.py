@@ -20,9 +20,9 @@ def _read_path(text: str | Path) -> Path:
     return Path(text)
 
 
-_PATH = {"parser": _read_path, "metavar": "PATH"}
-Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.", **_PATH)]
-Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.", **_PATH)]
+PATH = {"parser": _read_path, "metavar": "PATH"}
+Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.", **PATH)]
+Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.", **PATH)]
 
 
 class RichCommand(TyperCommand):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmlab.cli.options import Data, Results, with_knobs
+from mmlab.cli.options import PATH, Data, Results, with_knobs
 from mmlab.cli.output import print_outcome, print_scores
 from mmlab.config import GRID_PRESETS, PRESETS, RunConfig, name_knobs, suggest
 from mmlab.errors import ConfigError
@@ -107,7 +107,7 @@ def train(
         list[str] | None, typer.Option("--set", help="A knob and its value, encoder_lr=1e-4. Repeat it for another.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoints of an interrupted training.")] = True,
-    save: Annotated[Path | None, typer.Option(help="A new folder for the trained encoders and their card.")] = None,
+    save: Annotated[Path | None, typer.Option(help="A new folder for the trained encoders.", **PATH)] = None,
 ) -> None:
     """Fine-tune encoders and heads end to end, cross-fitted, and compare with the same heads on frozen features.
 

@@ -92,10 +92,9 @@ def share_parameters(
 
 
 def check_knobs(knobs: dict[str, Any], frozen: bool = True) -> RunConfig:
-    """The config of these knobs, when notebooks can train it. Raises ConfigError or EncoderError, and trains nothing.
+    """The config of these knobs, if notebooks can train it. Raises ConfigError or EncoderError, and trains nothing.
 
-    Each notebook sets its own scenario, and an encoder's folder must be there. frozen: refuse to train encoders, which
-    notebook 04 alone can do.
+    frozen: refuse to train encoders, which notebook 04 alone can do.
     """
     config = RunConfig.from_params(knobs)
     if config.scenario != KNOBS["scenario"].default:
@@ -115,6 +114,8 @@ def resolve_folders(knobs: dict[str, Any]) -> dict[str, Any]:
     resolved = dict(knobs)
     for name in ("text_encoder", "image_encoder"):
         value = knobs.get(name)
+        if value == "":
+            raise ConfigError(f"{name} is empty. Give a name or a folder.")
         if isinstance(value, str) and value != KNOBS[name].default and Path(value).expanduser().is_dir():
             resolved[name] = str(Path(value).expanduser().resolve())
     return resolved
