@@ -1,7 +1,6 @@
 """One way to open an image: a closed list of formats, and pixels in one form.
 
-Pillow knows formats that start a program (Ghostscript for EPS). A data file must never run one, so only the formats
-below are tried, whatever a file's name says.
+Pillow knows formats that start a program (Ghostscript for EPS). A data file must never do that: only FORMATS are tried.
 """
 
 from pathlib import Path
