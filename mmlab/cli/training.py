@@ -8,7 +8,7 @@ import typer
 
 from mmlab.cli.options import PATH, Data, Results, with_knobs
 from mmlab.cli.output import print_outcome, print_scores
-from mmlab.config import GRID_PRESETS, PRESETS, RunConfig, name_knobs, suggest
+from mmlab.config import GRID_PRESETS, PRESETS, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
 
 
@@ -79,8 +79,8 @@ def grid(
     """
     from mmlab.workbook.grid import TABLE, Grid, read_values
 
-    if preset is not None and preset not in GRID_PRESETS:
-        raise ConfigError(f"There is no preset {preset!r}.{suggest(preset, list(GRID_PRESETS))}")
+    if preset is not None:
+        check_choice("preset", preset, tuple(GRID_PRESETS))
     values = {**GRID_PRESETS.get(preset, {}), **read_values(settings or [])}
     if not values:
         raise ConfigError("Nothing to try: give --set lr=1e-2,1e-3 or --preset coursework.")

@@ -47,11 +47,11 @@ def rebuild_report(
     if not any((Path(results) / name).is_dir() for name in ("records", RUNS, GRID)):
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
     check_writable(Path(results))
-    ReportOptions.read(Path(results) / OPTIONS, language)  # a fault in it is reported before anything is written
+    options, evidence = ReportOptions.read(Path(results) / OPTIONS, language), Evidence.gather(results, data)
     places: dict[str, Path] = {}
     with suppress(MmlabError):  # the report shows what is wrong
-        places = publish(results).places
-    built = build_report(results, data, language, pdf)
+        places = _publish(evidence, {}).places
+    built = _build(evidence, options, pdf)
     return replace(built, places=places | built.places)
 
 
@@ -64,8 +64,11 @@ def build_report(
     example pairs, where it was moved. What is missing or damaged becomes a notice in the report and a line of `gaps`.
     Raises ConfigError for a fault in report.yml or an unknown language.
     """
-    results = Path(results)
-    options, evidence = ReportOptions.read(results / OPTIONS, language), Evidence.gather(results, data)
+    return _build(Evidence.gather(results, data), ReportOptions.read(Path(results) / OPTIONS, language), pdf)
+
+
+def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport:
+    results = evidence.results
     document = write_document(evidence, options, results / "figures")
     places = {"report": write_atomic(results / HTML, to_html(document))}
     write_tables(document, results / "tables")
@@ -109,19 +112,20 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
 
     notebook_seconds: what each notebook took, when they were run just now. Raises RunError when something is missing.
     """
-    evidence = Evidence.gather(results)
+    return _publish(Evidence.gather(results), notebook_seconds or {})
+
+
+def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltReport:
     evidence.check_runs()
     results, main = evidence.results, evidence.main
     places = {"executed notebooks": results / "notebooks"}
     if len(main.test_predictions):
-        for scenario in main.config.trained_scenarios:
-            name = result_name(main.config, scenario)
+        for name in [result_name(main.config, scenario) for scenario in main.config.trained_scenarios]:
             write_atomic(results / name, (main.folder / name).read_bytes())
         places["prediction file"] = results / TEST_RESULT
         write_atomic(results / TEST_RESULT, (main.folder / result_name(main.config, JOINT)).read_bytes())
-    scores = {
-        part: {scenario: one.to_dict() for scenario, one in run.scores.items()} for part, run in evidence.runs.items()
-    }
+    scores = {part: {s: one.to_dict() for s, one in run.scores.items()} for part, run in evidence.runs.items()}
+    trained = {part: run.seconds for part, run in evidence.runs.items()}
     compared = [one for one in [*evidence.comparisons, *evidence.ablations] if one.result is not None]
     summary = {
         "data": {key: main.provenance[key] for key in ("data_fingerprint", "split_hash", "n_labelled", "n_test")},
@@ -130,10 +134,7 @@ def publish(results: Path | str, notebook_seconds: dict[str, float] | None = Non
         "scores": scores.pop(MAIN),
         "others": scores,
         "comparisons": {one.name: one.result.to_dict() for one in compared},
-        "seconds": {
-            "training": {part: run.seconds for part, run in evidence.runs.items()},
-            "notebooks": notebook_seconds or {},
-        },
+        "seconds": {"training": trained, "notebooks": notebook_seconds},
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     places["scores"] = write_atomic(results / SUMMARY, text)
@@ -155,8 +156,8 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
         raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
-        config = run.config
-        features = encode_course(course, config.text_encoder, config.image_encoder, precision=config.precision)
+        knobs = run.config
+        features = encode_course(course, knobs.text_encoder, knobs.image_encoder, precision=knobs.precision)
         frame = predict_course(run, features).iloc[len(course.labelled) :]
     best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
     guids = list(course.test["guid"])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, RunConfig, find_knob, name_knobs, suggest
+from mmlab.config import GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.evaluation import METRICS, Scores, score_frame
@@ -180,8 +180,7 @@ class Grid:
 
     def check_call(self, jobs: int, on: str) -> None:
         """Raise ConfigError for arguments that `run` would refuse, RunError for a folder that cannot be written."""
-        if on not in ("local", "slurm"):
-            raise ConfigError(f"on={on!r} is unknown.{suggest(on, ['local', 'slurm'])}")
+        check_choice("on", on, ("local", "slurm"))
         if jobs < 1:
             raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
         open_results(self.folder, self.data)
