@@ -1,0 +1,29 @@
+"""What a benchmark measured, as a small JSON file that docs/speed.md is made from."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def write_result(name: str, rows: list[dict]) -> Path:
+    """Write `benchmarks/results/<name>.json`. rows: one dict per comparison with `what`, `before`, `after`, `unit`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    content = {"machine": describe_machine(), "rows": rows}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def describe_machine() -> str:
+    """The processor, its cores and Python's version, for people."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = lines[0] if lines else model
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
