@@ -16,12 +16,11 @@ def find_device():
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def find_precision(modality: str, asked: str = "auto", training: bool = False, device=None) -> str:
-    """The arithmetic of an encoder of this modality: `fp32`, `bf16` or `fp16`.
+def find_precision(asked: str = "auto", device=None) -> str:
+    """The arithmetic of the encoders: `fp32`, `bf16` or `fp16`.
 
     asked: the knob `precision`; everything but `auto` is taken as it is. device: default `find_device()`.
-    `auto` on a GPU: bf16 where the GPU computes with it, else fp16. On a CPU that computes with bf16: bf16 in training
-    and for images, fp32 for texts that are only encoded, which is quicker there. Elsewhere: fp32.
+    `auto` is bf16 where the GPU or CPU computes with it; else fp16 on a GPU, and fp32.
     """
     import torch
 
@@ -30,9 +29,7 @@ def find_precision(modality: str, asked: str = "auto", training: bool = False, d
     device = device or find_device()
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type != "cpu" or not cpu_computes_bf16():
-        return "fp32"
-    return "bf16" if training or modality == "image" else "fp32"
+    return "bf16" if device.type == "cpu" and cpu_computes_bf16() else "fp32"
 
 
 def cpu_computes_bf16() -> bool:
@@ -43,17 +40,11 @@ def cpu_computes_bf16() -> bool:
     return any(getattr(torch.cpu, question, bool)() for question in questions)
 
 
-def trained_precisions(config: RunConfig) -> dict[str, str]:
-    """The arithmetic of each encoder that this config trains, by modality; empty for heads on frozen features."""
-    return {modality: find_precision(modality, config.precision, training=True) for modality in config.tunes}
-
-
 def resolved(config: RunConfig) -> str:
     """Where this config trains and in which arithmetic, for people: `cpu`, or `cuda, text in bf16`."""
     if not config.tunes:
         return "cpu"
-    precisions = trained_precisions(config)
-    return ", ".join([str(find_device()), *(f"{modality} in {one}" for modality, one in precisions.items())])
+    return f"{find_device()}, {' and '.join(config.tunes)} in {find_precision(config.precision)}"
 
 
 def autocast(device, precision: str):

@@ -42,7 +42,7 @@ class Check:
 
 
 def run_checks() -> list[Check]:
-    """One Check each of Python, packages, torch and torchvision, device, weights, kernel, cache, disk and machine.
+    """One Check each of Python, packages, torch and torchvision, device, engine, weights, kernel, cache, disk, machine.
 
     Never raises. Importing torch and torchvision takes most of the time, some seconds.
     """
@@ -151,6 +151,18 @@ def _look_at_device() -> _Found:
     return f"{name}, tested with a matrix product", ""
 
 
+def _look_at_engine() -> _Found:
+    from mmlab.device import find_device, find_precision
+    from mmlab.engine import find_engine, network_folder
+
+    device, precision = find_device().type, find_precision()
+    if find_engine(network_folder("any")) == "openvino":
+        return f"OpenVINO {_version('openvino')} runs frozen encoders on this CPU, in {precision}", ""
+    slow = device == "cpu"  # OpenVINO is missing
+    fix = f"For faster encoding, run {_install_again('openvino')}" if slow else ""
+    return f"torch runs frozen encoders, on {device} in {precision}", fix
+
+
 def _look_at_weights() -> _Found:
     from mmlab.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, find_image_encoder, find_text_encoder
 
@@ -219,6 +231,7 @@ _CHECKS = {
     "packages": _look_at_packages,
     "torch and torchvision": _look_at_torch_pair,
     "device": _look_at_device,
+    "engine": _look_at_engine,
     "encoder weights": _look_at_weights,
     "kernel": _look_at_kernel,
     "cache folder": _look_at_cache,

@@ -11,20 +11,34 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from mmlab.device import autocast, find_device, find_precision
+from mmlab.device import find_precision
+from mmlab.engine import (
+    Arrays,
+    Network,
+    Run,
+    Unconvertible,
+    convert,
+    find_engine,
+    network_folder,
+    read_notes,
+    run_converted,
+    run_torch,
+)
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
-from mmlab.images import read_rgb
-from mmlab.storage import cache_folder, write_atomic
+from mmlab.images import read_pixels
+from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
 PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
@@ -32,7 +46,8 @@ PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
 # vector joins the layer at two thirds of the depth and the last one.
 MIDDLE_DEPTH = 2 / 3
 TEXT_BATCH = 64
-IMAGE_BATCH = 32
+IMAGE_BATCH = 8
+LENGTH_STEP = 8  # tokens: texts are padded to a multiple
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ class Encoder:
     name: str
     source: str = ""
     precision: str = "auto"  # the knob; what it means here is part of the fingerprint
+    engine: str = "auto"  # what runs the network: one of ENGINES, or `find_engine` decides
 
     modality: ClassVar[str]
     package: ClassVar[str] = ""  # the package that holds the weights, as pip names it
@@ -49,15 +65,65 @@ class Encoder:
     folder_of: ClassVar[str]  # the call that writes a folder which this kind of encoder reads
     prefix: ClassVar[str] = ""  # what the library wants before the path of a folder
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """32 hex digits that name all that decides the vectors: weights, arithmetic and code."""
-        weights = _weights_id(self.source, lambda: self._loaded) if self.source else ""
-        return digest_of(weights, self._precision, code_digest(*type(self).__mro__[:-1]), length=32)
+        """32 hex digits that name all that decides the vectors: weights, engine, arithmetic and code.
+
+        It changes once when the engine turns out to be unable to run the network: see `prepare`.
+        """
+        return digest_of(self._key, self._engine, find_precision(self.precision), length=32)
+
+    def prepare(self) -> None:
+        """Make all ready to encode. Raises EncoderError when the weights cannot be had.
+
+        Where OpenVINO cannot take the network, torch runs it: one line says so, and the fingerprint is another one.
+        """
+        if self._engine == "openvino" and read_notes(self._folder) is None:
+            words = f"Another process is converting {self.name}; waiting for it ..."
+            with one_at_a_time(self._folder.with_suffix(".lock"), words):
+                self._convert()
+
+    def _convert(self) -> None:
+        if self._engine == "openvino" and read_notes(self._folder) is None:
+            try:
+                convert(self.network(), self._folder)
+            except Unconvertible as reason:
+                print(f"{self.name}: OpenVINO cannot run it ({reason}). torch does, which is slower.", file=sys.stderr)
+
+    def network(self) -> Network:
+        """The network as the engine takes it, with new weights from the source."""
+        raise NotImplementedError
+
+    @cached_property
+    def _running(self) -> tuple[Run, dict]:
+        """What runs the network, and the network's notes."""
+        self.prepare()
+        precision = find_precision(self.precision)
+        if self._engine == "openvino":
+            try:
+                return run_converted(self._folder, precision), read_notes(self._folder)
+            except RuntimeError:  # a file of the copy is damaged
+                shutil.rmtree(self._folder)
+                self.prepare()
+                return run_converted(self._folder, precision), read_notes(self._folder)
+        network = self.network()
+        return run_torch(network, precision), network.notes
 
     @property
-    def _precision(self) -> str:
-        return find_precision(self.modality, self.precision)
+    def _engine(self) -> str:
+        if self.engine != "auto":
+            return self.engine
+        return find_engine(self._folder) if self.source else "torch"  # without weights there is nothing to keep
+
+    @cached_property
+    def _folder(self) -> Path:
+        return network_folder(self._key)
+
+    @cached_property
+    def _key(self) -> str:
+        """Names the weights and the code."""
+        weights = _weights_id(self.source, self.load) if self.source else ""
+        return digest_of(weights, code_digest(*type(self).__mro__[:-1]), length=32)
 
 
 @dataclass(frozen=True)
@@ -73,47 +139,52 @@ class TextEncoder(Encoder):
     def load(self):
         """A tokenizer and a new copy of the model, float32 on the CPU. Raises EncoderError when they cannot be had."""
         import torch
-        import transformers
 
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
+        transformers = _quiet_transformers()
         with _explain_loading(self):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(self.source)
             model = transformers.AutoModel.from_pretrained(self.source, dtype=torch.float32)
-        return tokenizer, model
+        return self.tokenizer, model
 
     @cached_property
-    def _loaded(self):
-        tokenizer, model = self.load()
-        return tokenizer, model.eval().to(find_device())
+    def tokenizer(self):
+        with _explain_loading(self):
+            return _quiet_transformers().AutoTokenizer.from_pretrained(self.source)
 
     @property
     def padding(self) -> int:
-        return self._loaded[0].pad_token_id or 0
+        return self.tokenizer.pad_token_id or 0
 
     def tokenise(self, texts: list[str]) -> list[list[int]]:
-        return self._loaded[0](texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+
+    def network(self) -> Network:
+        _, model = self.load()
+        few, many = (self._pad(self.tokenise(texts)) for texts in (["a b c", "d"], ["e", "f g h i j k l m n o p", "q"]))
+        return Network(_as_module(model, _read_ids), (few, many))
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """One float16 array (tokens, 2 · encoder width) per text, at most MAX_TOKENS long, as `read_tokens` gives them.
 
         Texts of similar length share a batch, so that little time goes into padding.
         """
-        import torch
-
-        tokenizer, model = self._loaded
-        token_ids = self.tokenise(texts)
+        (run, _), token_ids = self._running, self.tokenise(texts)
         by_length = sorted(range(len(texts)), key=lambda i: (len(token_ids[i]), i))
+        batches = [by_length[start : start + TEXT_BATCH] for start in range(0, len(texts), TEXT_BATCH)]
+        padded = (self._pad([token_ids[i] for i in chosen]) for chosen in batches)
         sequences: list[np.ndarray | None] = [None] * len(texts)
-        for start in range(0, len(texts), TEXT_BATCH):
-            chosen = by_length[start : start + TEXT_BATCH]
-            batch = tokenizer.pad({"input_ids": [token_ids[i] for i in chosen]}, return_tensors="pt").to(find_device())
-            with torch.inference_mode(), autocast(find_device(), self._precision):
-                hidden = read_tokens(model, **batch).to(torch.float16).cpu().numpy()
+        for chosen, hidden in zip(batches, run(padded), strict=True):
             for i, row in zip(chosen, hidden, strict=True):
-                sequences[i] = row[: len(token_ids[i])].copy()
+                sequences[i] = row[: len(token_ids[i])].astype(np.float16)
             progress(len(chosen))
         return sequences
+
+    def _pad(self, rows: list[list[int]]) -> Arrays:
+        """Ids and mask, int64 (B, longest), the longest rounded up: an engine prepares itself for each new shape."""
+        longest = -(-max(map(len, rows)) // LENGTH_STEP) * LENGTH_STEP
+        mask = np.arange(longest) < np.array([len(row) for row in rows])[:, None]
+        ids = np.full(mask.shape, self.padding, np.int64)
+        ids[mask] = [one for row in rows for one in row]
+        return ids, mask.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -148,25 +219,20 @@ class ImageEncoder(Encoder):
             settings.update(input_size=(3, side, side))
         return settings, model.to(memory_format=torch.channels_last)
 
-    @cached_property
-    def _loaded(self):
-        import timm
-
+    def network(self) -> Network:
         settings, model = self.load()
-        return timm.data.create_transform(**settings, is_training=False), model.eval().to(find_device())
+        noise = np.random.default_rng(0).integers(0, 256, (5, *settings["input_size"][1:], 3), np.uint8)
+        read = partial(_read_pixels, mean=settings["mean"], std=settings["std"])
+        return Network(_as_module(model, read), ((noise[:2],), (noise[2:],)), settings)
 
     def encode(self, paths: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """One float16 array (1 + PATCH_GRID², width) per image file, as `pool_patches` gives them."""
-        import torch
-
-        transform, model = self._loaded
+        run, settings = self._running
         batches = [paths[start : start + IMAGE_BATCH] for start in range(0, len(paths), IMAGE_BATCH)]
         sequences = []
-        for images in _read_ahead(batches, transform):
-            images = torch.stack(images).to(find_device(), memory_format=torch.channels_last)
-            with torch.inference_mode(), autocast(find_device(), self._precision):
-                sequences.extend(pool_patches(model, images).to(torch.float16).cpu().numpy())
-            progress(len(images))
+        for vectors in run((images,) for images in _read_ahead(batches, settings)):
+            sequences.extend(vectors.astype(np.float16))
+            progress(len(vectors))
         return sequences
 
 
@@ -271,7 +337,7 @@ def pool_patches(model, images):
         grid = features.permute(0, 3, 1, 2) if channels_last else features
         cells = F.adaptive_avg_pool2d(grid.float(), PATCH_GRID).flatten(2).transpose(1, 2).flatten(0, 1)
         cells = cells[:, None, None, :] if channels_last else cells[:, :, None, None]
-        patches = model.forward_head(cells.to(features.dtype), pre_logits=True).unflatten(0, (len(images), -1))
+        patches = model.forward_head(cells.to(features.dtype), pre_logits=True).unflatten(0, (-1, PATCH_GRID**2))
     return torch.cat([pooled.unsqueeze(1).float(), patches.float()], dim=1)
 
 
@@ -349,17 +415,50 @@ def _file_digest(path: Path) -> str:
         return digest
 
 
-def _read_ahead(batches: list[list[str]], transform):
-    """Decoded batches; threads read the next ones while the network works on this one."""
+def _read_ids(model, ids, mask):
+    return read_tokens(model, input_ids=ids, attention_mask=mask)
+
+
+def _read_pixels(model, pixels, mean, std):
+    """From uint8 (B, H, W, 3): a quarter of the bytes to pass on, and the engine does the arithmetic."""
+    import torch
+
+    mean, std = (255 * torch.tensor(one, device=pixels.device)[:, None, None] for one in (mean, std))
+    return pool_patches(model, (pixels.permute(0, 3, 1, 2).float() - mean) / std)
+
+
+def _as_module(model, read: Callable):
+    """A torch module whose `forward(*inputs)` is `read(model, *inputs)`."""
+    import torch
+
+    class Reader(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs):
+            return read(self.model, *inputs)
+
+    return Reader()
+
+
+def _read_ahead(batches: list[list[str]], settings: dict) -> Iterator[np.ndarray]:
+    """Decoded batches, uint8 (B, H, W, 3); threads read the next ones while the network works on this one."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def read(path):
-        return transform(read_rgb(path))
-
+    read = partial(read_pixels, size=tuple(settings["input_size"][1:]), interpolation=settings["interpolation"])
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         waiting = [[pool.submit(read, path) for path in batch] for batch in batches[:2]]
         for i in range(len(batches)):
             if i + 2 < len(batches):
                 waiting.append([pool.submit(read, path) for path in batches[i + 2]])
-            yield [job.result() for job in waiting[i]]
+            yield np.stack([job.result() for job in waiting[i]])
             waiting[i] = None
+
+
+def _quiet_transformers():
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers

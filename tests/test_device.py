@@ -21,28 +21,18 @@ def bf16(monkeypatch):
     return say
 
 
-@pytest.mark.parametrize(
-    ("has_bf16", "modality", "training", "expected"),
-    [
-        (True, "text", False, "fp32"),
-        (True, "image", False, "bf16"),
-        (True, "text", True, "bf16"),
-        (True, "image", True, "bf16"),
-        (False, "text", True, "fp32"),
-        (False, "image", False, "fp32"),
-    ],
-)
-def test_the_rule_of_a_cpu(bf16, has_bf16, modality, training, expected):
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_the_rule_of_a_cpu(bf16, has_bf16, expected):
     bf16(has_bf16)
-    assert find_precision(modality, training=training) == expected
-    assert find_precision(modality, "fp16", training) == "fp16"  # what is asked for is taken
+    assert find_precision() == expected
+    assert find_precision("fp16") == "fp16"  # what is asked for is taken
 
 
 def test_a_gpu_computes_in_bf16_where_it_can_and_else_in_fp16(monkeypatch):
     for answer, expected in ((True, "bf16"), (False, "fp16")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, answer=answer: answer)
-        assert find_precision("text", device=GPU) == find_precision("image", training=True, device=GPU) == expected
-    assert find_precision("image", device=torch.device("mps")) == "fp32"
+        assert find_precision(device=GPU) == expected
+    assert find_precision(device=torch.device("mps")) == "fp32"
 
 
 def test_torch_is_asked_about_bf16_and_may_have_forgotten_the_question(monkeypatch):
@@ -59,7 +49,7 @@ def test_what_was_resolved_is_said_in_words(bf16):
     bf16(True)
     assert resolved(RunConfig()) == "cpu"
     assert resolved(RunConfig(text_layers=1)) == "cpu, text in bf16"
-    assert resolved(RunConfig(text_layers=1, image_layers=1, precision="fp32")) == "cpu, text in fp32, image in fp32"
+    assert resolved(RunConfig(text_layers=1, image_layers=1, precision="fp32")) == "cpu, text and image in fp32"
     bf16(False)
     assert resolved(RunConfig(text_layers=1)) == "cpu, text in fp32"
 

@@ -1,5 +1,6 @@
 """The doctor reports OK for this environment, and FAIL with a fix for each broken one."""
 
+import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
@@ -88,6 +89,19 @@ def test_a_machine_without_a_gpu_is_fine(monkeypatch):
     check = look("device")
     assert check.ok
     assert check.found.startswith("CPU")
+
+
+def test_the_engine_is_named_with_its_version_and_its_absence_fails(monkeypatch):
+    import torch
+
+    from mmlab import engine
+
+    monkeypatch.setattr("mmlab.device.find_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(engine, "find_device", lambda: torch.device("cpu"))
+    check = look("engine")
+    assert check.ok and f"OpenVINO {importlib.metadata.version('openvino')} runs" in check.found
+    monkeypatch.setattr(engine, "find_engine", lambda folder: "torch")
+    assert_fails(look("engine"), "torch runs frozen encoders, on cpu", "openvino==")
 
 
 def test_missing_weights_fail(monkeypatch):

@@ -98,7 +98,8 @@ def test_minilm_puts_like_meanings_together(minilm):
 def test_a_token_is_a_middle_layer_next_to_the_last_one(minilm):
     import torch
 
-    tokenizer, model = minilm._loaded
+    tokenizer, model = minilm.load()
+    model.eval()
     with torch.inference_mode():
         layers = model(**tokenizer(["a happy day"], return_tensors="pt"), output_hidden_states=True).hidden_states
     assert len(layers) == 7  # the word vectors and six layers
@@ -246,7 +247,7 @@ def text_folders(minilm, tmp_path_factory):
     import torch
     import transformers
 
-    tokenizer, _ = minilm._loaded
+    tokenizer = minilm.tokenizer
     folders = {}
     for kind in ("bert", "roberta"):
         torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 
 from mmlab import features as features_module
+from mmlab import freshness
 from mmlab.config import LABELS
 from mmlab.course import read_course
 from mmlab.errors import EncoderError
@@ -61,14 +63,22 @@ def test_take_by_hand(rows, values, starts):
     assert taken.starts.tolist() == starts
 
 
-def test_means_and_firsts_by_hand():
-    means, firsts = ragged().means(), ragged().firsts()
+def test_means_and_first_vectors_by_hand():
+    means, firsts = ragged().summaries("text"), ragged().summaries("image")
     assert means.values.tolist() == [[2, 3], [5, 6]] and firsts.values.tolist() == [[1, 2], [5, 6]]
     assert means.values.dtype == firsts.values.dtype == np.float32
     assert means.starts.tolist() == firsts.starts.tolist() == [0, 1, 1, 2]
-    last_empty = ragged().take(np.array([2, 1, 1]))
-    assert last_empty.means().values.tolist() == [[5, 6]] and last_empty.means().starts.tolist() == [0, 1, 1, 1]
-    assert ragged().take(np.array([1])).means().values.shape == (0, 2)
+    last_empty = ragged().take(np.array([2, 1, 1])).summaries("text")
+    assert last_empty.values.tolist() == [[5, 6]] and last_empty.starts.tolist() == [0, 1, 1, 1]
+    assert ragged().take(np.array([1])).summaries("text").values.shape == (0, 2)
+
+
+def test_a_batch_of_summaries_shares_no_memory_with_them():
+    whole = Sequences(np.ones((2, 2), np.float32), np.arange(3))
+    whole.batch([0, 1])[0].fill_(7)
+    assert (whole.values == 1).all()
+    whole.padded[0].fill_(7)  # the twin, which its docstring tells
+    assert (whole.values == 7).all()
 
 
 def test_padded_by_hand():
@@ -133,6 +143,7 @@ def test_features_without_a_modality_have_it_nowhere():
 def test_summarised_features_are_the_pooled_ones():
     short, whole = some_features().summarised, some_features()
     assert short.text.lengths.tolist() == [1, 0, 1] and short.image.lengths.tolist() == [1, 1, 0]
+    assert short.summarised.text is short.text and short.summarised.image is short.image  # no third copy of them
     for modality in ("text", "image"):
         np.testing.assert_array_equal(short.pooled(modality), whole.pooled(modality))
 
@@ -214,6 +225,9 @@ class CountingEncoder:
     @property
     def fingerprint(self) -> str:
         return f"{self.name}{self.version}"
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
 
     def encode(self, inputs, progress=lambda n: None):
         self.seen.extend(inputs)
@@ -364,7 +378,7 @@ def alter(key: str):
 
 DAMAGES = {
     "truncated": truncate, "header": truncate_header, "empty": empty,
-    "values": alter("values"), "starts": alter("starts"), "digests": alter("digests"),
+    "values": alter("values"), "summaries": alter("summaries"), "starts": alter("starts"), "digests": alter("digests"),
 }  # fmt: skip
 
 
@@ -387,9 +401,160 @@ def test_a_sound_cache_file_written_again_is_believed(folder, encoders, cache):
     encode(folder, encoders)
     for path in cache_files(cache):
         with safe_open(path, framework="numpy") as content:
-            tensors, metadata = {name: content.get_tensor(name) for name in ("values", "starts")}, content.metadata()
+            tensors, metadata = {name: content.get_tensor(name) for name in content.keys()}, content.metadata()
         save_file(tensors, path, metadata)
     assert encode(folder, encoders)[1] == [0, 0]
+
+
+def at_its_old_time(damage):
+    """Damage that the size and the time of change do not show."""
+
+    def change(path: Path) -> None:
+        status = path.stat()
+        damage(path)
+        assert path.stat().st_size == status.st_size
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    return change
+
+
+@pytest.mark.parametrize("damage", ["starts", "digests"])
+def test_whose_vectors_they_are_is_checked_at_every_opening(folder, encoders, cache, damage):
+    encode(folder, encoders)
+    file = next(path for path in cache_files(cache) if "image" in path.parent.name)
+    at_its_old_time(DAMAGES[damage])(file)
+    found, new = encode(folder, encoders)
+    assert new == [0, 18]
+    assert_right(found, folder, encoders)
+
+
+def test_vectors_are_checked_once_for_each_state_of_a_file(folder, encoders, cache, monkeypatch):
+    """What is not promised is seen here too: a change that neither size nor time shows is not looked for."""
+    checked, check = [], features_module._check_vectors
+    monkeypatch.setattr(features_module, "_check_vectors", lambda file: checked.append(file) or check(file))
+    encode(folder, encoders)
+    assert len(checked) == 2
+    encode(folder, encoders)
+    assert len(checked) == 2
+    file = next(path for path in cache_files(cache) if "image" in path.parent.name)
+    os.utime(file, (10**9, 10**9))
+    assert encode(folder, encoders)[1] == [0, 0] and checked[2:] == [file]
+    at_its_old_time(DAMAGES["values"])(file)
+    assert encode(folder, encoders)[1] == [0, 0] and checked[2:] == [file]
+    (file.parent / features_module.CHECKED).write_text("[1]")  # a spoiled note is no note
+    assert encode(folder, encoders)[1] == [0, 18]
+
+
+def test_a_cache_that_may_only_be_read_is_used(folder, encoders, cache, monkeypatch):
+    """A shared one, say: what was checked cannot be noted there, and is checked by each who opens it."""
+    encode(folder, encoders)
+    for note in cache.glob(f"features/*/{features_module.CHECKED}"):
+        note.unlink()
+
+    def refuse(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(features_module, "write_atomic", refuse)
+    assert encode(folder, encoders)[1] == [0, 0]
+    assert not list(cache.glob(f"features/*/{features_module.CHECKED}"))
+
+
+def test_exchanged_files_harm_no_pair(folder, encoders, cache, monkeypatch):
+    monkeypatch.setattr(features_module, "PAIRS_PER_BLOCK", 9)
+    encode(folder, encoders)
+    one, other = (path for path in cache_files(cache) if "image" in path.parent.name)
+    spare = one.with_suffix(".spare")
+    one.rename(spare), other.rename(one), spare.rename(other)
+    found, new = encode(folder, encoders)
+    assert new == [0, 0]
+    assert_right(found, folder, encoders)
+
+
+def test_a_file_of_another_encoder_is_not_believed(folder, encoders, cache):
+    """The same digests and widths, other vectors: whole, but foreign."""
+    encode(folder, encoders)
+    (old,) = (path for path in cache_files(cache) if "image" in path.parent.name)
+    images, vectors = encoders[1], encoders[1].vectors
+    images.version, images.vectors = "2", lambda one: vectors(one) + 1
+    encode(folder, encoders)
+    (new,) = (path for path in cache_files(cache) if "image" in path.parent.name and path.parent != old.parent)
+    shutil.copy2(old, new)
+    found, again = encode(folder, encoders)
+    assert again == [0, 18]
+    assert_right(found, folder, encoders)
+    assert old.is_file()
+
+
+# ----------------------------------------------------------------------------------------------- mapped, not read
+
+
+def test_the_kept_summaries_are_those_of_the_vectors(folder, encoders):
+    (folder / "data" / "15.txt").unlink()
+    found, _ = encode(folder, encoders)
+    loaded = dataclasses.replace(
+        found,
+        **{side: Sequences(getattr(found, side).values, getattr(found, side).starts) for side in ("text", "image")},
+    )
+    rows, moved = np.arange(18), np.random.default_rng(0).permutation(18)
+    for change in (lambda f: f, lambda f: f.pair_up(rows, moved), lambda f: f.pair_up(moved, rows).without("image")):
+        for modality in ("text", "image"):
+            kept, anew = (getattr(change(one).summarised, modality) for one in (found, loaded))
+            assert kept.values.dtype == np.float32 and kept.values.tobytes() == anew.values.tobytes()
+            np.testing.assert_array_equal(kept.starts, anew.starts)
+    assert not np.array_equal(found.pooled("text"), found.pair_up(moved, rows).pooled("text"))  # the twin
+
+
+def test_stored_sequences_are_used_like_those_in_memory(folder, encoders, monkeypatch):
+    monkeypatch.setattr(features_module, "PAIRS_PER_BLOCK", 7)  # rows of several blocks
+    (folder / "data" / "16.jpg").write_bytes(b"no image")
+    found, _ = encode(folder, encoders)
+    loaded = Sequences(found.image.values, found.image.starts)
+    for rows in ([3, 16, 3, 0], [16], np.arange(0), np.arange(18)):
+        for one, other in zip(found.image.batch(rows), loaded.batch(rows), strict=True):
+            assert torch.equal(one, other)
+        np.testing.assert_array_equal(found.image.take(rows).starts, loaded.take(rows).starts)
+    assert not found.image.emptied().lengths.any() and found.image.emptied().values.shape == (0, 3)
+    assert len(found.image) == 18 and found.image.width == 3
+
+
+def test_vectors_are_mapped_when_they_are_used_and_cannot_be_changed(folder, encoders, cache):
+    found, _ = encode(folder, encoders)
+    (file,) = (path for path in cache_files(cache) if "image" in path.parent.name)
+    (block,) = found.image.blocks
+    maps = Path("/proc/self/maps")
+    assert block.file == file
+    _ = found.image.take(np.arange(3)), found.without("text"), found.summarised
+    assert not maps.exists() or str(file) not in maps.read_text()  # the twin: nothing of this needs a sequence
+    with pytest.raises(ValueError, match="read-only"):
+        block.values[0] = 0
+    if maps.exists():
+        assert str(file) in maps.read_text()
+        assert str(file) not in {os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()}  # and not held open
+    assert len(pickle.dumps(block)) < 500  # a path, and no vectors
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)).image.values, found.image.values)
+
+
+def test_a_cache_that_is_emptied_meanwhile_is_an_error_that_says_so(folder, encoders, cache):
+    found, _ = encode(folder, encoders)
+    for file in cache_files(cache):
+        file.unlink()
+    for use in (lambda: found.batch([0]), lambda: found.pooled("text")):
+        with pytest.raises(EncoderError, match="removed while in use"):
+            use()
+    assert encode(folder, encoders)[1] == [18, 18]
+
+
+def test_other_code_for_summaries_or_another_layout_uses_another_folder(folder, encoders, cache, monkeypatch):
+    encode(folder, encoders)
+    before = cache_files(cache)
+    monkeypatch.setattr(features_module, "code_digest", lambda *roots: "of other code")
+    found, new = encode(folder, encoders)
+    assert new == [18, 18]
+    assert_right(found, folder, encoders)
+    assert set(before) < set(cache_files(cache))  # the old files are left alone
+    assert freshness.reached_code(f"{features_module.__name__}:_write_block").keys() >= {
+        "mmlab.features:average_each", "mmlab.features:first_of_each"
+    }  # fmt: skip
 
 
 def test_an_interrupted_encoding_keeps_the_files_it_finished(folder, encoders, monkeypatch):
@@ -469,27 +634,6 @@ def test_an_encoder_that_is_not_there_is_an_error_before_anything_is_encoded(fol
     with pytest.raises(EncoderError, match=r"config.json is missing"):
         encode_course(read_course(folder), image_encoder="./nothing", progress=False)
     assert not list(cache_folder("features").iterdir())
-
-
-def test_exchanged_or_missing_sides_get_their_summaries_from_the_known_ones():
-    """The same summaries as from going through the changed sequences, without doing so."""
-    rows, moved = np.arange(3), np.array([2, 0, 1])
-    for change in (lambda f: f.pair_up(rows, moved), lambda f: f.without("image"), lambda f: f.pair_up(moved, rows)):
-        changed = change(some_features())
-        anew = dataclasses.replace(changed, summarise=None)
-        for modality in ("text", "image"):
-            known, fresh = getattr(changed.summarised, modality), getattr(anew.summarised, modality)
-            np.testing.assert_array_equal(known.values, fresh.values)
-            np.testing.assert_array_equal(known.starts, fresh.starts)
-        assert change(changed).summarised.guids == ["a", "b", "c"]  # a change of a change
-
-
-def test_summaries_in_blocks_are_those_of_each_pair_alone(monkeypatch):
-    monkeypatch.setattr(features_module, "PAIRS_PER_BLOCK", 2)
-    short = some_features().summarised
-    for row in range(3):
-        alone = some_features().text.take([row]).means()
-        np.testing.assert_array_equal(short.text.take([row]).values, alone.values)
 
 
 def test_two_that_need_the_same_features_encode_them_once(folder, encoders):

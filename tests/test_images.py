@@ -5,11 +5,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mmlab.course import read_course
-from mmlab.images import FORMATS, open_image, read_rgb
+from mmlab.images import FORMATS, open_image, read_pixels, read_rgb
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n%%EndComments\nshowpage\n%%EOF\n"
 
@@ -76,3 +77,53 @@ def test_no_other_module_opens_an_image_by_itself():
     files = [*root.glob("mmlab/**/*.py"), *root.glob("notebooks/*.ipynb")]
     opening = [file.name for file in files if re.search(r"\bImage\.open\(", file.read_text(encoding="utf-8"))]
     assert opening == ["images.py"]
+
+
+# --------------------------------------------------------------------------------------- pixels for an encoder
+
+SIDE = 288
+
+
+def timm_pixels(path, draft: int = 0):
+    """What timm's own transform makes of an image, before its mean and deviation: int64 (height, width, 3).
+
+    draft: decode a JPEG at a fraction of its size, but at no fewer pixels than this.
+    """
+    import timm
+
+    settings = {"input_size": (3, SIDE, SIDE), "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bicubic"}
+    transform = timm.data.create_transform(**settings, mean=(0, 0, 0), std=(1, 1, 1), is_training=False)
+    with Image.open(path) as image:
+        if draft:
+            image.draft("RGB", (draft, draft))
+        return (transform(image.convert("RGB")) * 255).round().permute(1, 2, 0).numpy().astype(int)
+
+
+@pytest.fixture(scope="module")
+def pictures(demo_folder, tmp_path_factory):
+    """Drawings as they are in a course, and a photograph as a camera makes it."""
+    from sklearn.datasets import load_sample_image
+
+    large = tmp_path_factory.mktemp("large") / "large.jpg"
+    Image.fromarray(load_sample_image("china.jpg")).resize((2560, 1708), Image.Resampling.LANCZOS).save(
+        large, quality=92
+    )
+    return [*sorted((demo_folder / "data").glob("*.jpg"))[:20], large]
+
+
+def test_pixels_stay_within_a_level_of_those_of_timm(pictures):
+    for path in pictures:
+        pixels = read_pixels(path, (SIDE, SIDE))
+        assert pixels.shape == (SIDE, SIDE, 3) and pixels.dtype == np.uint8
+        assert np.abs(pixels - timm_pixels(path)).mean() < 1, path
+
+
+def test_twin_a_jpeg_decoded_at_too_small_a_size_is_further_off(pictures):
+    large = pictures[-1]
+    assert np.abs(timm_pixels(large, draft=SIDE // 2) - timm_pixels(large)).mean() > 1
+
+
+def test_height_and_width_are_not_exchanged(tmp_path):
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "wide.png")
+    assert read_pixels(tmp_path / "wide.png", (8, 16)).shape == (8, 16, 3)
+    assert read_pixels(tmp_path / "wide.png", (8, 16))[0, 0].tolist() == [255, 0, 0]
