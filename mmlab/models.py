@@ -7,7 +7,8 @@ which a config chooses it: `class Mine(Fusion, name="mine")`.
 Explained in notebooks 02 and 03 (heads, section 3) and notebook 04, section 2 (fusions).
 """
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,12 +18,34 @@ from mmlab.config import LABELS, RunConfig
 from mmlab.features import Batch, Features
 
 CLASSES = len(LABELS)
+STANDARDISED_BY = 4096  # pairs whose tokens and patches tell mean and deviation of each dimension
+
+
+def mean_weights(mask: Tensor) -> Tensor:
+    """The weight of each vector in the mean of those at True: bool (B, L) to (B, 1, L)."""
+    return (mask / mask.sum(dim=1, keepdim=True).clamp(min=1)).unsqueeze(1)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of the vectors at True: (B, L, D) and bool (B, L) to (B, D); zeros where a row has no True."""
-    kept = mask.unsqueeze(-1).to(values.dtype)
-    return (values * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+    return (mean_weights(mask) @ values).squeeze(1)
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout with cheap random numbers: one draw of 64 bits decides over four numbers, by 16 bits each."""
+
+    def factors(self, *shape: int, device: torch.device | None = None) -> Tensor:
+        """What numbers of this shape are multiplied with: 0 for the share p of them, 1 / (1 - p) for the others."""
+        dropped = min(round(self.p * 2**16), 2**16 - 1)  # of the 2^16 values that 16 bits can have
+        count = math.prod(shape)
+        bits = torch.empty(-(-count // 4), dtype=torch.int64, device=device).random_(-(2**63), None)
+        kept = bits.view(torch.int16)[:count].view(shape).float().ge_(dropped - 2**15)  # 0 or 1
+        return kept.mul_(2**16 / (2**16 - dropped))
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not (self.training and self.p):
+            return values
+        return values * self.factors(*values.shape, device=values.device).to(values.dtype)
 
 
 class Projection(nn.Module):
@@ -30,7 +53,7 @@ class Projection(nn.Module):
 
     Layer norm without parameters; each dimension to mean 0 and deviation 1 over the training pairs, since an encoder's
     few large dimensions would drown the others; then dropout of whole dimensions, the same for all vectors of a pair,
-    since neighbouring tokens could fill in for each other.
+    since neighbouring tokens could fill in for each other; then one linear layer.
     """
 
     def __init__(self, width: int, hidden: int, dropout: float):
@@ -38,22 +61,31 @@ class Projection(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(width, hidden)
 
     def standardise(self, vectors: Tensor) -> None:
-        """Take mean and deviation of each dimension from the training pairs' vectors (N, width)."""
-        if len(vectors):
-            deviation, self.mean = torch.std_mean(self.norm(vectors), dim=0, correction=0)
-            self.scale = 1 / deviation.clamp(min=1e-3)  # a dimension that never changes stays near 0
+        """Take mean and deviation of each dimension from the training pairs' vectors (N, width), of any precision."""
+        if not len(vectors):
+            return
+        total, squares = torch.zeros(2, vectors.shape[1], dtype=torch.float64)
+        for block in vectors.split(1024):  # all at once would take several times the memory, and longer
+            normed = self.norm(block.float()).double()
+            total += normed.sum(dim=0)
+            squares += normed.square().sum(dim=0)
+        mean = total / len(vectors)
+        deviation = (squares / len(vectors) - mean.square()).clamp(min=1e-6).sqrt()  # where nothing changes: near 0
+        self.mean, self.scale = mean.float(), (1 / deviation).float()
+
+    def sequence(self, vectors: Tensor, mask: Tensor) -> "Projected":
+        """The vectors and their mask, bool (B, L), before the linear layer has met them."""
+        factor = self.scale
+        if self.training and self.dropout.p:
+            factor = factor * self.dropout.factors(len(vectors), 1, vectors.shape[2], device=vectors.device)
+        return Projected(self.norm(vectors), mask, self.mean, factor, self.linear)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        vectors = (self.norm(vectors) - self.mean) * self.scale
-        if self.training and self.dropout:
-            # What nn.Dropout does, but drawn by rand: on the CPU four times faster than its Bernoulli draws.
-            kept = torch.rand(len(vectors), 1, vectors.shape[2], device=vectors.device) >= self.dropout
-            vectors = vectors * (kept / (1 - self.dropout))
-        return self.linear(vectors)
+        return self.sequence(vectors, None).vectors
 
 
 class Head(nn.Module):
@@ -62,10 +94,41 @@ class Head(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float):
         super().__init__()
         self.projection = Projection(width, hidden, dropout)
-        self.classify = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, CLASSES))
+        self.classify = nn.Sequential(nn.GELU(), Dropout(dropout), nn.Linear(hidden, CLASSES))
 
     def forward(self, pooled: Tensor) -> Tensor:
         return self.classify(self.projection(pooled.unsqueeze(1)).squeeze(1))
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A side's sequence behind its projection W (x - mean) * factor + b, where few of the products need be computed.
+
+    Because that is linear, a question q is scored by q · (W x + b) = (Wᵀ q) · x + q · b, and a weighted sum is
+    Σ a (W x + b) = W Σ a x + b Σ a: W meets one question and one sum for each attention head, and not every token.
+    """
+
+    normed: Tensor  # x (B, L, width)
+    mask: Tensor  # bool (B, L)
+    mean: Tensor  # (width,)
+    factor: Tensor  # of scale and dropout, (width,) or (B, 1, width)
+    linear: nn.Linear
+
+    @property
+    def vectors(self) -> Tensor:
+        """Every vector at the head's width, (B, L, hidden)."""
+        return self.linear(torch.addcmul(-self.mean * self.factor, self.normed, self.factor))
+
+    def score(self, questions: Tensor) -> Tensor:
+        """Products of questions (B, Q, hidden) with all vectors: (B, Q, L)."""
+        asked = (questions @ self.linear.weight) * self.factor
+        return asked @ self.normed.mT + (questions @ self.linear.bias - asked @ self.mean).unsqueeze(-1)
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Sums of the vectors by weights (B, Q, L), zero at padding: (B, Q, hidden)."""
+        whole = weights.sum(dim=-1, keepdim=True)
+        sums = (weights @ self.normed - whole * self.mean) * self.factor
+        return sums @ self.linear.weight.T + whole * self.linear.bias
 
 
 @dataclass(frozen=True)
@@ -74,16 +137,14 @@ class Sides:
 
     present: bool (B, 2, 1), is there a text, is there an image. answers: the logits (B, 3) of the heads, by scenario.
     summaries: (B, 2, hidden), the text's mean and the image's pooled vector, zeros where missing. Only for fusions over
-    sequences: text (B, T, hidden), text_mask (B, T), image (B, P, hidden), image_mask (B, P).
+    sequences: `text.vectors` (B, T, hidden), `text.mask` (B, T), `image.vectors` (B, P, hidden), `image.mask` (B, P).
     """
 
     present: Tensor
     answers: dict[str, Tensor] = field(default_factory=dict)
     summaries: Tensor | None = None
-    text: Tensor | None = None
-    text_mask: Tensor | None = None
-    image: Tensor | None = None
-    image_mask: Tensor | None = None
+    text: Projected | None = None
+    image: Projected | None = None
 
 
 # The fusions by the name that a config gives them; their classes enter themselves.
@@ -166,16 +227,55 @@ class AttentionFusion(Fusion, name="attention"):
 
     def weights(self, sides: Sides) -> Tensor:
         """Attention weights (B, heads, T + P): tokens first, then patches; each row sums to 1 over what is there."""
-        query = self._split(self.query(sides.summaries.flatten(1)).unsqueeze(1))  # (B, heads, 1, d)
-        keys = self._split(torch.cat([self.text_key(sides.text), self.image_key(sides.image)], dim=1))
-        scores = (query @ keys.transpose(-1, -2)).squeeze(2) / keys.shape[-1] ** 0.5
-        mask = torch.cat([sides.text_mask, sides.image_mask], dim=1).unsqueeze(1)
-        return torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1) * mask
+        query = self.query(sides.summaries.flatten(1)).unflatten(1, (self.heads, -1))  # (B, heads, d)
+        scores = torch.cat(
+            [self._score(query, self.text_key, sides.text), self._score(query, self.image_key, sides.image)], dim=2
+        )
+        mask = torch.cat([sides.text.mask, sides.image.mask], dim=1).unsqueeze(1)
+        scores = (scores / query.shape[-1] ** 0.5).masked_fill(~mask, torch.finfo(scores.dtype).min)
+        return torch.softmax(scores, dim=-1) * mask
 
     def forward(self, sides: Sides) -> Tensor:
-        values = self._split(torch.cat([self.text_value(sides.text), self.image_value(sides.image)], dim=1))
-        attended = (self.weights(sides).unsqueeze(2) @ values).transpose(1, 2).flatten(1)  # (B, hidden)
-        return self.mix(torch.cat([sides.summaries.flatten(1), attended], dim=1))
+        text, image = self.weights(sides).tensor_split([sides.text.mask.shape[1]], dim=2)
+        attended = self._mix(text, self.text_value, sides.text) + self._mix(image, self.image_value, sides.image)
+        return self.mix(torch.cat([sides.summaries.flatten(1), attended.flatten(1)], dim=1))
+
+    def _score(self, query: Tensor, key: nn.Linear, side: Projected) -> Tensor:
+        """Products of the query's heads with the keys K v + k of all vectors: q · (K v + k) = (Kᵀ q) · v + q · k."""
+        weight, bias = key.weight.unflatten(0, (self.heads, -1)), key.bias.view(self.heads, -1)
+        questions = torch.einsum("bhd,hdn->bhn", query, weight)
+        return side.score(questions) + (query * bias).sum(dim=-1, keepdim=True)
+
+    def _mix(self, weights: Tensor, value: nn.Linear, side: Projected) -> Tensor:
+        """Sums of the values V v + u of all vectors by the heads' weights, (B, heads, d): V Σ a v + u Σ a."""
+        weight, bias = value.weight.unflatten(0, (self.heads, -1)), value.bias.view(self.heads, -1)
+        sums = torch.einsum("bhn,hdn->bhd", side.mix(weights), weight)
+        return sums + weights.sum(dim=-1, keepdim=True) * bias
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, then two linear layers; each reads what a layer norm made of its input, and is added to it."""
+
+    def __init__(self, hidden: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm, self.second_norm = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
+        self.query, self.key_value = nn.Linear(hidden, hidden), nn.Linear(hidden, 2 * hidden)
+        self.attended = nn.Linear(hidden, hidden)
+        self.feed = nn.Sequential(
+            nn.Linear(hidden, 2 * hidden), nn.GELU(), Dropout(dropout), nn.Linear(2 * hidden, hidden)
+        )
+        self.dropout = Dropout(dropout)
+
+    def forward(self, vectors: Tensor, mask: Tensor, first: int | None = None) -> Tensor:
+        """The new vectors at the first positions (default: all) of (B, L, hidden), from all that mask (B, L) shows."""
+        normed = self.norm(vectors)
+        query = self._split(self.query(normed[:, :first]))
+        key, value = (self._split(one) for one in self.key_value(normed).chunk(2, dim=-1))
+        scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(~mask[:, None, None], -math.inf)
+        attended = (self.dropout(scores.softmax(dim=-1)) @ value).transpose(1, 2).flatten(2)
+        vectors = vectors[:, :first] + self.dropout(self.attended(attended))
+        return vectors + self.dropout(self.feed(self.second_norm(vectors)))
 
     def _split(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, hidden / heads)
@@ -192,17 +292,16 @@ class TransformerFusion(Fusion, name="transformer"):
         super().__init__()
         self.summary_token = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
         self.modality = nn.Parameter(torch.randn(2, hidden) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            hidden, heads, 2 * hidden, dropout, "gelu", batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(layer, num_layers=2, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.layers = nn.ModuleList(TransformerLayer(hidden, heads, dropout) for _ in range(2))
+        self.norm = nn.LayerNorm(hidden)
 
     def forward(self, sides: Sides) -> Tensor:
-        summary = self.summary_token.expand(len(sides.text), -1, -1)
-        sequence = torch.cat([summary, sides.text + self.modality[0], sides.image + self.modality[1]], dim=1)
-        always = torch.ones_like(sides.text_mask[:, :1])
-        mask = torch.cat([always, sides.text_mask, sides.image_mask], dim=1)
-        return self.encoder(sequence, src_key_padding_mask=~mask)[:, 0]
+        text, image = sides.text.vectors + self.modality[0], sides.image.vectors + self.modality[1]
+        vectors = torch.cat([self.summary_token.expand(len(text), -1, -1), text, image], dim=1)
+        always = torch.ones_like(sides.text.mask[:, :1])
+        mask = torch.cat([always, sides.text.mask, sides.image.mask], dim=1)
+        vectors = self.layers[0](vectors, mask)
+        return self.norm(self.layers[1](vectors, mask, first=1)[:, 0])  # the last layer: for the summary token alone
 
 
 class LateFusion(Fusion, name="late"):
@@ -242,17 +341,19 @@ class FusionModel(nn.Module):
             self.fusion = kind(hidden, config.heads, dropout)
             self.joint_head = nn.Identity()
             if kind.over_vectors:
-                self.joint_head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, CLASSES))
+                self.joint_head = nn.Sequential(Dropout(dropout), nn.Linear(hidden, CLASSES))
 
     def standardise(self, features: Features, rows: np.ndarray) -> None:
         """Let each projection take mean and deviation of what it will see, from the training rows, before training."""
         for modality in ("text", "image"):
-            summaries = getattr(features.summarised, modality).take(rows).values
-            every = getattr(features, modality).take(rows).values if uses_sequences(self.config) else summaries
+            summaries = every = torch.from_numpy(getattr(features.summarised, modality).take(rows).values)
+            if uses_sequences(self.config):
+                sample = rows[:: 1 + len(rows) // STANDARDISED_BY]
+                every = torch.from_numpy(getattr(features, modality).take(sample).values)
             if hasattr(self, f"{modality}_head"):
-                getattr(self, f"{modality}_head").projection.standardise(torch.from_numpy(summaries).float())
+                getattr(self, f"{modality}_head").projection.standardise(summaries)
             if hasattr(self, f"{modality}_projection"):
-                getattr(self, f"{modality}_projection").standardise(torch.from_numpy(every).float())
+                getattr(self, f"{modality}_projection").standardise(every)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         answers = self.answer_alone(batch)
@@ -279,9 +380,11 @@ class FusionModel(nn.Module):
             text = self.text_projection(masked_mean(batch.text, batch.text_mask).unsqueeze(1))
             image = self.image_projection(batch.image[:, :1])
             return Sides(present, answers, torch.cat([text, image], dim=1) * present)
-        text, image = self.text_projection(batch.text), self.image_projection(batch.image)
-        summaries = torch.stack([masked_mean(text, batch.text_mask), image[:, 0]], dim=1) * present
-        return Sides(present, answers, summaries, text, batch.text_mask, image, batch.image_mask)
+        text = self.text_projection.sequence(batch.text, batch.text_mask)
+        image = self.image_projection.sequence(batch.image, batch.image_mask)
+        pooled = replace(image, normed=image.normed[:, :1])
+        summaries = torch.cat([text.mix(mean_weights(batch.text_mask)), pooled.vectors], dim=1) * present
+        return Sides(present, answers, summaries, text, image)
 
     def learned(self) -> dict[str, Tensor]:
         return self.state_dict()

@@ -20,7 +20,7 @@ from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
 from mmlab.features import Pairs
-from mmlab.models import FusionModel
+from mmlab.models import Dropout, FusionModel
 from mmlab.runs import run_folder, train_run
 from mmlab.training import (
     AdamW,
@@ -37,6 +37,7 @@ from mmlab.training import (
     read_batches,
     read_checkpoint,
 )
+from mmlab.training.finetuning import attend, only_present_rows
 
 WORDS = {
     "negative": ["awful rain again", "so sad today", "worst day ever :("],
@@ -177,6 +178,56 @@ def test_a_pair_is_answered_alike_alone_and_in_a_batch(config, pairs):
     together = logits_of(model, pairs, range(68))
     for row in (0, 64, 65):
         torch.testing.assert_close(together[row : row + 1], logits_of(model, pairs, [row]), atol=1e-4, rtol=1e-4)
+
+
+def test_hidden_rows_are_not_encoded_and_the_others_come_out_as_before(pairs):
+    seen = []
+
+    def tower(ids, mask):
+        seen.append(len(ids))
+        return weight * ids.unsqueeze(-1).double() * mask.unsqueeze(-1)
+
+    weight = torch.ones((), dtype=torch.double, requires_grad=True)
+    ids, mask = torch.arange(1, 13).view(4, 3), torch.ones(4, 3, dtype=bool)
+    whole = only_present_rows(tower, mask.any(dim=1), ids, mask)
+    mask[2] = False
+    some = only_present_rows(tower, mask.any(dim=1), ids, mask)
+    some.sum().backward()
+    assert seen == [4, 3] and weight.grad == 78 - (7 + 8 + 9)
+    assert torch.equal(some[[0, 1, 3]], whole[[0, 1, 3]]) and not some[2].any() and whole[2].all()
+    mask[:] = False  # nothing is there: one row is encoded for the shape, and it is masked
+    assert not only_present_rows(tower, mask.any(dim=1), ids, mask).any() and seen[-1] == 1
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_in_training_is_torchs_but_for_its_random_numbers(masked, monkeypatch):
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 7, 8).unbind(0)
+    mask = (torch.arange(7) < torch.tensor([[7], [4]]))[:, None, None, :].expand(2, 1, 7, 7) if masked else None
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2)
+    module = torch.nn.Module()
+    module.is_causal = False
+    several = [attend(module, query, key, value, mask, dropout=0.2)[0] for _ in range(2000)]
+    torch.testing.assert_close(torch.stack(several).mean(dim=0), expected, atol=0.1, rtol=0.1)
+    assert not torch.allclose(several[0], expected, atol=0.1) and not torch.equal(*several[:2])
+    torch.testing.assert_close(attend(module, query, key, value, mask)[0], expected)
+    monkeypatch.setattr(Dropout, "factors", lambda self, *shape, device=None: torch.ones(shape))
+    torch.testing.assert_close(attend(module, query, key, value, mask, dropout=0.2)[0], expected)
+
+
+def test_an_encoder_in_training_draws_cheaply_and_repeats_itself(config, pairs):
+    """All its dropout is the lab's own, drawn from torch's generator: the same seed gives the same vectors."""
+    if torch.accelerator.is_available():
+        pytest.skip("an accelerator draws quickly itself")
+    model = build_model(config, pairs)
+    tower = model.towers["text"]
+    assert not any(type(module) is torch.nn.Dropout for module in tower.modules())
+    assert tower.model.config._attn_implementation == "mmlab"
+    batch, outputs = pairs.batch(np.arange(6)), []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        outputs.append(tower.train()(batch.text, batch.text_mask))
+    assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
 
 
 def test_a_side_that_is_masked_changes_nothing(config, pairs):

@@ -1,5 +1,6 @@
 """Operators by hand, and what must hold for every fusion: padding, missing sides, order of the batch, gradients."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,10 +14,12 @@ from mmlab.models import (
     FUSIONS,
     AttentionFusion,
     ConcatFusion,
+    Dropout,
     Fusion,
     FusionModel,
     GatedFusion,
     LateFusion,
+    Projected,
     Projection,
     Sides,
     list_parts,
@@ -141,7 +144,10 @@ def attention_sides(pairs: int = 3, hidden: int = 4) -> Sides:
     image_mask = torch.ones(pairs, 2, dtype=torch.bool)
     text, image = torch.randn(pairs, 3, hidden), torch.randn(pairs, 2, hidden)
     present = torch.stack([text_mask.any(1), image_mask.any(1)], dim=1).unsqueeze(-1)
-    return Sides(present, {}, torch.randn(pairs, 2, hidden) * present, text, text_mask, image, image_mask)
+    summaries = torch.randn(pairs, 2, hidden) * present
+    unchanged = torch.zeros(hidden), torch.ones(hidden), make_transparent(hidden, 0.0).linear
+    text, image = Projected(text, text_mask, *unchanged), Projected(image, image_mask, *unchanged)
+    return Sides(present, {}, summaries, text, image)
 
 
 def test_attention_weighs_equal_keys_equally_and_padding_not_at_all():
@@ -168,7 +174,8 @@ def test_attention_with_equal_keys_is_the_mean_of_the_values_that_are_there():
             layer.bias.zero_()
     fusion.mix = torch.nn.Identity()
     attended = fusion(sides)[:, 8:].detach()  # after the two summaries
-    values, mask = torch.cat([sides.text, sides.image], 1), torch.cat([sides.text_mask, sides.image_mask], 1)
+    values = torch.cat([sides.text.vectors, sides.image.vectors], dim=1)
+    mask = torch.cat([sides.text.mask, sides.image.mask], dim=1)
     torch.testing.assert_close(attended, masked_mean(values, mask))
 
 
@@ -178,7 +185,8 @@ def test_attention_scores_by_hand():
     weights = fusion.weights(sides)[0, 0]
     fusion.requires_grad_(False)
     query = fusion.query(sides.summaries.flatten(1))[0]
-    keys = [fusion.text_key(sides.text[0, i]) for i in range(2)] + [fusion.image_key(sides.image[0, i]) for i in (0, 1)]
+    text, image = sides.text.vectors[0], sides.image.vectors[0]
+    keys = [fusion.text_key(text[i]) for i in range(2)] + [fusion.image_key(image[i]) for i in (0, 1)]
     scores = [math.exp(float(query @ key) / 2) for key in keys]
     expected = [scores[0], scores[1], 0, scores[2], scores[3]]
     np.testing.assert_allclose(weights.detach().numpy(), np.array(expected) / sum(scores), rtol=1e-5)
@@ -216,6 +224,44 @@ def make_transparent(width: int, dropout: float) -> Projection:
         projection.linear.weight.copy_(torch.eye(width))
         projection.linear.bias.zero_()
     return projection
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_dropout_drops_its_share_and_keeps_the_mean(share):
+    torch.manual_seed(0)
+    dropped = Dropout(share).train()(torch.ones(401, 501))
+    assert dropped.unique().tolist() == [0.0, pytest.approx(1 / (1 - share), rel=1e-4)]
+    assert (dropped == 0).float().mean() == pytest.approx(share, abs=0.005)  # 200,000 draws: deviation 0.001
+    for axis in (0, 1):  # no row and no column is preferred, nor does one of the four numbers of a draw follow another
+        assert (dropped == 0).float().mean(dim=axis).std() == pytest.approx((share * (1 - share) / 450) ** 0.5, rel=0.2)
+    first, second = (dropped == 0).float().flatten()[:-1], (dropped == 0).float().flatten()[1:]
+    assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1]) < 0.01
+    assert torch.equal(Dropout(share).eval()(torch.ones(3, 3)), torch.ones(3, 3))
+
+
+def test_dropout_repeats_itself_with_the_seed_of_torch():
+    def draw(seed):
+        torch.manual_seed(seed)
+        return Dropout(0.5).train()(torch.ones(8, 9))
+
+    assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+
+
+def make_projected() -> Projected:
+    torch.manual_seed(0)
+    projection = Projection(6, 4, 0.5).train()
+    projection.standardise(torch.randn(50, 6) * 3 + 1)
+    return projection.sequence(torch.randn(3, 5, 6), torch.arange(5) < torch.tensor([[5], [2], [1]]))
+
+
+def test_scores_and_sums_are_those_of_the_projected_vectors():
+    projected = make_projected()
+    questions, weights = torch.randn(3, 2, 4), torch.rand(3, 2, 5) * projected.mask.unsqueeze(1)
+    torch.testing.assert_close(projected.score(questions), questions @ projected.vectors.mT)
+    torch.testing.assert_close(projected.mix(weights), weights @ projected.vectors)
+    other = dataclasses.replace(projected, mean=projected.mean + 1)  # the twin: without the mean it is another number
+    assert not torch.allclose(projected.score(questions), other.score(questions))
+    assert not torch.allclose(projected.mix(weights), other.mix(weights))
 
 
 def test_a_projection_drops_the_same_dimensions_of_all_vectors_of_a_pair():
@@ -481,7 +527,9 @@ def trace(model: FusionModel, batch: Batch) -> dict[str, tuple[str, ...]]:
             return hook
 
         parts = [(name, part) for name, part in model.named_children() if not isinstance(part, torch.nn.Identity)]
-        hooks = [part.register_forward_hook(watch(name)) for name, part in parts]
+        # A projection may put its linear layer off; what it is given is all that its norm makes of the vectors.
+        watched = [(name, part.norm if name.endswith("projection") else part) for name, part in parts]
+        hooks = [part.register_forward_hook(watch(name)) for name, part in watched]
         text, image = (noise(getattr(batch, s)) if s == disturbed else getattr(batch, s) for s in ("text", "image"))
         logits = answers(model, Batch(text, batch.text_mask, image, batch.image_mask))
         for hook in hooks:
@@ -508,13 +556,11 @@ def test_the_declared_parts_are_those_of_the_forward_pass(knobs):
     for scenario, values in logits.items():
         assert nodes[f"logits {scenario}"].shape[1:] == values.shape[1:]
     assert nodes["text"].shape == (1, TOKENS, TEXT_WIDTH)
-    for name, part in model.named_children():
-        if name in nodes and name.endswith("projection"):
-            made = []
-            hook = part.register_forward_hook(lambda module, arguments, output, made=made: made.append(output))
-            answers(model, batch)
-            hook.remove()
-            assert nodes[name].shape[1:] == made[0].shape[1:] and nodes[name].kind == "Projection"
+    for side in ("text", "image"):
+        if node := nodes.get(f"{side}_projection"):
+            sides = model.sides(batch)
+            made = getattr(sides, side).vectors if sides.text else sides.summaries[:, :1]
+            assert node.shape[1:] == made.shape[1:] and node.kind == "Projection"
 
 
 def test_the_comparison_of_parts_catches_a_model_that_ignores_its_fusion():

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,17 @@ import torch
 
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course import Course, split_folds
-from mmlab.errors import ConfigError, CourseError
+from mmlab.errors import ConfigError, CourseError, RunError
 from mmlab.features import Batch, Features, Sequences
+from mmlab.models import FUSIONS
 from mmlab.training import (
     apply_control,
     class_weights,
     cross_fit,
-    crossfit,
     drop_modalities,
     fit,
     loop,
+    parts,
     predict,
     total_loss,
     warmup_cosine,
@@ -178,6 +180,75 @@ def test_the_same_call_gives_the_same_weights_and_leaves_the_random_state_alone(
     assert not equal(weights_of(first.model), weights_of(other.model))
 
 
+@pytest.mark.parametrize("fusion", ["gated", "attention", "transformer"])
+def test_the_predictions_of_a_cross_fit_are_the_same_to_the_last_bit(fusion, data):
+    course, features = data
+    config = QUICK.replace(fusion=fusion, epochs=2, folds=2)
+    first, second = (cross_fit(config, course, features).predictions.to_csv() for _ in range(2))
+    assert first == second
+    other = cross_fit(config.replace(dropout=0.11), course, features).predictions.to_csv()
+    assert first != other  # the twin: a little more dropout is seen
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    """Models are trained in two processes, however small they are; gives the list of those that were started."""
+    started = []
+    whole = parts.start_process
+
+    def remember(*call):
+        started.append(whole(*call))
+        return started[-1]
+
+    monkeypatch.setattr(parts, "WORTH", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(parts, "start_process", remember)
+    return started
+
+
+def test_several_processes_train_the_same_models_to_the_last_bit(data, two_processes, monkeypatch):
+    course, features = data
+    config = QUICK.replace(epochs=2, folds=3, control="shuffle_images")
+    torch.manual_seed(5)
+    before, ticks = torch.get_rng_state(), []
+    found = cross_fit(config, course, features, lambda *done: ticks.append(done))
+    assert len(two_processes) == 2 and ticks == [(1, 3), (2, 3), (3, 3)]
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(one.poll() is not None for one in two_processes)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = cross_fit(config, course, features)
+    assert len(two_processes) == 2
+    for name in ("predictions", "test_predictions", "best_epochs"):
+        assert getattr(found, name).to_csv() == getattr(alone, name).to_csv()
+    assert all(equal(weights_of(a), weights_of(b)) for a, b in zip(found.models, alone.models, strict=True))
+    assert not any(one.training for one in found.models)
+
+
+def test_what_goes_wrong_in_a_process_is_the_error_of_the_call(data, two_processes, monkeypatch):
+    course, features = data
+    monkeypatch.setattr(RunConfig, "__post_init__", lambda self: None)
+    with pytest.raises(ConfigError, match="too high"):
+        cross_fit(replace(QUICK, lr=1e30, epochs=2), course, features)
+    assert all(one.poll() is not None for one in two_processes)
+
+
+def test_processes_that_die_are_reported(data, two_processes, monkeypatch):
+    monkeypatch.setattr(parts, "WORKER", "no.such.module")
+    with pytest.raises(RunError, match="ended before their time"):
+        cross_fit(QUICK, *data)
+
+
+def test_small_trainings_and_fusions_of_a_notebook_stay_in_this_process(data, two_processes, monkeypatch):
+    course, features = data
+    assert parts.count_workers(QUICK, features, 5) == 2
+    assert parts.count_workers(QUICK, features, 1) == 1
+    monkeypatch.setattr(FUSIONS["concat"], "__module__", "__main__")
+    assert parts.count_workers(QUICK, features, 5) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert parts.count_workers(QUICK, features, 5) == 1  # so few pairs are trained at once
+
+
 def dev_loss(model, features, labels, rows) -> float:
     answers = predict(model, features, rows).values()
     return float(np.mean([-np.log(p[np.arange(len(rows)), labels[rows]]).mean() for p in answers]))
@@ -314,7 +385,7 @@ def fitted_both():
     """Text and image each tell half: cross-fitted with two seeds, and the rows every model saw."""
     course, features = make_data(300, "both")
     seen = []
-    whole = crossfit.fit
+    whole = parts.fit
 
     def remember(config, features, labels, train_rows, dev_rows, seed, *rest):
         seen.append((np.asarray(train_rows), np.asarray(dev_rows), seed))
@@ -322,7 +393,7 @@ def fitted_both():
 
     ticks = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crossfit, "fit", remember)
+        patch.setattr(parts, "fit", remember)
         found = cross_fit(QUICK.replace(seeds=2), course, features, lambda *done: ticks.append(done))
     return course, features, found, seen, ticks
 
@@ -432,13 +503,13 @@ def test_without_folds_train_is_trained_on_and_dev_predicted(data, monkeypatch):
     course, features = data
     train, dev = rows_of(course)
     seen = []
-    whole = crossfit.fit
+    whole = parts.fit
 
     def remember(config, features, labels, train_rows, dev_rows, *rest):
         seen.append(np.sort(np.concatenate([train_rows, dev_rows])))
         return whole(config, features, labels, train_rows, dev_rows, *rest)
 
-    monkeypatch.setattr(crossfit, "fit", remember)
+    monkeypatch.setattr(parts, "fit", remember)
     found = cross_fit(QUICK.replace(folds=0, epochs=2), course, features)
     assert found.predictions["guid"].tolist() == course.dev["guid"].tolist()
     assert found.predictions["label"].tolist() == course.dev["label"].tolist()

@@ -87,6 +87,41 @@ def test_a_negative_of_one_mean_colour_is_no_twin():
     assert twins.link_images([one, None, other]) == []
 
 
+def similar_facts(n: int) -> list[np.void]:
+    """Images of six kinds whose brightness, colours and hashes lie on both sides of what counts as nearly the same."""
+    random = np.random.default_rng(0)
+    facts = np.zeros(n, dtype=twins.FACTS)
+    kind = random.integers(0, 6, n)
+    facts["digest"] = [np.void(bytes([number, 1] * 16)) for number in range(n)]
+    facts["hash"] = (kind[:, None] == 5) * random.integers(0, 2**63, (n, 4), dtype=np.uint64)
+    facts["colours"] = 20 * kind[:, None] + random.integers(0, 12, (n, 1)) + random.integers(0, 3, (n, 192))
+    facts["steps"] = 256
+    return list(facts)
+
+
+def test_neighbours_in_brightness_hold_all_twins():
+    """Each image meets only those of nearly the same brightness: the links are those of comparing all with all."""
+    facts = similar_facts(80)
+    expected = [
+        (one, other)
+        for one in range(80)
+        for other in range(one + 1, 80)
+        if np.bitwise_count(facts[one]["hash"] ^ facts[other]["hash"]).sum() <= twins.HASH_BITS_APART
+        and np.abs(facts[one]["colours"] - facts[other]["colours"].astype(int)).mean() <= twins.COLOUR_LEVELS_APART
+    ]
+    assert sorted(twins.link_images(facts)) == expected
+    assert 50 < len(expected) < 1000  # the twin: neither none nor all
+
+
+def test_images_just_as_far_apart_as_twins_may_be_are_found():
+    one, other = (facts.copy() for facts in similar_facts(2))
+    one["hash"] = other["hash"] = 0
+    one["colours"], other["colours"] = 100, 94
+    assert twins.link_images([one, other]) == [(0, 1)]
+    other["colours"][0] -= 1
+    assert twins.link_images([one, other]) == []
+
+
 def test_flat_images_are_twins_only_when_they_are_the_same_file(folder):
     data = folder / "data"
     for number, colour in enumerate(["white", "white", "#fdfdfd", "black"]):

@@ -62,20 +62,21 @@ def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int)
     order = random.permutation(len(ids))
     order = order[np.argsort(-content[order].sum(axis=1), kind="stable")]
     preference = random.permutation(len(shares)).tolist()
-    wanted = (shares[:, None] * content.sum(axis=0)).tolist()  # (piles, classes)
+    wanted = (content.sum(axis=0)[:, None] * shares).tolist()  # (classes, piles)
     room = (shares * len(labels)).tolist()
-    held = [[0] * len(classes) for _ in shares]
+    held, full = [[0] * len(shares) for _ in classes], [0] * len(shares)
     pile_of = np.zeros(len(ids), dtype=np.int8)
-    for group in order.tolist():
-        present = [(c, count) for c, count in enumerate(content[group].tolist()) if count]
-        size = sum(count for _, count in present)
+    for group, counts in zip(order.tolist(), content[order].tolist(), strict=True):
+        present = [(c, count) for c, count in enumerate(counts) if count]
+        size = sum(counts)
         # The pile that is least full afterwards, judged by its fullest class; then by size, then by the drawn order.
-        best = min(
-            preference,
-            key=lambda p: (max((held[p][c] + k) / wanted[p][c] for c, k in present), (sum(held[p]) + size) / room[p]),
-        )
+        filled = [[(have + k) / want for have, want in zip(held[c], wanted[c], strict=True)] for c, k in present]
+        fullest = filled[0] if len(filled) == 1 else [max(one) for one in zip(*filled, strict=True)]
+        least = min(fullest)
+        best = min((p for p in preference if fullest[p] == least), key=lambda p: (full[p] + size) / room[p])
         for c, count in present:
-            held[best][c] += count
+            held[c][best] += count
+        full[best] += size
         pile_of[group] = best
     return pile_of[members]
 

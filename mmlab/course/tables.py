@@ -11,6 +11,7 @@ from mmlab.errors import CourseError
 TRAIN_FILE, TEST_FILE, DATA_FOLDER = "train.txt", "test_without_label.txt", "data"
 LABEL_COLUMN, NO_LABEL = "tag", "null"  # the course files' word for the label, and for a label that is to be predicted
 HEADER = f"{GUID},{LABEL_COLUMN}"
+_NOT_IN_NAMES = frozenset('/\\:*?"<>|,')
 SHOWN = 5  # how many items a message lists
 
 
@@ -94,7 +95,7 @@ def guid_fault(guid: str) -> tuple[str, str, str] | None:
     """(kind, what, fix) of a guid that cannot name the files of a pair."""
     if not guid:
         return "no guid", "there is nothing before the comma", f"Give each row the name of its files in {DATA_FOLDER}/."
-    if guid[0] == "." or any(sign in '/\\:*?"<>|,' or not sign.isprintable() for sign in guid):
+    if guid[0] == "." or not guid.isprintable() or not _NOT_IN_NAMES.isdisjoint(guid):
         fix = "A guid names files in data/: no path, no quotes, no dot in front, none of / \\ : * ? < > | and no comma."
         return "guid is no file name", f"{guid!r}", fix
     return None

@@ -49,12 +49,19 @@ def link_images(facts: Sequence[np.void | None]) -> list[Link]:
     seen = [(position, image) for position, image in enumerate(facts) if image is not None and position not in copies]
     candidates = [position for position, image in seen if image["steps"] >= STEPS_NEEDED]
     table = np.array([facts[position] for position in candidates], dtype=FACTS)
+    # Colours so near have sums as near. In the order of these sums each image meets its few neighbours, not all others.
+    sums = table["colours"].sum(axis=1, dtype=np.int64)
+    order = np.argsort(sums, kind="stable")
+    table, sums = table[order], sums[order]
+    ends = np.searchsorted(sums, sums + COLOUR_LEVELS_APART * table["colours"].shape[1], side="right").tolist()
     words, colours = table["hash"].T.copy(), table["colours"].astype(np.int16)
-    for row, position in enumerate(candidates):
-        apart = np.bitwise_count(words[:, row : row + 1] ^ words[:, row + 1 :]).sum(axis=0)
+    for row, end in enumerate(ends):
+        apart = np.bitwise_count(words[:, row : row + 1] ^ words[:, row + 1 : end]).sum(axis=0)
         others = np.flatnonzero(apart <= HASH_BITS_APART) + row + 1
-        alike = np.abs(colours[row] - colours[others]).mean(axis=1) <= COLOUR_LEVELS_APART
-        links += [(position, candidates[other]) for other in others[alike]]
+        if len(others):
+            alike = np.abs(colours[row] - colours[others]).mean(axis=1) <= COLOUR_LEVELS_APART
+            here, *found = (candidates[one] for one in order[[row, *others[alike]]])
+            links += [(min(here, other), max(here, other)) for other in found]
     return links
 
 

@@ -185,7 +185,9 @@ def draw_groups(cells: np.ndarray, draws: int, seed: int) -> np.ndarray:
     if draws < 1:
         raise MmlabError(f"draws={draws!r} is out of range: it must be at least 1.")
     rng = np.random.default_rng(seed)
-    kinds, counts = np.unique(cells, axis=0, return_counts=True)
+    ranked = cells[np.lexsort(cells.T[::-1])]  # np.unique(axis=0) finds the same kinds in ten times the time
+    starts = np.flatnonzero(np.append(True, (ranked[1:] != ranked[:-1]).any(axis=1)))
+    kinds, counts = ranked[starts], np.diff(np.append(starts, len(ranked)))
     chunk = max(1, _CHUNK // len(kinds))
     parts = []
     for start in range(0, draws, chunk):

@@ -3,7 +3,8 @@
 Explained in notebook 04, section 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from torch import nn
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
 from mmlab.course import DEV_SHARE, Course, split_folds
 from mmlab.features import Pairs
-from mmlab.models import FusionModel
 from mmlab.progress import open_bar
-from mmlab.training.finetuning import TunedModel, TuningHooks
-from mmlab.training.loop import Hooks, fit, needed, predict
+from mmlab.training.loop import needed
+from mmlab.training.parts import Part, count_workers, fit_in_processes, fit_part
 
 INNER_FOLDS = 8  # an eighth of a fold's training pairs decides when to stop
 
@@ -31,13 +31,6 @@ class CrossFit:
     history: pd.DataFrame  # fold, seed and the columns of a Fit's history
     best_epochs: pd.DataFrame  # fold, seed, best_epoch
     models: list[nn.Module]
-
-
-def build_model(config: RunConfig, pairs: Pairs) -> FusionModel | TunedModel:
-    """An untrained model for this config and these pairs; the encoders in it, if any, as they were pretrained."""
-    if config.tunes:
-        return TunedModel(config, pairs)
-    return FusionModel(config, pairs.text.width, pairs.image.width)
 
 
 def apply_control(control: str, course: Course, features: Pairs, seed: int):
@@ -74,41 +67,46 @@ def cross_fit(
     are averaged over seeds, and for test pairs over all models. With `folds=0`, `train` is trained on and `dev`
     predicted. features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see
     `fit`; on_batch: see `Hooks`. checkpoints: a folder, from which an interrupted training of encoders goes on.
+    Heads are trained in several processes where that pays, with the same result to the last bit.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
-    features = needed(config, features)
-    test_rows = np.arange(len(labels), len(features))
     fold_of = _deal_folds(config, frame, labels)
-    folds = sorted(set(fold_of[fold_of >= 0]))
+    parts = list(_plan_parts(config, labels, frame[TWIN].to_numpy(), fold_of))
+    workers = count_workers(config, features, len(parts))
+    if workers > 1 and on_epoch is on_batch is None:
+        fitted = fit_in_processes(config, features, labels, parts, workers)
+    else:
+        pairs = needed(config, features)
+        watch = {"checkpoints": checkpoints, "on_epoch": on_epoch, "on_batch": on_batch}
+        fitted = (fit_part(config, pairs, labels, part, **watch) for part in parts)
     out = {s: np.zeros((len(labels), len(LABELS))) for s in config.trained_scenarios}
-    test = {s: np.zeros((len(test_rows), len(LABELS))) for s in config.trained_scenarios}
+    test = {s: np.zeros((len(features) - len(labels), len(LABELS))) for s in config.trained_scenarios}
     histories, best_epochs, models = [], [], []
-    for fold in folds:
-        held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
-        for number in range(config.seeds):
-            seed = config.seed + 1000 * number
-            inner = split_folds(labels[others], frame[TWIN].to_numpy()[others], INNER_FOLDS, seed)
-            hooks = Hooks(config, on_batch)
-            if config.tunes:
-                checkpoint = checkpoints and checkpoints / f"fold{fold}_seed{seed}.pt"
-                hooks = TuningHooks(config, on_batch, checkpoint)
-            rows = others[inner != 0], others[inner == 0]
-            fitted = fit(config, features, labels, *rows, seed + int(fold), on_epoch, hooks)
-            for scenario, probabilities in predict(fitted.model, features, held_out).items():
-                out[scenario][held_out] += probabilities / config.seeds
-            for scenario, probabilities in predict(fitted.model, features, test_rows).items():
-                test[scenario] += probabilities / (config.seeds * len(folds))
-            histories.append(fitted.history.assign(**{FOLD: fold, "seed": seed}))
-            best_epochs.append({FOLD: fold, "seed": seed, "best_epoch": fitted.best_epoch})
-            models.append(fitted.model.cpu())
+    with closing(fitted):
+        for part, one in zip(parts, fitted, strict=True):
+            for scenario in config.trained_scenarios:
+                out[scenario][part.held_out] += one.held_out[scenario] / config.seeds
+                test[scenario] += one.test[scenario] / len(parts)
+            histories.append(one.history.assign(**{FOLD: part.fold, "seed": part.seed}))
+            best_epochs.append({FOLD: part.fold, "seed": part.seed, "best_epoch": one.best_epoch})
+            models.append(one.model)
             if on_model is not None:
-                on_model(len(models), len(folds) * config.seeds)
+                on_model(len(models), len(parts))
     return CrossFit(
         *_tabulate(config, frame, labels, fold_of, out, test, features.guids),
         pd.concat(histories, ignore_index=True),
         pd.DataFrame(best_epochs),
         models,
     )
+
+
+def _plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> Iterator[Part]:
+    for fold in sorted(set(fold_of[fold_of >= 0].tolist())):
+        held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
+        for number in range(config.seeds):
+            seed = config.seed + 1000 * number
+            inner = split_folds(labels[others], twins[others], INNER_FOLDS, seed)
+            yield Part(fold, seed, others[inner != 0], others[inner == 0], held_out)
 
 
 def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:

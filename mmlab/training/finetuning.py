@@ -18,7 +18,7 @@ from mmlab.device import autocast, find_device, find_precision
 from mmlab.encoders import ImageEncoder, TextEncoder, pool_patches, read_tokens
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.features import Batch
-from mmlab.models import FusionModel
+from mmlab.models import Dropout, FusionModel
 from mmlab.storage import write_atomic
 from mmlab.training.inputs import Inputs, bucketed_batches, read_batches
 from mmlab.training.loop import Hooks, Progress, fit, split_decay
@@ -35,6 +35,7 @@ class TextTower(nn.Module):
         depth = {id(p): 1 + number for number, layer in enumerate(stack) for p in layer.parameters()}
         self.depths = {name: depth.get(id(p), 0) for name, p in self.model.named_parameters() if "pooler" not in name}
         _freeze(self, "text", config.text_layers, count)
+        _draw_cheaply(self.model)
         if config.checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
@@ -58,6 +59,7 @@ class ImageTower(nn.Module):
         self.model.reset_classifier(0)
         self.depths = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
         _freeze(self, "image", config.image_layers, max(self.depths.values()))
+        _draw_cheaply(self.model)
         if config.checkpointing:
             self.model.set_grad_checkpointing()
 
@@ -95,19 +97,20 @@ class TunedModel(nn.Module):
     def encode(self, batch: Batch) -> Batch:
         text, image, image_mask = batch.text, batch.image, batch.image_mask
         if "text" in self.towers:
-            with autocast(self.device, self.precision("text")):
-                text = self.towers["text"](text, batch.text_mask).float()
+            with autocast(self.device, self.precision):
+                text = only_present_rows(self.towers["text"], batch.text_mask.any(dim=1), text, batch.text_mask)
         if "image" in self.towers:
-            with autocast(self.device, self.precision("image")):
-                image = self.towers["image"](image).float()
+            with autocast(self.device, self.precision):
+                image = only_present_rows(self.towers["image"], image_mask[:, 0], image)
             image_mask = image_mask.expand(-1, image.shape[1])
         return Batch(text, batch.text_mask, image, image_mask)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return self.head(self.encode(batch))
 
-    def precision(self, modality: str) -> str:
-        return find_precision(modality, self.config.precision, training=True, device=self.device)
+    @property
+    def precision(self) -> str:
+        return find_precision(self.config.precision, self.device)
 
     def learned(self) -> dict[str, Tensor]:
         """What training has made: the head and the trained layers. The frozen rest is where the encoder came from."""
@@ -142,6 +145,59 @@ def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
         parameter.requires_grad_(tower.depths.get(name, -1) >= lowest)
 
 
+def only_present_rows(tower: nn.Module, present: Tensor, *inputs: Tensor) -> Tensor:
+    """What a tower makes of the rows at True of `present`, bool (B,), in float32; zeros for the others, at no cost.
+
+    `modality_dropout` hides each side of a tenth of the training pairs.
+    """
+    rows = present.clone()
+    rows[0] = True  # at least one: the shape of what comes out is the tower's own
+    if rows.all():
+        return tower(*inputs).float()
+    vectors = tower(*(one[rows] for one in inputs)).float()
+    return vectors.new_zeros(len(rows), *vectors.shape[1:]).index_put((rows,), vectors)
+
+
+def _draw_cheaply(model: nn.Module) -> None:
+    """Let an encoder's dropout draw cheap random numbers on the CPU; a GPU's own are quick."""
+    if find_device().type != "cpu":
+        return
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p))
+    if getattr(getattr(model, "config", None), "_attn_implementation", "") == "sdpa":
+        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers.masking_utils import sdpa_mask
+
+        AttentionInterface.register("mmlab", attend)
+        AttentionMaskInterface.register("mmlab", sdpa_mask)
+        model.set_attn_implementation("mmlab")
+
+
+def attend(module, query, key, value, attention_mask, dropout: float = 0.0, scaling=None, **settings):
+    """transformers' attention for training on a CPU: (B, heads, T, d) three times to (B, T, heads, d).
+
+    torch's own has no quick path for short texts with dropout: it draws slowly, and its softmax in bf16 takes six
+    times as long as in float32. What is not plain self-attention, and all attention without dropout, is left to torch.
+    """
+    plain = query.shape == key.shape == value.shape and settings.get("position_bias") is None
+    if not dropout or not plain or (attention_mask is None and getattr(module, "is_causal", True)):
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward as torch_attention
+
+        return torch_attention(module, query, key, value, attention_mask, dropout, scaling, **settings)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    query, key, value = (query * scaling).contiguous(), key.contiguous(), value.contiguous()
+    scores = (query @ key.transpose(2, 3)).float()
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        attention_mask = torch.zeros(attention_mask.shape).masked_fill_(~attention_mask, torch.finfo(torch.float32).min)
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = scores.softmax(dim=-1)
+    weights = weights * Dropout(dropout).factors(*weights.shape)
+    return (weights.to(value.dtype) @ value).transpose(1, 2).contiguous(), None
+
+
 class TuningHooks(Hooks):
     """What `fit` needs to train encoders together with the heads.
 
@@ -173,8 +229,7 @@ class TuningHooks(Hooks):
     def prepare(self, model: TunedModel, steps: int) -> Progress:
         """As in Hooks, with a scaled loss for fp16; goes on from the checkpoint where there is one."""
         progress = super().prepare(model, steps)
-        scaled = any(model.precision(modality) == "fp16" for modality in self.config.tunes)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=model.precision == "fp16")
         self.parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
         return (self.checkpoint and load_progress(self.checkpoint, model, **self.parts)) or progress
 

@@ -19,7 +19,7 @@ from mmlab.features import Batch, Features, Pairs, Sequences, encode_course
 from mmlab.images import read_rgb
 from mmlab.progress import open_bar
 
-BATCHES_PER_POOL = 16  # texts of similar length are looked for in so many batches: little padding, still well shuffled
+PAIRS_PER_POOL = 512  # texts of similar length are looked for among so many: little padding, still well shuffled
 ANSWERED_AT_ONCE = 64  # pairs in a batch when a model only answers
 SMALLEST_CROP = 0.6  # share of an image's area that a training crop keeps at least
 
@@ -148,8 +148,9 @@ def bucketed_batches(rows: np.ndarray, lengths: np.ndarray, size: int) -> list[n
     """The rows in random batches of `size`, of similar length within a batch: texts are padded to the longest."""
     shuffled = np.asarray(rows)[torch.randperm(len(rows)).numpy()]
     batches = []
-    for start in range(0, len(shuffled), size * BATCHES_PER_POOL):
-        pool = shuffled[start : start + size * BATCHES_PER_POOL]
+    whole = size * max(1, PAIRS_PER_POOL // size)  # a pool of whole batches
+    for start in range(0, len(shuffled), whole):
+        pool = shuffled[start : start + whole]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += [pool[first : first + size] for first in range(0, len(pool), size)]
     return [batches[number] for number in torch.randperm(len(batches)).tolist()]

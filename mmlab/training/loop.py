@@ -21,6 +21,7 @@ from mmlab.device import own_random, threads_for
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features, Pairs
 from mmlab.models import FusionModel, uses_sequences
+from mmlab.training.inputs import bucketed_batches
 
 
 @dataclass
@@ -74,8 +75,8 @@ class Hooks:
         """The model with which training begins; remember how to make batches."""
         model = FusionModel(self.config, pairs.text.width, pairs.image.width)
         model.standardise(pairs, train_rows)
-        whole = uses_sequences(self.config)
-        self.batch_of = pairs.batch if whole else pairs.batch(np.arange(len(pairs))).take
+        self.whole = uses_sequences(self.config)
+        self.batch_of = pairs.batch if self.whole else pairs.batch(np.arange(len(pairs))).take
         return model
 
     def prepare(self, model: nn.Module, steps: int) -> Progress:
@@ -93,10 +94,14 @@ class Hooks:
         return n_batches
 
     def batches(self, pairs: Pairs, rows: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
-        """The rows in a new random order, batch by batch."""
-        shuffled = np.asarray(rows)[torch.randperm(len(rows)).numpy()]
-        for start in range(0, len(shuffled), self.config.batch_size):
-            chosen = shuffled[start : start + self.config.batch_size]
+        """The rows in a new random order, batch by batch; whole texts come with others of similar length."""
+        size = self.config.batch_size
+        if self.whole:
+            order = bucketed_batches(rows, pairs.text.lengths, size)
+        else:
+            shuffled = np.asarray(rows)[torch.randperm(len(rows)).numpy()]
+            order = [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+        for chosen in order:
             yield chosen, self.batch_of(chosen)
 
     def backward(self, loss: Tensor) -> None:
