@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mmlab"
 # In the order in which data flows. A room imports itself and the rooms before it.
 ROOMS = (
-    "errors", "config", "storage", "progress", "freshness", "images", "device", "course", "demo", "encoders",
-    "features", "models", "training", "evaluation", "runs", "export", "plots", "widgets", "workbook", "report",
-    "doctor", "cli",
+    "errors", "config", "storage", "progress", "processes", "freshness", "images", "device", "course", "demo",
+    "engine", "encoders", "features", "models", "training", "evaluation", "runs", "export", "plots", "widgets",
+    "workbook", "report", "doctor", "cli",
 )  # fmt: skip
-FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 9900
+FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 11300
 STACK = (
     "jupyterlab",
     "torch",

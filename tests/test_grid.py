@@ -52,14 +52,14 @@ def executed(data, monkeypatch) -> list[dict]:
     """The parameters of every notebook that is run; each trains as notebook 04 does, without a kernel."""
     done = []
 
-    def pretend(jobs, workers=1, places=None):
+    def pretend(jobs, workers=1, places=None, nursery=None):
         for number, job in enumerate(jobs):
             done.append(job.parameters)
             knobs = {name: value for name, value in job.parameters.items() if name not in ("data", "results")}
             train_run(RunConfig.from_params(knobs), *data, job.parameters["results"])
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             Path(job.output).write_text("{}")
-            yield number, NotebookResult(job.output, 1.0, {})
+            yield number, NotebookResult(job.output, 0.0, 1.0, {})
 
     monkeypatch.setattr(grid_module, "run_notebooks", pretend)
     monkeypatch.setattr(grid_module, "read_course", lambda folder, seed: data[0])
@@ -228,7 +228,7 @@ def test_other_data_is_never_mixed_in(executed, data, tmp_path, monkeypatch):
 def test_a_failed_setting_is_reported_and_the_others_continue(executed, tmp_path, monkeypatch):
     good = grid_module.run_notebooks
 
-    def second_fails(jobs, workers=1, places=None):
+    def second_fails(jobs, workers=1, *rest):
         for number, outcome in good(jobs, workers):
             if number == 1:
                 shutil.rmtree(next(tmp_path.glob("grid/runs/*lr0.01-do0.3*")))
@@ -251,9 +251,9 @@ def test_a_failed_setting_is_reported_and_the_others_continue(executed, tmp_path
 def test_a_notebook_that_leaves_no_complete_run_has_failed(executed, tmp_path, monkeypatch):
     """papermill calls a dead kernel completed: the run folder decides."""
 
-    def pretend(jobs, workers=1, places=None):
+    def pretend(jobs, workers=1, places=None, nursery=None):
         for number, job in enumerate(jobs):
-            yield number, NotebookResult(job.output, 1.0, {})
+            yield number, NotebookResult(job.output, 0.0, 1.0, {})
 
     monkeypatch.setattr(grid_module, "run_notebooks", pretend)
     outcomes = make(tmp_path).run()
@@ -326,14 +326,22 @@ def command(results: Path, demo: Path) -> list[str]:
     return [sys.executable, "-m", "mmlab.cli", "grid", *sets, "--data", str(demo), "--results", str(results)]
 
 
+def line_of(pid: str) -> bytes:
+    return Path("/proc", pid, "cmdline").read_bytes()
+
+
+def parent_of(pid: str) -> str:
+    return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[1]
+
+
 def kernels(results: Path) -> list[int]:
-    """The grid's kernels, oldest first: those whose parent has the results folder on its command line."""
+    """The grid's kernels, oldest first: forked from the nursery of the command that names the results folder."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"ipykernel_launcher" in (folder / "cmdline").read_bytes():
-                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-                if str(results).encode() in Path("/proc", parent, "cmdline").read_bytes():
+            if b"mmlab.processes" in line_of(folder.name):
+                nursery = parent_of(folder.name)
+                if b"mmlab.processes" in line_of(nursery) and str(results).encode() in line_of(parent_of(nursery)):
                     found.append(int(folder.name))
         except OSError:
             pass
@@ -354,8 +362,8 @@ def test_a_grid_survives_kills_of_its_kernels_and_of_itself(tmp_path, demo_folde
         if kill:
             while not kernels(disturbed):
                 assert process.poll() is None, "the command ended before anything could be killed"
-                time.sleep(0.1)
-            time.sleep(1.5)
+                time.sleep(0.05)
+            time.sleep(0.3)
             assert kernels(disturbed), "the kernel ended before it could be killed"
             kill(process)
         process.communicate()

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import importlib.util
 import inspect
 import re
 import statistics
@@ -410,3 +411,14 @@ def test_no_notebook_is_too_large_to_browse(tmp_path):
     assert find_large(NOTEBOOKS) == []
     (tmp_path / "large.ipynb").write_bytes(b" " * (LARGEST + 1))  # the twin
     assert find_large(tmp_path) == ["large.ipynb"]
+
+
+def test_reading_a_notebook_makes_no_grammars_of_web_addresses():
+    """jsonschema makes them when it is imported, where they are installed: a second before each run."""
+    read = f"from mmlab.workbook import read_parameters; read_parameters({str(NOTEBOOKS / f'{NAMES[0]}.ipynb')!r})"
+    for source, wanted in ((read, False), ("import rfc3987_syntax", True)):
+        if wanted and importlib.util.find_spec("rfc3987_syntax") is None:
+            continue
+        code = f"import sys\n{source}\nprint('lark' in sys.modules)"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        assert found == str(wanted), source

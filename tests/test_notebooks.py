@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mmlab import errors
 from mmlab.errors import MmlabError, RunError
+from mmlab.processes import ADDRESS, open_nursery
 from mmlab.workbook import execute
 from mmlab.workbook.execute import Job, run_notebook, run_notebooks
 from mmlab.workbook.parameters import check_parameters, read_parameters, share_parameters
@@ -47,7 +48,7 @@ def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, ending
 @pytest.fixture
 def no_kernel(monkeypatch):
     """Fails the test when anything is executed."""
-    monkeypatch.setattr(execute._Execution, "run", lambda self, places: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(execute._Execution, "run", lambda *_: pytest.fail("a kernel was started"))
 
 
 def refused(notebook: Path, parameters: dict) -> str:
@@ -192,6 +193,22 @@ def test_record_that_json_cannot_hold_is_refused(tmp_path, value):
 # ---- executing
 
 
+@pytest.fixture(scope="module")
+def nursery():
+    with open_nursery() as address:
+        yield address
+
+
+@pytest.fixture(params=["ordinary", "warm"])
+def kernels(request, monkeypatch):
+    """The same promises for a kernel that is an interpreter of its own and for one that is forked."""
+    if request.param == "warm":
+        if (address := request.getfixturevalue("nursery")) is None:
+            pytest.skip("this system does not fork safely")
+        monkeypatch.setenv(ADDRESS, address)
+
+
+@pytest.mark.usefixtures("kernels")
 def test_good_run_in_an_awkward_folder(tmp_path):
     folder = tmp_path / "a {b} ü 中 %s"
     path = write_notebook(folder / "tiny.ipynb", "print('n is', n)\nprint(os.environ['EXTRA'], os.getcwd())")
@@ -228,6 +245,7 @@ def fail(tmp_path: Path, *cells: str, **options) -> str:
     return message
 
 
+@pytest.mark.usefixtures("kernels")
 def test_error_in_a_cell(tmp_path):
     message = fail(tmp_path, "print('before')", "# The faulty line\nresult = 1 / 0")
     assert "`# The faulty line`" in message and "ZeroDivisionError: division by zero" in message
@@ -244,15 +262,18 @@ def test_own_error_has_no_traceback(tmp_path):
     assert "train.txt, row 3: no such label. Use neutral.\n" in message and "Traceback" not in message
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("death", ["os._exit(1)", "import signal; os.kill(os.getpid(), signal.SIGKILL)"])
 def test_dead_kernel_is_not_done(tmp_path, death):
     assert "the kernel died" in fail(tmp_path, "print('before')", death)
 
 
+@pytest.mark.usefixtures("kernels")
 def test_exit_in_the_middle_is_not_done(tmp_path):
     assert "stopped here, before its last cell had run" in fail(tmp_path, "print('before')", "sys.exit(0)")
 
 
+@pytest.mark.usefixtures("kernels")
 def test_timed_out_cell_is_not_done(tmp_path):
     assert "longer than 2 s" in fail(tmp_path, "print('before')", "time.sleep(60)", timeout_s=2)
 
@@ -270,7 +291,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("interruptible")
+@pytest.mark.usefixtures("kernels", "interruptible")
 @pytest.mark.parametrize("seconds", [0.05, 3.0])  # while the kernel starts, while a cell runs
 def test_interrupt_leaves_nothing_that_looks_done(tmp_path, seconds):
     cell = f"with open({str(tmp_path / 'pid')!r}, 'w') as file:\n    file.write(str(os.getpid()))\ntime.sleep(60)"
@@ -287,6 +308,48 @@ def test_interrupt_leaves_nothing_that_looks_done(tmp_path, seconds):
             os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+FACTS = """\
+import matplotlib, random, signal, sklearn, threading, torch._dynamo, warnings  # these set environment variables
+from threadpoolctl import threadpool_info
+pools = {(one["user_api"], one["num_threads"]) for one in threadpool_info()}
+own = ("MMLAB_NURSERY", "MMLAB_NOTEBOOK_RECEIPT", "JPY_PARENT_PID")
+settings = {name: value for name, value in os.environ.items() if name not in own}
+facts = {
+    "path": sys.path, "arguments": [os.path.basename(sys.argv[0]), *sys.argv[1:2]], "main": __name__,
+    "options": sys._xoptions, "flags": repr(sys.flags), "folder": os.getcwd(), "environment": settings,
+    "leads": os.getsid(0) == os.getpid(), "parent": os.environ["JPY_PARENT_PID"] == str(os.getppid()),
+    "signals": [str(signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+    "threads": sorted(one.name.partition("-")[0] for one in threading.enumerate()),
+    "cores": [torch.get_num_threads(), *sorted(pools)], "input": sys.stdin.read(0) if sys.stdin else "",
+    "backend": matplotlib.get_backend(), "shows": matplotlib.is_interactive(),
+    "warnings": sorted(str(one[:1] + one[2:3]) for one in warnings.filters if "torch" in str(one)),
+}"""
+DRAWS = "import random, numpy, torch\ndrawn = [random.random(), numpy.random.rand(), torch.rand(1).item()]"
+FIGURE = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1)).subplots().plot([1, 2]);"
+
+
+@pytest.mark.parametrize("place", [{}, {"OMP_NUM_THREADS": "1"}])
+def test_a_warm_kernel_is_like_an_ordinary_one(tmp_path, nursery, place):
+    """What it starts with, and the executed notebook, byte for byte."""
+    ending = "finish_notebook(results, 'tiny', {'facts': facts, 'parent': os.getppid()})"
+    source, found = write_notebook(tmp_path / "tiny.ipynb", FACTS, FIGURE, ending=ending), []
+    for name, given in {"ordinary": None, "warm": nursery}.items():
+        job = Job(source, tmp_path / f"{name}.ipynb", {"results": str(tmp_path)})
+        ((_, result),) = run_notebooks([job], places=[place], nursery=given)
+        found.append(result.record)
+    assert found[0]["facts"] == found[1]["facts"]
+    assert (found[0]["parent"] == os.getpid()) and (found[1]["parent"] == os.getpid()) == (nursery is None)
+    assert (tmp_path / "ordinary.ipynb").read_bytes() == (tmp_path / "warm.ipynb").read_bytes()
+    assert b"image/png" in (tmp_path / "warm.ipynb").read_bytes()
+
+
+def test_two_warm_kernels_draw_other_random_numbers(tmp_path, nursery):
+    source = write_notebook(tmp_path / "tiny.ipynb", DRAWS, ending="finish_notebook(results, 'tiny', {'drawn': drawn})")
+    jobs = [Job(source, tmp_path / f"{n}.ipynb", {"results": str(tmp_path)}) for n in range(2)]
+    first, second = (result.record["drawn"] for _, result in run_notebooks(jobs, nursery=nursery))
+    assert not set(first) & set(second)
+
+
 def test_a_foreign_python3_kernel_is_not_used(tmp_path, monkeypatch):
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -297,6 +360,7 @@ def test_a_foreign_python3_kernel_is_not_used(tmp_path, monkeypatch):
     assert os.path.samefile(result.record["exe"], os.sys.executable)
 
 
+@pytest.mark.usefixtures("kernels")
 def test_notebook_that_runs_notebooks(tmp_path):
     """Inside a kernel an event loop is running already; the inner receipt is not taken for the outer one."""
     inner = write_notebook(tmp_path / "inner.ipynb")
@@ -354,17 +418,18 @@ def test_a_notebook_waits_for_those_it_needs(tmp_path):
     says = f"with open({str(tmp_path / 'order')!r}, 'a') as file:\n    file.write(str(n))"
     source = write_notebook(tmp_path / "says.ipynb", says)
     fails = write_notebook(tmp_path / "fails.ipynb", "1 / 0")
-    needs = {0: (2,), 1: (3,), 2: (), 3: ()}
+    needs = {0: (2,), 1: (3,), 2: (), 3: (), 4: ()}
     jobs = [
         Job(fails if n == 3 else source, tmp_path / f"out{n}.ipynb", {"results": str(tmp_path), "n": n}, after=needs[n])
-        for n in range(4)
+        for n in needs
     ]
-    outcomes = dict(run_notebooks(jobs, workers=2))
-    assert (tmp_path / "order").read_text() == "20"
+    outcomes = dict(run_notebooks(jobs))
+    assert (tmp_path / "order").read_text() == "204"  # 4 could have started before 0, which was given before it
     assert "ZeroDivisionError" in str(outcomes[3])
     assert str(outcomes[1]) == "says.ipynb was not started: fails.ipynb, which it needs, failed."
 
 
+@pytest.mark.usefixtures("kernels")
 def test_closing_stops_the_kernels(tmp_path):
     cell = f"with open({str(tmp_path)!r} + f'/pid{{n}}', 'w') as file:\n    file.write(str(os.getpid()))"
     sleeps = write_notebook(tmp_path / "sleeps.ipynb", cell, "time.sleep(60 * n)")

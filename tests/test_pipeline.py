@@ -2,13 +2,18 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import Future
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from mmlab.config import read_knobs
+from mmlab.course import read_course
 from mmlab.errors import ConfigError, CourseError, EncoderError, RunError
-from mmlab.workbook import NAMES, NOTEBOOKS, execute, pipeline, run_notebook, run_workbook
+from mmlab.features import encode_course
+from mmlab.workbook import NAMES, NOTEBOOKS, Timeline, execute, pipeline, read_timeline, run_notebook, run_workbook
 from mmlab.workbook.parameters import share_parameters
 
 SMALL = {"folds": 2, "seeds": 1}
@@ -57,7 +62,7 @@ def executed(monkeypatch) -> dict[str, execute.Job]:
     """The jobs of a workbook by notebook; each is taken as done without a kernel."""
     jobs = {}
 
-    def pretend(given, workers):
+    def pretend(given, workers, nursery):
         results = Path(given[0].parameters["results"])
         for number, job in enumerate(given):
             name = Path(job.source).stem
@@ -67,10 +72,48 @@ def executed(monkeypatch) -> dict[str, execute.Job]:
             (results / "runs" / "the-run").mkdir(parents=True, exist_ok=True)
             (results / "records").mkdir(exist_ok=True)
             (results / "records" / f"{name}.json").write_text('{"runs": {"main": "the-run"}}')
-            yield number, execute.NotebookResult(Path(job.output), 1.0, {})
+            yield number, execute.NotebookResult(Path(job.output), time.perf_counter(), 1.0, {})
 
+    encoded: Future = Future()
+    encoded.set_result((time.perf_counter(), time.perf_counter()))
     monkeypatch.setattr(pipeline, "run_notebooks", pretend)
+    monkeypatch.setattr(pipeline, "open_nursery", nullcontext)
+    monkeypatch.setattr(pipeline, "_encode_ahead", lambda *_: nullcontext(encoded))
     return jobs
+
+
+def test_encoding_begins_in_a_process_of_its_own_that_reports_nothing(folder, tmp_path):
+    """What it encodes is there for the notebooks; where it fails, the notebook that needs the features will say so."""
+
+    def count_missing():
+        return encode_course(read_course(folder), progress=None).encoded
+
+    with pipeline._encode_ahead(None, tmp_path / "nowhere", {}) as failed:
+        started, ended = failed.result()
+    with pipeline._encode_ahead(None, folder, {}) as stopped:
+        pass
+    assert started < ended and stopped.done()
+    with pipeline._encode_ahead(None, folder, {}) as encoded:
+        encoded.result()
+    assert count_missing() == {"text": 0, "image": 0}
+
+
+def test_the_timeline_knows_what_each_part_waited_for(tmp_path):
+    timeline = Timeline()
+    begun = timeline.begun
+    timeline.add("imports", begun, begun + 2)
+    timeline.add("02", begun + 2, begun + 10)
+    timeline.add("03", begun + 12, begun + 15, needs=("02",))
+    timeline.add("01", begun + 5, begun + 6)
+    with timeline.measure("report", needs=("02", "03")):
+        pass
+    timeline.write(tmp_path)
+    *parts, report = read_timeline(tmp_path)
+    assert [tuple(part.values()) for part in parts] == [
+        ("imports", 0.0, 0.0, 2.0), ("02", 2.0, 2.0, 10.0), ("03", 10.0, 12.0, 15.0), ("01", 2.0, 5.0, 6.0),
+    ]  # fmt: skip
+    assert report["ready"] <= report["start"] <= report["end"]
+    assert read_timeline(tmp_path / "nothing") == []
 
 
 def test_every_notebook_gets_the_knobs_it_declares_and_the_others_in_one_text(executed, demo_folder, tmp_path):

@@ -66,24 +66,30 @@ def draw_all(pairs, scores, picture):
         "plot_parallel": lambda: plots.plot_parallel(table, ["lr", "dropout"]),
         "plot_cost": lambda: plots.plot_cost(table, n=200),
         "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200),
+        "plot_timeline": lambda: plots.plot_timeline([{"name": "encoding", "ready": 0.0, "start": 1.0, "end": 5.0}]),
         "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),
     }
 
 
+WITH_NAMES = {"plot_scores", "plot_comparisons", "plot_timeline"}  # on the y axis: they need no label
 PICTURES = {"plot_gallery", "plot_patches", "plot_patch_answers", "plot_architecture", "plot_parallel"}  # without axes
 
 
 def test_every_figure_has_labels_with_n_and_draws_without_a_warning(draw_all):
     assert set(draw_all) == {name for name in dir(plots) if name.startswith("plot_")}
-    figures = {name: draw_one() for name, draw_one in draw_all.items()}
-    for name, drawn in figures.items():
+    figures = {}
+    for name, draw_one in draw_all.items():
+        drawn = figures[name] = draw_one()
         draw(drawn)
+        plt.close("all")
         for ax in np.ravel(drawn):
             assert isinstance(ax, Axes), name
         if name not in PICTURES:
             axes = np.ravel(drawn)[0].figure.axes
-            assert axes[0].get_xlabel() and axes[0].get_ylabel() or name in ("plot_scores", "plot_comparisons"), name
-            assert "n = " in " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in axes), name
+            assert axes[0].get_xlabel() and axes[0].get_ylabel() or name in WITH_NAMES, name
+            assert name == "plot_timeline" or "n = " in " ".join(
+                f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in axes
+            ), name
     assert "in px" in figures["plot_image_sizes"].get_xlabel() and "in px" in figures["plot_image_sizes"].get_ylabel()
     assert "in characters" in figures["plot_lengths"].get_xlabel()
     assert "percentage points" in figures["plot_comparisons"].get_xlabel()
@@ -100,6 +106,7 @@ def changes_of(call) -> dict:
 def test_no_figure_changes_the_settings_of_its_caller(draw_all, pairs, tmp_path):
     for name, draw_one in draw_all.items():
         assert changes_of(draw_one) == {}, name
+        plt.close("all")
     assert changes_of(lambda: plots.save_figure(draw_all["plot_probe"](), tmp_path, "s")) == {}
     assert "font.size" in changes_of(lambda: matplotlib.rcParams.update({"font.size": 3}))  # a leak is caught
 
@@ -232,6 +239,29 @@ def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, d
             assert len(shown["image/jpeg"]) < len(png.getvalue()) / 2, name
     shown = show_in_notebook(plots.plot_encodings(pairs).figure, monkeypatch)
     assert "image/jpeg" not in shown and shown["image/png"] == b"PNG"
+
+
+def test_a_notebook_shows_the_saved_file_and_draws_no_figure_twice(pairs, scores, tmp_path, monkeypatch):
+    ax = plots.plot_scores(scores)
+    written = save(ax, tmp_path / "chart")["s.png"]
+    monkeypatch.setattr(type(ax.figure), "draw", lambda *_: pytest.fail("drawn again"))
+    assert not ax.figure.stale  # pyplot draws stale figures when a cell ends
+    assert show_in_notebook(ax.figure, monkeypatch) == {"image/png": written}
+    monkeypatch.undo()
+    ax.set_title("changed after it was saved")
+    assert ax.figure.stale
+    ax.figure.canvas.draw()  # as pyplot does before the notebook shows it
+    assert show_in_notebook(ax.figure, monkeypatch)["image/png"] == b"PNG"
+    again = save(ax, tmp_path / "again")["s.png"]
+    assert show_in_notebook(ax.figure, monkeypatch) == {"image/png": again} and again != written
+
+    gallery = plots.plot_gallery(pairs, n=2)
+    save(gallery, tmp_path / "photographs")
+    saved = show_in_notebook(gallery[0].figure, monkeypatch)
+    gallery[0].set_title("changed")
+    gallery[0].figure.canvas.draw()
+    changed = show_in_notebook(gallery[0].figure, monkeypatch)
+    assert list(saved) == list(changed) == ["image/jpeg"] and saved != changed
 
 
 def test_a_notebook_shows_every_figure_once_and_nothing_else(demo_folder, tmp_path):

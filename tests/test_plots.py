@@ -330,3 +330,16 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
     assert (len(display.shown), len(display.replaced)) == (1, 1)  # the last state is never lost
     assert Image.open(io.BytesIO(display.replaced[0].data)).width > 600
     assert plt.get_fignums() == []
+
+
+def test_a_timeline_shows_when_each_part_ran_and_what_held_it_up():
+    rows = [("encoding", 1, 1, 9), ("02", 1, 2, 12), ("01", 1, 1, 4), ("03", 12, 12, 14)]
+    parts = [dict(zip(("name", "ready", "start", "end"), row, strict=True)) for row in rows]
+    ax = plots.plot_timeline(parts, "encoding", ("01",), {"encoding": "features"})
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["01", "features", "02", "03"]
+    assert [text.get_text().strip() for text in ax.texts] == ["3.0 s", "8.0 s", "10.0 s", "2.0 s"]
+    hatched = [(bar.get_x(), bar.get_width()) for bar in ax.patches if bar.get_hatch()]
+    assert hatched == [(2, 7)]  # of 02, until the features were there
+    assert [tuple(line.get_xdata()) for line in ax.lines] == [(1, 2)]  # 02 waited for its place
+    assert max(bar.get_x() + bar.get_width() for bar in ax.patches) == 14
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["waiting to start", "beside the encoding"]

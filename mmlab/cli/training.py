@@ -1,5 +1,6 @@
 """The commands that train: the workbook, a grid of settings, and fine-tuning."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,15 +37,17 @@ def run(
     from mmlab.report.words import OPTIONS, ReportOptions
     from mmlab.workbook.pipeline import run_workbook
 
+    clear = "\r\033[K" if sys.stdout.isatty() else ""  # the line of the bar that shows the encoding
+
     def on_done(name: str, seconds: float, number: int, total: int) -> None:
-        print(f"[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
+        print(f"{clear}[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
 
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
     print(f"mmlab: {only or 'seven notebooks'} on {data}")
     reports: list = []
     seconds = run_workbook(data, results, knobs, on_done, only, lambda: reports.append(rebuild_report(results)))
     for outcome in reports:
-        publish(results, seconds)
+        publish(outcome.evidence, seconds)
         print_outcome(outcome)
 
 

@@ -27,3 +27,4 @@ from mmlab.plots.scores import (
     plot_scores,
 )
 from mmlab.plots.style import COLOURS, OTHER, lab_style, new_figure, save_figure, show_as_jpeg, styled, wrap_text
+from mmlab.plots.timeline import plot_timeline

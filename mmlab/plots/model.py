@@ -33,10 +33,15 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     nodes: the model's parts, in the order in which a forward pass computes them. Left: what depends on the text alone;
     right: on the image alone; in the middle: on both. B is the number of pairs. Explained in notebook 04, section 2.
     """
+    from matplotlib.artist import Artist
+
     places = _place(nodes)
     last = min(down for _, down in places.values())
     ax = style.axes_or_new(ax, (9.4, 1.0 + 1.15 * (1 - last)))
-    boxes = {}
+    # The arrows end at boxes that are drawn over them, and must know their sizes before.
+    measure, boxes = ax.add_artist(Artist()), {}
+    measure.set(zorder=0, in_layout=False)
+    measure.draw = lambda renderer: [words.update_bbox_position_size(renderer) for words in ax.texts]
     for node in nodes:
         kind = "" if node.kind in node.name else node.kind
         parameters = f"parameters: {node.parameters:,}" if node.parameters else ""
@@ -83,40 +88,44 @@ def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns:
     History and best epoch are as in `plot_history`. Returns an Axes per run. Raises MmlabError for no runs. Explained
     in notebook 05, section 3.
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     if not runs:
         raise MmlabError("There are no runs to show.")
-    numbers = pd.DataFrame({"run": range(len(runs))})
-    with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn lays out in its own way, and warns of this
-        facets = sns.FacetGrid(numbers, col="run", col_wrap=min(columns, len(runs)), height=2.4, aspect=1.3)
-    facets.figure.set_layout_engine("constrained")
-    for panel, (title, history, best_epoch) in zip(facets.axes, runs, strict=True):
+    columns = min(columns, len(runs))
+    lines = math.ceil(len(runs) / columns)
+    figure = style.new_figure((3.12 * columns, 2.4 * lines))
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for empty in panels[len(runs) :]:
+        empty.remove()
+    panels = panels[: len(runs)]
+    for number, (panel, (title, history, best_epoch)) in enumerate(zip(panels, runs, strict=True)):
         count = _draw_curves(panel, history, best_epoch, "train_loss", "dev_loss")
         panel.set_title(title, fontsize=9.5)
         panel.set(xlabel=f"epoch (n = {count} model{'s' * (count > 1)})", ylabel="loss (nats)")
-    handles, names = facets.axes[0].get_legend_handles_labels()
-    facets.axes[0].legend(handles, [name.partition(":")[0] for name in names])  # each panel has its own best epoch
-    return facets.axes
+        lowest = number + columns >= len(runs)  # of its column
+        panel.xaxis.set_tick_params(labelbottom=lowest)
+        panel.xaxis.label.set_visible(lowest)
+        panel.yaxis.label.set_visible(number % columns == 0)
+    handles, names = panels[0].get_legend_handles_labels()
+    panels[0].legend(handles, [name.partition(":")[0] for name in names])  # each panel has its own best epoch
+    return panels
 
 
 class live_curve(AbstractContextManager):
     """A loss curve that is redrawn in one place of a notebook, at most every `every` seconds, while a model trains.
 
-    Use it as `with live_curve() as curve: … curve.update(history)`. Outside a notebook it draws and prints nothing.
-    Explained in notebook 02, section 3.2.
+    Use it as `with live_curve() as curve: … curve.update(history)`. Drawing takes at most a tenth of the training's
+    time. Outside a notebook it draws and prints nothing. Explained in notebook 02, section 3.2.
     """
 
     def __init__(self, every: float = 0.5) -> None:
         self.every = every
-        self._handle, self._waiting, self._drawn_at = None, None, -math.inf
+        self._handle, self._waiting, self._next = None, None, -math.inf
 
     def update(self, history: pd.DataFrame, best_epoch=None) -> None:
         """Show the history so far; columns and best_epoch as in `plot_history`. May skip a drawing to save time."""
         if in_kernel() and not history.empty:
             self._waiting = history, best_epoch
-            if time.monotonic() - self._drawn_at >= self.every:
+            if time.monotonic() >= self._next:
                 self._draw()
 
     def __exit__(self, *_) -> None:
@@ -127,7 +136,7 @@ class live_curve(AbstractContextManager):
         from IPython.display import Image, display
         from matplotlib.figure import Figure
 
-        buffer = io.BytesIO()
+        started, buffer = time.monotonic(), io.BytesIO()
         with style.lab_style():
             figure = Figure(figsize=_SIZE)  # not registered with pyplot, so that none stays open
             plot_history(*self._waiting, figure.subplots(1, 2))
@@ -137,7 +146,8 @@ class live_curve(AbstractContextManager):
             self._handle.update(picture)
         else:
             self._handle = display(picture, display_id=True)
-        self._waiting, self._drawn_at = None, time.monotonic()
+        ended = time.monotonic()
+        self._waiting, self._next = None, ended + max(self.every, 10 * (ended - started))
 
 
 def _place(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
@@ -181,7 +191,6 @@ def _mark_best(history: pd.DataFrame, best_epoch) -> pd.DataFrame:
 
 def _draw_curves(ax: Axes, history: pd.DataFrame, best_epoch, *columns: str) -> int:
     """Draw each column, and stars at the best epochs of the last one. Returns the number of models in the history."""
-    import seaborn as sns
     from matplotlib.ticker import MaxNLocator
 
     history = _mark_best(history, best_epoch)
@@ -191,7 +200,8 @@ def _draw_curves(ax: Axes, history: pd.DataFrame, best_epoch, *columns: str) -> 
         look = {"color": style.COLOURS[split], "linestyle": style.LINES[split]}
         dots = style.MARKERS[split] if len(history) <= 12 else None
         own = {"alpha": 0.35, "linewidth": 0.9} if count > 1 else {"label": split, "marker": dots, "markersize": 4}
-        sns.lineplot(history, x="epoch", y=column, units="model", estimator=None, ax=ax, legend=False, **look, **own)
+        for _, part in history.groupby("model"):
+            ax.plot(part["epoch"], part[column], **look, **own, markeredgecolor="white", markeredgewidth=0.75)
         if count > 1:
             # Only while all train: the mean of the few that go on longer would jump as the others stop.
             epochs = history.groupby("epoch")[column]

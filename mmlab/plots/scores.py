@@ -252,16 +252,20 @@ def _draw_intervals(
 def _draw_heat(ax: Axes, values: pd.DataFrame, words: pd.DataFrame, bar: Mapping[str, object], **limits) -> None:
     """A heat map of values with words of the same shape on it; a field that is nan stays empty.
 
-    bar: options of the colour bar. limits: vmin and vmax.
+    bar: options of the colour bar. limits: vmin and vmax. (seaborn's draws the whole figure to see whether labels
+    overlap.)
     """
-    import seaborn as sns
     from seaborn.utils import relative_luminance
 
-    sns.heatmap(values, annot=words.to_numpy(), fmt="", cmap=style.SEQUENTIAL, cbar_kws=dict(bar), ax=ax, **limits)
-    mesh = ax.collections[0]
-    for text in ax.texts:
-        across, down = (int(place) for place in text.get_position())
-        light = relative_luminance(mesh.cmap(mesh.norm(values.iloc[down, across])))
-        text.set_color("black" if light > 0.179 else "white")  # the one with more contrast: they are equal at 0.179
-    ax.tick_params(axis="y", rotation=0)
     ax.grid(False)
+    ax.spines[:].set_visible(False)
+    shown = values.to_numpy(dtype=float)
+    mesh = ax.pcolormesh(np.ma.masked_invalid(shown), cmap=style.SEQUENTIAL, **limits)
+    ax.figure.colorbar(mesh, ax=ax, **bar).outline.set_linewidth(0)
+    for down, across in np.argwhere(~np.isnan(shown)):
+        light = relative_luminance(mesh.cmap(mesh.norm(shown[down, across])))
+        colour = "black" if light > 0.179 else "white"  # the one with more contrast: they are equal at 0.179
+        ax.text(across + 0.5, down + 0.5, words.iloc[down, across], ha="center", va="center", color=colour)
+    ax.set_xticks(np.arange(shown.shape[1]) + 0.5, values.columns)
+    ax.set_yticks(np.arange(shown.shape[0]) + 0.5, values.index)
+    ax.invert_yaxis()

@@ -25,6 +25,7 @@ from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, check_writable, load_run
 from mmlab.storage import write_atomic
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.records import check_results, read_record
+from mmlab.workbook.timeline import read_timeline
 
 SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
 
@@ -37,6 +38,7 @@ class BuiltReport:
     places: dict[str, Path]
     gaps: list[str] = field(default_factory=list)  # what the report could not show, and the command that makes it
     note: str = ""  # why there is no PDF, and how to print one
+    evidence: Evidence | None = field(default=None, repr=False)
 
 
 def rebuild_report(
@@ -50,7 +52,7 @@ def rebuild_report(
     options, evidence = ReportOptions.read(Path(results) / OPTIONS, language), Evidence.gather(results, data)
     places: dict[str, Path] = {}
     with suppress(MmlabError):  # the report shows what is wrong
-        places = _publish(evidence, {}).places
+        places = publish(evidence).places
     built = _build(evidence, options, pdf)
     return replace(built, places=places | built.places)
 
@@ -81,7 +83,7 @@ def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport
         except MmlabError as error:
             note = str(error)
     gaps = [gap.text(Say(options)).replace("`", "") for gap in evidence.gaps]
-    return BuiltReport(evidence.main.scores if evidence.main else {}, places, gaps, note)
+    return BuiltReport(evidence.main.scores if evidence.main else {}, places, gaps, note, evidence)
 
 
 def watch_report(results: Path | str, every: float = 5.0, on_built: Callable = lambda built: None) -> None:
@@ -107,15 +109,13 @@ def read_runs(results: Path | str) -> dict[str, Run]:
     return evidence.runs
 
 
-def publish(results: Path | str, notebook_seconds: dict[str, float] | None = None) -> BuiltReport:
+def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] | None = None) -> BuiltReport:
     """Write metrics.json and the prediction files of a results folder from its records and runs.
 
-    notebook_seconds: what each notebook took, when they were run just now. Raises RunError when something is missing.
+    results: the folder, or the evidence that was gathered from it. notebook_seconds: what each notebook took, when they
+    were run just now. Raises RunError when something is missing.
     """
-    return _publish(Evidence.gather(results), notebook_seconds or {})
-
-
-def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltReport:
+    evidence = results if isinstance(results, Evidence) else Evidence.gather(results)
     evidence.check_runs()
     results, main = evidence.results, evidence.main
     places = {"executed notebooks": results / "notebooks"}
@@ -134,7 +134,7 @@ def _publish(evidence: Evidence, notebook_seconds: dict[str, float]) -> BuiltRep
         "scores": scores.pop(MAIN),
         "others": scores,
         "comparisons": {one.name: one.result.to_dict() for one in compared},
-        "seconds": {"training": trained, "notebooks": notebook_seconds},
+        "seconds": {"training": trained, "notebooks": notebook_seconds or {}, "timeline": read_timeline(results)},
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     places["scores"] = write_atomic(results / SUMMARY, text)

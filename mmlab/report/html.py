@@ -13,7 +13,6 @@ from mmlab.report.document import Document, Heading
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHORT = 16  # letters of a table's cell that is never broken
-MOST_COLOURS = 20_000  # of a chart, with the shades at the edges of its letters; photographs have more
 CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -42,16 +41,11 @@ def plain(text: str) -> str:
 
 
 def embed_image(path: Path) -> str:
-    """A picture as a data: address, a third of its size: a chart with a palette of 256 colours, photographs as JPEG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
+    """A picture as a data: address: a chart, which has a palette, as it is; photographs as JPEG, a third as large."""
     with open_image(path) as image:
-        flat = Image.new("RGB", image.size, "white")
-        flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
-    kind = "jpeg" if flat.getcolors(MOST_COLOURS) is None else "png"
-    if kind == "png":
-        flat.quantize(256).save(buffer, "PNG", optimize=True)
-    else:
-        flat.save(buffer, "JPEG", quality=85)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        kind, content = "png", path.read_bytes()
+        if image.mode != "P":
+            buffer = io.BytesIO()
+            image.convert("RGB").save(buffer, "JPEG", quality=85)
+            kind, content = "jpeg", buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -10,7 +10,7 @@ from mmlab.freshness import code_digest, digest_of
 from mmlab.report.document import Block, Document, Figure, Heading, Notice
 from mmlab.report.evidence import Evidence, Gap
 from mmlab.report.html import TEMPLATE, to_html
-from mmlab.report.sections import conclusions, method, results
+from mmlab.report.sections import conclusions, method, results, seconds
 from mmlab.report.words import LANGUAGES, ReportOptions, Say, read_words
 
 
@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
     "four": (
         results.training, results.results, results.ablation, results.errors, results.prediction, conclusions.others,
     ),
-    "five": (conclusions.conclusions, conclusions.limits, conclusions.provenance),
+    "five": (conclusions.conclusions, conclusions.limits, conclusions.provenance, seconds.seconds),
 }  # fmt: skip
 SECTIONS = [Section(write.__name__, write, group) for group, writers in GROUPS.items() for write in writers]
 

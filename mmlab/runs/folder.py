@@ -12,7 +12,7 @@ import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, RunConfig, find_fusions, probability_columns
 from mmlab.course import Course
-from mmlab.device import trained_precisions
+from mmlab.device import find_precision
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
 from mmlab.features import Features
@@ -144,7 +144,7 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     features: the encoded pairs, or just their digest.
     """
     encoders = features if isinstance(features, str) else features.digest
-    code, arithmetic = code_digest(*training_code(config)), trained_precisions(config)
+    code, arithmetic = code_digest(*training_code(config)), find_precision(config.precision) if config.tunes else ""
     inputs = course.fingerprint, course.split_hash, encoders
     digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
     control = "" if config.control == "none" else f"-{config.control}"

@@ -8,3 +8,4 @@ from mmlab.workbook.grid import FUSION_NOTEBOOK, GRID, TABLE, Grid, Setting, Set
 from mmlab.workbook.parameters import Parameter, check_parameters, read_parameters
 from mmlab.workbook.pipeline import NAMES, NOTEBOOKS, WORKBOOK, run_workbook
 from mmlab.workbook.records import check_results, finish_notebook, read_record
+from mmlab.workbook.timeline import ENCODING, IMPORTS, REPORT, Timeline, read_timeline

@@ -9,29 +9,27 @@ only the last cell of this very execution can have written. Explained in noteboo
 import asyncio
 import atexit
 import json
-import logging
 import math
 import os
 import queue
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmlab import errors
 from mmlab.errors import RunError
+from mmlab.processes import ADDRESS, kill_session, open_nursery
 from mmlab.storage import write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 from mmlab.workbook.records import RECEIPT
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
 WIDGET = "application/vnd.jupyter.widget-view+json"
-_SILENT = logging.getLogger("mmlab.kernel")  # what Jupyter logs is in the RunError, in words for the reader
-_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Job:
 
     parameters: what the notebook declares, and any knobs if it declares `knobs`. timeout_s: the longest that one cell
     may take, in seconds. skip: cells with this tag are not executed. after: numbers of the jobs of the same call that
-    must succeed before it starts. The kernel is this interpreter, in the caller's working folder.
+    must succeed before it starts. The kernel is a fresh process of this interpreter, in the caller's working folder.
     """
 
     source: Path | str
@@ -53,9 +51,13 @@ class Job:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """A notebook that reached its end: where it is, how long it took, and what its last cell recorded."""
+    """A notebook that reached its end: where it is, when it started and how long it took, what its last cell recorded.
+
+    started: on the clock of `time.perf_counter`, once there was a place for it. seconds: from then on.
+    """
 
     path: Path
+    started: float
     seconds: float
     record: dict[str, Any]
 
@@ -76,45 +78,54 @@ def run_notebook(
 
 
 def run_notebooks(
-    jobs: Sequence[Job], workers: int = 1, places: Sequence[dict[str, str]] = ()
+    jobs: Sequence[Job], workers: int = 1, places: Sequence[dict[str, str]] = (), nursery: str | None = None
 ) -> Iterator[tuple[int, NotebookResult | RunError]]:
     """Execute notebooks, `workers` at a time; give (number in `jobs`, its result or what went wrong) as each ends.
 
     Unfit parameters of any raise RunError before the first kernel starts; a notebook that fails afterwards gives
     its RunError, and the others go on. Closing the iterator, or Ctrl-C, stops the kernels: use `contextlib.closing`.
-    places: environment variables for each kernel that runs at once (a share of the cores, a GPU).
+    places: environment variables for each kernel that runs at once (a share of the cores, a GPU). nursery: where an
+    open one listens. Several notebooks open one for themselves; one alone starts as quickly without.
     """
     executions = [_Execution(job) for job in jobs]
     free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
     for place in places or [{}] * max(1, workers):
         free.put(place)
     unstarted, succeeded, outcomes = dict(enumerate(jobs)), set(), []
-    running: dict[Future, int] = {}
+    running: set[Future] = set()
+
+    def run(number: int) -> tuple[int, NotebookResult | RunError]:
+        return number, executions[number].run(free, nursery)
+
     # Threads, for they only wait: the work is done by the kernels, each a fresh process. And so that Ctrl-C arrives
     # here and not in the middle of nbclient's event loop.
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(max(1, workers)) as pool:
+        if nursery is None and (len(jobs) > 1 or ADDRESS in os.environ):
+            nursery = stack.enter_context(open_nursery())
         try:
             while True:
-                for number in [number for number, job in unstarted.items() if succeeded.issuperset(job.after)]:
+                ready = [number for number, job in unstarted.items() if succeeded.issuperset(job.after)]
+                # While others wait for what they need, no more than there are places: theirs may come before the rest.
+                room = len(ready) if len(ready) == len(unstarted) else max(1, workers) - len(running)
+                for number in ready[:room]:
                     del unstarted[number]
-                    running[pool.submit(executions[number].run, free)] = number
+                    running.add(pool.submit(run, number))
                 yield from outcomes  # once what waited for them has begun
                 if not running:
                     break
-                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                outcomes = [(running.pop(future), future.result()) for future in done]
+                done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                outcomes = [future.result() for future in done]
                 succeeded |= {number for number, outcome in outcomes if isinstance(outcome, NotebookResult)}
             for number, job in unstarted.items():
-                first = next(Path(jobs[one].source).name for one in job.after if one not in succeeded)
-                yield number, RunError(f"{Path(job.source).name} was not started: {first}, which it needs, failed.")
+                failed = next(Path(jobs[one].source).name for one in job.after if one not in succeeded)
+                yield number, RunError(f"{Path(job.source).name} was not started: {failed}, which it needs, failed.")
         finally:
-            waiting = set(running)
-            for future in waiting:
+            for future in running:
                 future.cancel()
-            while waiting:  # a kernel may be only just starting, so try again until all is quiet
+            while running:  # a kernel may be only just starting, so try again until all is quiet
                 for execution in executions:
                     execution.kill()
-                waiting = wait(waiting, timeout=0.1).not_done
+                running = wait(running, timeout=0.1).not_done
 
 
 class _Execution:
@@ -132,14 +143,14 @@ class _Execution:
         self.begun: list = []  # code cells
         self.manager: Any = None
 
-    def run(self, places: queue.SimpleQueue[dict[str, str]]) -> NotebookResult | RunError:
+    def run(self, places: queue.SimpleQueue[dict[str, str]], nursery: str | None) -> NotebookResult | RunError:
         """Execute the notebook and write it to its output, or what there is of it next to its output."""
-        started, place = time.perf_counter(), places.get()
+        place, started = places.get(), time.perf_counter()
         record, error = None, None
         try:
             with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
                 receipt = Path(folder) / "record.json"
-                asyncio.run(self._execute({**os.environ, **place, RECEIPT: str(receipt)}))
+                asyncio.run(self._execute({**os.environ, **place, RECEIPT: str(receipt)}, nursery))
                 record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
         except Exception as caught:
             error = caught
@@ -149,7 +160,7 @@ class _Execution:
         if record is not None:
             write_atomic(self.output, _to_text(self.notebook))
             failed.unlink(missing_ok=True)
-            return NotebookResult(self.output, time.perf_counter() - started, record)
+            return NotebookResult(self.output, started, time.perf_counter() - started, record)
         where, kept = self.source.name, ""
         if self.begun:
             write_atomic(failed, _to_text(self.notebook))
@@ -163,17 +174,14 @@ class _Execution:
         """Stop the kernel, if there is one, with its workers."""
         process = getattr(getattr(self.manager, "provisioner", None), "process", None)
         if process is not None:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except (AttributeError, ProcessLookupError):  # Windows has no groups; or it is gone already
-                process.kill()
+            kill_session(process)
 
-    async def _execute(self, env: dict[str, str]) -> None:
+    async def _execute(self, env: dict[str, str], nursery: str | None) -> None:
         """Fill `notebook` with its outputs, and `begun`."""
-        from jupyter_client.kernelspec import KernelSpecManager
-        from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
         from papermill.parameterize import parameterize_notebook
+
+        from mmlab.workbook.kernels import SILENT, make_manager
 
         for cell in self.notebook.cells:
             cell.metadata.setdefault("tags", [])  # papermill asks each for it
@@ -182,11 +190,7 @@ class _Execution:
         if self.parameters:
             self.notebook.metadata["papermill"] = {}
             self.notebook = parameterize_notebook(self.notebook, self.parameters, kernel_name="python3")
-        # Without folders of kernels `python3` is this interpreter; another environment's may be registered before it.
-        specs = KernelSpecManager(kernel_dirs=[])
-        self.manager = AsyncKernelManager(
-            kernel_name="python3", kernel_spec_manager=specs, transport_encryption="auto", log=_SILENT
-        )  # without encryption ipykernel warns about TCP
+        self.manager = make_manager(nursery)
         client = NotebookClient(
             self.notebook,
             km=self.manager,
@@ -196,13 +200,15 @@ class _Execution:
             store_widget_state=True,  # without it, output inside a widget kills nbclient's reader: it waits forever
             skip_cells_with_tag=self.job.skip or "skip-execution",
             on_cell_execute=lambda cell, cell_index: self.begun.append(cell),
-            log=_SILENT,
+            log=SILENT,
         )
         try:
             await client.async_execute(env=env)
         finally:
             # The receipt is written or it is not: waiting for a kernel to tidy up costs a second or two.
             self.kill()
+            if self.manager.has_kernel:
+                self.manager.provisioner.process.wait()  # Jupyter would look again after a tenth of a second
             atexit.unregister(client._cleanup_kernel)  # nbclient would look for the kernel at the end, and complain
             if client.kc is not None:
                 client.kc.stop_channels()

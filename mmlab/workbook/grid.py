@@ -8,7 +8,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmlab.config import GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.evaluation import METRICS, Scores, score_frame
+from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
@@ -149,14 +150,17 @@ class Grid:
         """
         self.check_call(jobs, on)
         table = self.folder / TABLE
-        with one_at_a_time(self.folder / ".lock", f"Another grid is running in {self.folder}; waiting for it ..."):
+        words = f"Another grid is running in {self.folder}; waiting for it ..."
+        # A nursery imports while this process looks for what is complete.
+        opened = open_nursery() if on == "local" else nullcontext()
+        with one_at_a_time(self.folder / ".lock", words), opened as nursery:
             known = [replace(one, error="") for one in self.find_runs()]
             for one in known:
                 if one.run:
                     on_run(one)
             missing = [number for number, one in enumerate(known) if not one.run]
             write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
-            with closing(self._train(missing, jobs, on, cluster)) as errors:
+            with closing(self._train(missing, jobs, on, cluster, nursery)) as errors:
                 for number, error in errors:
                     folder = self.run_folders[number]
                     if is_complete(folder):  # the run folder decides, not what became of the process
@@ -203,12 +207,15 @@ class Grid:
         """How planned run `number` is executed: without the cells for reading."""
         return Job(self.notebook, _kept(self.run_folders[number], ".ipynb"), self.parameters(number), skip=READING_TAG)
 
-    def _train(self, missing: list[int], jobs: int, on: str, cluster: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    def _train(
+        self, missing: list[int], jobs: int, on: str, cluster: dict[str, Any], nursery: str | None = None
+    ) -> Iterator[tuple[int, str]]:
         if on == "slurm":
             calls = {number: partial(run_job, self.job(number), self.run_folders[number]) for number in missing}
             yield from run_array(calls, self.folder / "slurm", jobs, cluster)
             return
-        with closing(run_notebooks([self.job(number) for number in missing], jobs, _split_machine(jobs))) as outcomes:
+        planned = [self.job(number) for number in missing]
+        with closing(run_notebooks(planned, jobs, _split_machine(jobs), nursery)) as outcomes:
             for place, outcome in outcomes:
                 yield missing[place], _settle(outcome, self.run_folders[missing[place]])
 

@@ -8,6 +8,7 @@ import ast
 import io
 import re
 import symtable
+import sys
 import tokenize
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,6 +130,8 @@ def list_names(declared: list[Parameter]) -> list[str]:
 
 def read_notebook(path: Path | str):
     """A notebook file as nbformat's node. Raises RunError when there is none or it is no notebook."""
+    # jsonschema's grammars of international addresses take a second to make; the schema of notebooks asks for none.
+    sys.modules.setdefault("rfc3987_syntax", None)
     import nbformat
 
     try:

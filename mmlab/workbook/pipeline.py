@@ -1,30 +1,37 @@
 """The workbook: the seven notebooks, what each needs, and one call that executes them all."""
 
+import json
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmlab.config import TWIN, suggest
 from mmlab.course import read_course, split_folds
 from mmlab.errors import ConfigError, RunError
+from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.runs import RUNS, open_results
 from mmlab.storage import CHECKOUT
 from mmlab.workbook.execute import Job, run_notebooks
 from mmlab.workbook.parameters import check_knobs, resolve_folders, share_parameters
 from mmlab.workbook.records import read_record, write_record
+from mmlab.workbook.timeline import ENCODING, IMPORTS, REPORT, Timeline
 
 NOTEBOOKS = CHECKOUT / "notebooks"
-# The notebooks whose runs each one reads. Features are no need: the first that asks for them encodes them. In the order
-# in which the notebooks start, two at a time, since the heads train on one thread each: the longest first.
+# The notebooks whose runs each one reads. Features are no need: they are encoded while the first notebooks begin. In
+# the order in which the notebooks start, two at a time, since the heads train on one thread each: the longest first.
+# When 05 trains its best setting anew, 04 has long trained the same, if it is the same.
 NEEDS = {
     "01_data_exploration": (),
     "02_text_only": (),
     "04_fusion": (),
     "03_image_only": ("02_text_only",),
+    "05_hyperparameter_grid": (),
     "06_ablation": ("02_text_only", "03_image_only", "04_fusion"),
-    "05_hyperparameter_grid": ("04_fusion",),
 }
 NEEDS["07_report"] = tuple(NEEDS)
 # Each notebook leaves a record under its name, and `run_workbook` leaves one of its arguments.
@@ -51,20 +58,54 @@ def run_workbook(
     knobs = resolve_folders(knobs or {})
     names = [only] if only else list(NEEDS)
     jobs = _plan_jobs(data, results, knobs, names)
-    if only is None:
-        write_record(results, WORKBOOK, {"data": str(data), "knobs": knobs})
     seconds: dict[str, float] = {}
-    with closing(run_notebooks(jobs, workers=2)) as outcomes:
-        for number, one in outcomes:
+    timeline, nursery, encoded = Timeline(), None, None
+    with ExitStack() as stack:
+        if only is None:
+            write_record(results, WORKBOOK, {"data": str(data), "knobs": knobs})
+            nursery = stack.enter_context(open_nursery())
+            encoded = stack.enter_context(_encode_ahead(nursery, data, knobs))
+            timeline.add(IMPORTS, timeline.begun)
+        for number, one in stack.enter_context(closing(run_notebooks(jobs, 2, nursery=nursery))):
             if isinstance(one, RunError):
                 raise one
             seconds[names[number]] = round(one.seconds, 1)
+            timeline.add(names[number], one.started, one.started + one.seconds, NEEDS[names[number]])
             on_done(names[number], one.seconds, len(seconds), len(jobs))
             if only is None and len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
                 main = Path(results) / RUNS / read_record(results, "04_fusion")["runs"]["main"]
                 shutil.copyfile(jobs[names.index("04_fusion")].output, main / "notebook.ipynb")
-                write_report()
+                timeline.add(ENCODING, *encoded.result())
+                with timeline.measure(REPORT, NEEDS["07_report"]):
+                    timeline.write(results)
+                    write_report()
+        if only is None:
+            timeline.write(results)
     return seconds
+
+
+@contextmanager
+def _encode_ahead(
+    nursery: str | None, data: Path | str, knobs: dict[str, Any]
+) -> Iterator[Future[tuple[float, float]]]:
+    """Encode in a process of its own while the block lasts, with a bar for a person at the terminal.
+
+    Gives when it started and ended, on the clock of `time.perf_counter`.
+    """
+    arguments = ["mmlab.workbook.encoding", str(data), json.dumps(knobs)]
+    process, started = start_process(nursery, arguments, dict(os.environ), Path.cwd()), time.perf_counter()
+
+    def watch() -> tuple[float, float]:
+        process.wait()
+        return started, time.perf_counter()
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(watch)
+        try:
+            yield ended
+        finally:
+            if not ended.done():
+                kill_session(process)
 
 
 def _plan_jobs(data: Path | str, results: Path | str, knobs: dict[str, Any], order: list[str]) -> list[Job]:
