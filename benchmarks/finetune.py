@@ -3,14 +3,18 @@
     python benchmarks/finetune.py                    # the demo, a few steps of each; some minutes on two cores
     python benchmarks/finetune.py --data ../course --steps 5
     python benchmarks/finetune.py --batch 32         # on a GPU: more pairs per step, bf16 against fp32, memory
+    python benchmarks/finetune.py --data ../course --before ../old   # an older checkout against this one
 
 The coursework's pair is RoBERTa-base and ConvNeXt-base at 384 pixels, batches of 4, all layers trained. Its weights are
 random here: a step of them costs what a step of pretrained ones costs. The seconds per epoch are extrapolated from the
-steps that were taken.
+steps that were taken. With `--before` `fit` trains the preset `tuned` in new processes, three times by each side.
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,15 +32,20 @@ from mmlab.features import Features
 from mmlab.training import (
     AdamW,
     Inputs,
+    TuningHooks,
     bucketed_batches,
     build_model,
     drop_modalities,
+    fit,
     prepare_pairs,
     read_batches,
     total_loss,
 )
 
-DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
+HERE = Path(__file__).resolve().parent
+DEMO = HERE.parent / "data" / "demo"
+TURNS = 3
+PAIRS_PER_EPOCH = 3200
 
 
 def make_big_encoders(folder: Path) -> tuple[str, str]:
@@ -93,12 +102,67 @@ def measure(config: RunConfig, pairs: Features, rows: np.ndarray, steps: int) ->
     return float(np.mean(taken[1:])), memory
 
 
+def time_steps(data: Path, steps: int) -> dict:
+    """Train MiniLM as the preset `tuned` does; medians over its steps of wall and CPU seconds, and the last dev loss.
+
+    It calls only what a checkout of an older commit has as well.
+    """
+    course, config = read_course(data), RunConfig.from_params({}, "tuned").replace(epochs=1)
+    pairs, rows = prepare_pairs(course, config, progress=None), np.random.default_rng(0).permutation(len(course.labels))
+    train_rows, dev_rows = np.split(rows[: steps * config.batch_size + 64], [-64])
+    wall, cpu = [], []
+
+    def on_batch(pairs: int, loss: float) -> None:
+        wall.append(time.perf_counter())
+        cpu.append(time.process_time())
+
+    fitted = fit(config, pairs, course.labels, train_rows, dev_rows, hooks=TuningHooks(config, on_batch))
+    medians = {"wall": float(np.median(np.diff(wall))), "cpu": float(np.median(np.diff(cpu)))}
+    return {**medians, "dev_loss": float(fitted.history["dev_loss"].iloc[-1])}
+
+
+def compare_commits(before: Path, data: Path, steps: int) -> None:
+    """Both sides in turns, each time in a new process; medians of three, printed and written for docs/speed.md."""
+    from results import write_result
+
+    taken = {"before": [], "after": []}
+    command = [sys.executable, __file__, "--data", str(data), "--steps", str(steps), "--side"]
+    for _ in range(TURNS):
+        for side, root in (("before", before), ("after", HERE.parent)):
+            env = {**os.environ, "PYTHONPATH": str(root.resolve())}
+            said = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+            taken[side].append(json.loads(said.splitlines()[-1]))
+            print(f"{side:<7}", taken[side][-1], flush=True)
+    batch = RunConfig.from_params({}, "tuned").batch_size
+    step = f"a step of fine-tuning MiniLM, {batch} pairs"
+    epoch = f"an epoch of fine-tuning MiniLM, {PAIRS_PER_EPOCH:,} pairs, extrapolated from its steps"
+    rows = []
+    for what, kind, unit, times in (
+        (step, "wall", "s", 1),
+        (step, "cpu", "CPU s", 1),
+        (epoch, "wall", "s", PAIRS_PER_EPOCH / batch),
+    ):
+        sides = {side: times * float(np.median([one[kind] for one in some])) for side, some in taken.items()}
+        rows.append({"what": what, **sides, "unit": unit})
+        ratio = sides["before"] / sides["after"]
+        print(f"{what}: {sides['before']:.2f} → {sides['after']:.2f} {unit}, {ratio:.2f} times as fast")
+    write_result("finetune", rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DEMO)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--batch", type=int, default=4, help="pairs per step of the big pair")
+    parser.add_argument("--before", type=Path, help="a checkout of an older commit, to compare the preset `tuned` with")
+    parser.add_argument("--side", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.side:
+        print(json.dumps(time_steps(options.data, options.steps)))
+        return
+    if options.before:
+        compare_commits(options.before, options.data, options.steps)
+        return
     course = read_course(options.data)
     rows = np.arange(len(course.labels))
     device = find_device()

@@ -8,11 +8,15 @@ from pathlib import Path
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def write_result(name: str, rows: list[dict]) -> Path:
-    """Write `benchmarks/results/<name>.json`. rows: one dict per comparison with `what`, `before`, `after`, `unit`."""
+def write_result(name: str, rows: list[dict], **more: dict) -> Path:
+    """Write `benchmarks/results/<name>.json`, which benchmarks/page.py makes tables of.
+
+    rows: one dict per comparison with `what`, `before`, `after`, `unit` and perhaps other columns; or, where there are
+    not two sides, `what`, `unit` and columns of its own. more: what is no row of a table.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    content = {"machine": describe_machine(), "rows": rows}
+    content = {"machine": describe_machine(), "rows": rows, **more}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
