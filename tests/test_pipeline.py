@@ -124,7 +124,7 @@ def test_every_notebook_gets_the_knobs_it_declares_and_the_others_in_one_text(ex
         tmp_path,
         knobs,
         on_done=lambda name, *_: steps.append(name),
-        write_report=lambda: steps.append("report"),
+        write_report=lambda nursery: steps.append("report"),
     )
     assert sorted(seconds) == sorted(NAMES) and steps[-2:] == ["report", "07_report"]
     assert (tmp_path / "runs" / "the-run" / "notebook.ipynb").read_text() == "04_fusion"
@@ -141,7 +141,7 @@ def test_every_notebook_gets_the_knobs_it_declares_and_the_others_in_one_text(ex
 
 
 def test_one_notebook_alone_is_neither_recorded_nor_reported(executed, demo_folder, tmp_path):
-    def write_report():
+    def write_report(nursery):
         pytest.fail("a report was written")
 
     seconds = run_workbook(demo_folder, tmp_path, SMALL, only="02_text_only", write_report=write_report)

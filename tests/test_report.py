@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from mmlab.course import read_course, verify_predictions
-from mmlab.errors import RunError
+from mmlab.errors import ConfigError, RunError
+from mmlab.processes import open_nursery
 from mmlab.report import build as report
-from mmlab.report import predict_test
+from mmlab.report import predict_test, process
+from mmlab.report.process import rebuild_warm
 from mmlab.runs import find_siblings
 from mmlab.workbook import NAMES, run_workbook
 
@@ -23,7 +25,7 @@ def finished(tmp_path_factory, demo_folder):
     results = tmp_path_factory.mktemp("workbook") / "results"
     done = []
 
-    def write_report() -> None:
+    def write_report(nursery) -> None:
         report.rebuild_report(results)
 
     seconds = run_workbook(demo_folder, results, SMALL, lambda name, *_: done.append(name), write_report=write_report)
@@ -151,3 +153,24 @@ def test_a_results_folder_that_is_none_is_named(tmp_path, name, words):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=f"{name} {words}"):
         report.rebuild_report(tmp_path / name)
+
+
+def test_a_warm_process_writes_the_same_report(copied):
+    here = report.rebuild_report(copied, pdf=False)
+    page = (copied / report.HTML).read_text(encoding="utf-8")
+    (copied / report.HTML).unlink()
+    with open_nursery(["json"]) as nursery:
+        there = rebuild_warm(nursery, copied)
+    assert (copied / report.HTML).read_text(encoding="utf-8") == page
+    assert there.scores == here.scores and there.gaps == here.gaps == []
+
+
+def test_twin_what_goes_wrong_in_the_warm_process_is_raised_here(copied, monkeypatch):
+    (copied / "report.yml").write_text("nonsense: 1\n", encoding="utf-8")
+    with open_nursery(["json"]) as nursery:
+        with pytest.raises(ConfigError, match="report.yml"):
+            rebuild_warm(nursery, copied)
+        with monkeypatch.context() as patch:  # it ends without a word
+            patch.setattr(process, "__name__", "site")
+            with pytest.raises(RunError, match="mmlab report --results"):
+                rebuild_warm(nursery, copied)

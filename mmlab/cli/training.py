@@ -33,7 +33,8 @@ def run(
 
     mmlab run --data ../course --results results/course --text-encoder ./my_encoders/text
     """
-    from mmlab.report.build import publish, rebuild_report
+    from mmlab.report.build import publish
+    from mmlab.report.process import rebuild_warm
     from mmlab.report.words import OPTIONS, ReportOptions
     from mmlab.workbook.pipeline import run_workbook
 
@@ -45,7 +46,9 @@ def run(
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
     print(f"mmlab: {only or 'seven notebooks'} on {data}")
     reports: list = []
-    seconds = run_workbook(data, results, knobs, on_done, only, lambda: reports.append(rebuild_report(results)))
+    seconds = run_workbook(
+        data, results, knobs, on_done, only, lambda nursery: reports.append(rebuild_warm(nursery, results))
+    )
     for outcome in reports:
         publish(outcome.evidence, seconds)
         print_outcome(outcome)

@@ -45,25 +45,27 @@ def run_workbook(
     knobs: dict[str, Any] | None = None,
     on_done: Callable[[str, float, int, int], None] = lambda name, seconds, number, total: None,
     only: str | None = None,
-    write_report: Callable[[], Any] = lambda: None,
+    write_report: Callable[[str | None], Any] = lambda nursery: None,
 ) -> dict[str, float]:
     """Execute the seven notebooks on a course folder; the seconds that each took, by name.
 
     on_done: called after each notebook with (name, seconds, number, total). only: the one notebook to execute.
-    write_report: called once all runs are there, while notebook 07 is executed. The folder and the knobs (of RunConfig)
-    are judged before the first notebook starts: CourseError, ConfigError, EncoderError or RunError.
+    write_report: called with the nursery (as for `start_warm`) once all runs are there, while notebook 07 is executed.
+    The folder and the knobs (of RunConfig) are judged before the first notebook starts: CourseError, ConfigError,
+    EncoderError or RunError.
     """
     if only is not None and only not in NAMES:
         raise ConfigError(f"There is no notebook {only!r}.{suggest(only, list(NAMES))}")
     knobs = resolve_folders(knobs or {})
     names = [only] if only else list(NEEDS)
-    jobs = _plan_jobs(data, results, knobs, names)
     seconds: dict[str, float] = {}
     timeline, nursery, encoded = Timeline(), None, None
     with ExitStack() as stack:
+        if only is None:  # it imports while the folder and the knobs are judged
+            nursery = stack.enter_context(open_nursery())
+        jobs = _plan_jobs(data, results, knobs, names)
         if only is None:
             write_record(results, WORKBOOK, {"data": str(data), "knobs": knobs})
-            nursery = stack.enter_context(open_nursery())
             encoded = stack.enter_context(_encode_ahead(nursery, data, knobs))
             timeline.add(IMPORTS, timeline.begun)
         for number, one in stack.enter_context(closing(run_notebooks(jobs, 2, nursery=nursery))):
@@ -78,7 +80,7 @@ def run_workbook(
                 timeline.add(ENCODING, *encoded.result())
                 with timeline.measure(REPORT, NEEDS["07_report"]):
                     timeline.write(results)
-                    write_report()
+                    write_report(nursery)
         if only is None:
             timeline.write(results)
     return seconds
