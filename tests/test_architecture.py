@@ -15,9 +15,9 @@ PACKAGE = ROOT / "mmlab"
 ROOMS = (
     "errors", "config", "storage", "progress", "processes", "freshness", "images", "device", "course", "demo",
     "engine", "encoders", "features", "models", "training", "evaluation", "runs", "export", "plots", "widgets",
-    "workbook", "report", "doctor", "cli",
+    "workbook", "report", "exercises", "grading", "doctor", "cli",
 )  # fmt: skip
-FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 11300
+FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 14500
 STACK = (
     "jupyterlab",
     "torch",

@@ -1,0 +1,107 @@
+"""What a notebook's exercise cells call: `check = open_exercises(...)`, then `check.fusion(MyFusion)`."""
+
+import html
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmlab.config import suggest
+from mmlab.errors import ConfigError
+from mmlab.exercises import ablation, data_exploration, fusion, grid, image_only, report, text_only
+from mmlab.exercises.cells import NOTEBOOKS, edition, read_tasks
+from mmlab.exercises.judging import Exercise
+from mmlab.exercises.verdict import Verdict
+
+ROOMS = (data_exploration, text_only, image_only, fusion, grid, ablation, report)
+EXERCISES: Mapping[str, Exercise] = {one.name: one for room in ROOMS for one in room.EXERCISES}
+
+
+class Checker:
+    """The exercises of one notebook by name: `check.fusion(MyFusion)` judges, `check.fusion.solution()` shows ours."""
+
+    def __init__(self, notebook: str) -> None:
+        self._notebook = notebook
+        self._questions = {name: Question(one) for name, one in EXERCISES.items() if one.notebook == notebook}
+
+    def __getattr__(self, name: str) -> "Question":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._questions:
+            known = list(self._questions)
+            raise ConfigError(f"There is no exercise {name!r} here.{suggest(name, known)} Known: {', '.join(known)}.")
+        return self._questions[name]
+
+    def __dir__(self) -> list[str]:
+        return [*self._questions, "summary"]
+
+    def summary(self) -> "Summary":
+        """What is passed in this notebook, and where to go on."""
+        passed = {name: one.passed for name, one in self._questions.items()}
+        names = sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
+        later = [name for name in names if name > self._notebook]
+        return Summary(passed, later[0] if later else "")
+
+
+class Question:
+    """One exercise in a notebook. passed: whether it has been passed since the kernel started."""
+
+    def __init__(self, exercise: Exercise) -> None:
+        self._exercise, self.passed = exercise, False
+
+    def __call__(self, answer: Any) -> Verdict:
+        """Judge an answer: a `Verdict`, which a cell shows when it is its last expression."""
+        verdict = self._exercise.check(answer)
+        self.passed = self.passed or verdict.ok
+        return verdict
+
+    def solution(self) -> "Shown":
+        """Our solution, once yours has passed."""
+        name = self._exercise.name
+        if not self.passed:
+            return Shown(f"Pass check.{name} first; then this shows our solution, to compare it with yours.")
+        (task,) = [one for one in read_tasks(self._exercise.notebook) if one.name == name]
+        return Shown(task.shown, code=True)
+
+
+class Shown(str):
+    """A text that a notebook shows as it is."""
+
+    def __new__(cls, text: str, code: bool = False) -> "Shown":
+        shown = super().__new__(cls, text)
+        shown.code = code
+        return shown
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self}\n```" if self.code else str(self)
+
+
+class Summary:
+    """passed: from an exercise's name to whether it is passed. later: the next notebook, empty after the last."""
+
+    def __init__(self, passed: dict[str, bool], later: str) -> None:
+        self.passed, self.later = passed, later
+
+    def _lines(self) -> Iterator[str]:
+        done = [name for name, passed in self.passed.items() if passed]
+        yield f"Exercises passed: {len(done)} of {len(self.passed)}" + (f" ({', '.join(done)})." if done else ".")
+        if still := [name for name, passed in self.passed.items() if not passed]:
+            yield f"Open: {', '.join(still)}."
+        yield f"Next: notebook {self.later}." if self.later else "This was the last notebook."
+
+    def __repr__(self) -> str:
+        return " ".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        said = html.escape(repr(self))
+        link = f'<a href="{self.later}.ipynb">{self.later}</a>'
+        return f"<p>{said.replace(self.later, link) if self.later else said}</p>"
+
+
+def open_exercises(notebook: str, made: str) -> Checker:
+    """The checks of a notebook's exercises. made: the edition of its cells; if today's is another, it is reported."""
+    if (now := edition(notebook)) != made:
+        fix = "`mmlab start FOLDER` writes today's cells into your copy and keeps your answers; `make exercises` here."
+        print(f"These exercises are of edition {made}, and this mmlab has {now}. {fix}")
+    return Checker(notebook)
