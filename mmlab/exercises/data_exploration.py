@@ -89,11 +89,13 @@ def _call(answer: Any, raw: bytes) -> Any:
 
 
 def _has_lost(reading: _Reading) -> bool:
-    """Whether the letters are the written ones in their order, but fewer."""
-    letters, written = "".join(reading.text.split()), "".join(reading.written.split())
+    """Whether the ASCII letters are the written ones, but some of the others are missing."""
+    text, written = ([one for one in text if not one.isspace()] for text in (reading.text, reading.written))
     rest = iter(written)
-    fewer = len(letters) < len(written) and all(letter in rest for letter in letters)
-    return fewer or reading.text == reading.raw.decode("utf-8", errors="ignore") != reading.written
+    in_order = len(text) < len(written) and all(letter in rest for letter in text)
+    others_lost = in_order and [one for one in text if one.isascii()] == [one for one in written if one.isascii()]
+    ignored = reading.raw.decode("utf-8", errors="ignore").removeprefix("\ufeff")
+    return others_lost or reading.text == ignored != reading.written
 
 
 def _has_replaced(reading: _Reading) -> bool:

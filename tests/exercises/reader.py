@@ -24,7 +24,7 @@ MISTAKES = [
     ("gb18030_first", {WHOLE: f"    try:\n        {GB18030}\n    except UnicodeDecodeError:\n        {UTF8}\n"}),
     ("gb18030_first", {UTF8: 'return raw.decode("ascii"), "utf-8"'}),
     ("four_bytes", {GB18030: 'return raw.decode("gbk"), "gb18030"'}),
-    ("four_bytes", {GB18030: 'return raw.decode("gbk", errors="ignore"), "gb18030"'}),
+    ("bytes_lost", {GB18030: 'return raw.decode("gbk", errors="ignore"), "gb18030"'}),
     ("bom_kept", {UTF8: 'return raw.decode("utf-8"), "utf-8"'}),
     ("trimmed", {UTF8: 'return raw.decode("utf-8-sig").strip(), "utf-8"'}),
     ("trimmed", {UTF8: 'return "\\n".join(raw.decode("utf-8-sig").splitlines()), "utf-8"'}),

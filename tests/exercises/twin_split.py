@@ -9,7 +9,7 @@ MISTAKES = [
     ("mask", {RETURN: 'return pairs["twin"].isin(dev["twin"]).map({True: "dev", False: "train"})'}),
     ("mask", {RETURN: 'return dev["guid"].tolist()'}),
     ("mask", {RETURN: 'return pairs[~pairs["twin"].isin(dev["twin"])], pairs[pairs["twin"].isin(dev["twin"])]'}),
-    ("input_changed", {GROUPS: f'pairs.sort_values("twin", inplace=True)\n    {GROUPS}'}),
+    ("input_changed", {GROUPS: f"pairs.index = range(len(pairs))\n    {GROUPS}"}),
     ("input_changed", {RETURN: 'pairs["dev"] = pairs["twin"].isin(dev["twin"])\n    return pairs["dev"]'}),
     ("one_side", {"frac=share": "frac=int(share)"}),
     ("one_side", {"frac=share": "n=None, frac=1"}),
