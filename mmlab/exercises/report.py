@@ -64,7 +64,8 @@ def _call(answer: Any, predictions: pd.DataFrame, key: pd.DataFrame, scenario: s
         number = float(result)
     except (TypeError, ValueError):
         number = np.nan
-    found("number", not np.isfinite(number), f"{scenario} gave a {type(result).__name__}: {result!r:.60}")
+    shown = " ".join(repr(result).split())[:60]
+    found("number", not np.isfinite(number), f"{scenario} gave this {type(result).__name__}: {shown}")
     return number
 
 
