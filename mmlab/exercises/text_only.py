@@ -1,5 +1,6 @@
 """Exercises of notebook 02: a text cleaner, the masked mean, one training step, early stopping."""
 
+import inspect
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +42,7 @@ def _judge_removed(clean: Any, found: Found) -> None:
     """Links, names and the mark of a retweet go, and what follows them stays."""
     link = "Look http://t.co/l1drWgCYr8 wonderful view https://example.org/a_b?c=1 tonight"
     name = "Thank @rosa_88 and @kofi forever"
-    retweet = "RT @anna: good weather today"
+    retweet = "RT @anna: fine weather today"
     for code, text, trace in (
         ("links_left", link, r"t\.co|l1drw|example|a_b"),
         ("names_left", name, r"rosa|_88|kofi"),
@@ -49,7 +50,7 @@ def _judge_removed(clean: Any, found: Found) -> None:
     ):
         said = clean(text)
         found(code, bool(re.search(trace, _folded(said))), f"{text!r} became {said!r}")
-    for text, rest in ((link, "wonderful view tonight"), (name, "thank forever"), (retweet, "good weather today")):
+    for text, rest in ((link, "wonderful view tonight"), (name, "thank forever"), (retweet, "fine weather today")):
         said = clean(text)
         found("rest_lost", any(word not in _folded(said) for word in rest.split()), f"{text!r} became {said!r}")
 
@@ -171,11 +172,16 @@ class Watched(nn.Module):
 
 
 class CountingSGD(torch.optim.SGD):
+    """SGD without torch's guards for its compiler, whose import takes seconds. steps: how many it made."""
+
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    move = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
     steps = 0
 
     def step(self, closure=None):
         self.steps += 1
-        return super().step(closure)
+        return self.move(closure)
 
 
 def judge_training_step(answer: Any, found: Found) -> str:
@@ -311,6 +317,7 @@ class Trial:
 def judge_early_stopping(answer: Any, found: Found) -> str:
     full = Trial((9.0, 3.0, 2.0, 4.0, 6.0), epochs=5, patience=10).run(answer)
     found("epochs_ignored", full.trained != full.epochs, str(full))
+    found("no_dev_loss", not full.dev_modes, "dev_loss was called 0 times")
     found("dev_in_training", any(full.dev_modes), "model.training was True when dev_loss was called")
     found("training_in_evaluation", not all(full.train_modes), "model.training was False when train_epoch was called")
     _judge_best(full, 3, found)

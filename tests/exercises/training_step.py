@@ -55,7 +55,7 @@ ALTERNATIVES = {
         BACKWARD: BACKWARD
         + "\n    from torch.nn.utils import clip_grad_norm_\n    clip_grad_norm_(model.parameters(), 1.0)"
     },
-    "evaluation-afterwards": {RETURN: "model.eval()\n    return float(loss)"},
+    "evaluation-afterwards": {RETURN: "model.eval()\n    return float(loss.detach())"},
     "double": {LOSS: "F.cross_entropy(model(inputs).double(), labels)"},
     "module": """
 import torch
