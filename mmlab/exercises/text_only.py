@@ -234,7 +234,7 @@ def _judge_loss(gradient: Tensor, logits: Tensor, labels: Tensor, found: Found) 
 def _judge_returned(loss: Any, expected: float, found: Found) -> None:
     found("loss_missing", loss is None, "None came back")
     found("graph_kept", isinstance(loss, Tensor) and loss.requires_grad, "a tensor with a grad_fn came back")
-    said = float(loss)
+    said = torch.as_tensor(loss).item()
     found("loss_value", abs(said - expected) > 0.02, f"{said:.3f} came back; the mean before is {expected:.3f}")
 
 
