@@ -206,8 +206,8 @@ def judge_training_step(answer: Any, found: Found) -> str:
     wrong = not _is_close(moved, -LR * gradient.mT @ inputs)
     found("wrong_update", wrong, f"optimizer.step was called {optimizer.steps} times for one batch")
     _judge_second(answer, model, optimizer, inputs, labels, found)
-    after = F.cross_entropy(model.layer(inputs), labels).item()
-    return f"Two steps lowered the loss of these {PAIRS} pairs from {F.cross_entropy(logits, labels):.2f} to {after:.2f}."
+    start, end = (F.cross_entropy(one, labels).item() for one in (logits, model.layer(inputs)))
+    return f"Two steps lowered the loss of these {PAIRS} pairs from {start:.2f} to {end:.2f}."
 
 
 def _is_close(values: Tensor, expected: Tensor) -> bool:
