@@ -81,10 +81,10 @@ def test_an_exception_names_the_line_of_the_student_and_nothing_of_ours(double):
     assert "mmlab" not in str(verdict) and "Traceback" not in str(verdict)
 
 
-def test_an_answer_that_cannot_be_called_is_told_so(double):
-    verdict = double.check(lambda: 1)
+def test_an_answer_that_cannot_be_called_is_told_so():
+    verdict = EXERCISES["fusion"].check(lambda: 1)
     assert verdict.kind == "error" and "takes 0 positional arguments" in verdict.hint
-    assert "question describes" in verdict.hint and "judging" not in verdict.hint
+    assert "question describes" in verdict.hint and "line" not in verdict.hint
 
 
 def test_both_forms_say_the_same_and_html_is_escaped():
