@@ -46,7 +46,7 @@ _LIKE_LAST = {"far", "last"}  # which cannot be told apart from the last
 
 
 def judge_rivals(answer: Any, found: Found) -> str:
-    for seed in (0, 1):
+    for seed in (5, 7):  # the best is the last row, then the first
         names, right, twins = _make_settings(seed)
         rows = _read_rows(refuse_blank(answer(right.copy(), twins.copy())))
         unknown = rows is None or not rows <= set(range(len(names)))
@@ -95,7 +95,7 @@ def _read_rows(value: Any) -> set[int] | None:
 
 # Right answers of each setting on the folds 2, 5 and 9. Where one setting is best, the others choose another.
 _FOLDS = {2: 40, 5: 60, 9: 100}  # pairs
-_RIGHT = ((36, 33, 64), (24, 54, 55), (26, 30, 82), (22, 44, 66))
+_RIGHT = ((36, 33, 62), (24, 54, 55), (26, 30, 82), (18, 36, 66))
 
 
 def judge_honest_score(answer: Any, found: Found) -> str:

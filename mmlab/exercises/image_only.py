@@ -88,8 +88,11 @@ def _weigh_first(model: nn.Module, sample: Sample) -> Tensor:
 def _judge_mask(model: nn.Module, sample: Sample, vectors: Tensor, found: Found) -> None:
     patches, mask = sample.patches, sample.patch_mask
     seen, noise = mask.unsqueeze(-1), 10 * torch.randn_like(patches)
-    hidden = largest_change(vectors, _pool(model, torch.where(seen, patches, noise), mask))
-    shown = largest_change(vectors, _pool(model, torch.where(seen, noise, patches), mask))
+    padded = ~mask.all(dim=1)  # where nothing is padding, an inverted mask has nothing to read
+    new_hidden, new_shown = (
+        _pool(model, one, mask) for one in (patches.where(seen, noise), noise.where(seen, patches))
+    )
+    hidden, shown = (largest_change(vectors[padded], one[padded]) for one in (new_hidden, new_shown))
     evidence = f"new numbers in the padding move the vectors by {hidden:.2g}, elsewhere by {shown:.2g}"
     found("patches_ignored", max(hidden, shown) < TINY, evidence)
     found("mask_inverted", hidden > TINY > shown, evidence)
@@ -130,22 +133,24 @@ def _judge_parameters(model: nn.Module, sample: Sample, first_weights: Tensor, f
     strays = [tuple(leaf.shape) for leaf in _find_leaves(vectors) if id(leaf) not in listed]
     evidence = f"parameters() lists {len(parameters)}; other tensors that would learn: {len(strays)}; "
     found("unregistered", bool(strays) or moved < TINY, f"{evidence}new parameters move a weight by {moved:.1g}")
-    before = _pool(model, sample.patches, sample.patch_mask)
-    for name, one in [("patches", patches), *parameters.items()]:
-        if name != "patches":
-            kept = one.detach().clone()
-            with torch.no_grad():
-                one.add_(torch.randn_like(one))
-            needed = largest_change(before, _pool(model, sample.patches, sample.patch_mask)) > ROUGH
-            with torch.no_grad():
-                one.copy_(kept)
-        cut = (name == "patches" or needed) and (one.grad is None or not one.grad.abs().max() > 0)
-        found("gradient_cut", cut, f"{name} changes the vectors, but no gradient reaches it")
+    needed = {"patches": patches, **{name: one for name, one in parameters.items() if _matters(model, sample, one)}}
+    cut = [name for name, one in needed.items() if one.grad is None or not one.grad.abs().max() > 0]
+    found("gradient_cut", bool(cut), f"{', '.join(cut)}: the vectors depend on it, but no gradient reaches it")
     empty = sample.patch_mask.clone()
     empty[0] = False
     _, patches = _run_backward(model, sample, empty)
     bad = [name for name, one in [("patches", patches), *parameters.items()] if _has_nan(one.grad)]
     found("gradient_not_finite", bool(bad), f"one pair has no patch, and the gradient of {', '.join(bad)} is nan")
+
+
+def _matters(model: nn.Module, sample: Sample, parameter: Tensor) -> bool:
+    """Whether other numbers in a parameter change the vectors: a bias before softmax, for example, does not."""
+    before, kept = _pool(model, sample.patches, sample.patch_mask), parameter.detach().clone()
+    with torch.no_grad():
+        parameter.add_(torch.randn_like(parameter))
+        after = _pool(model, sample.patches, sample.patch_mask)
+        parameter.copy_(kept)
+    return largest_change(before, after) > ROUGH
 
 
 def _run_backward(model: nn.Module, sample: Sample, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +191,7 @@ class _Reader(nn.Module):
         return self.classify(self.pooling(patches, mask).float())
 
 
-def _make_marked(pairs: int = 96) -> Sample:
+def _make_marked(pairs: int = 48) -> Sample:
     """Pictures whose patches each speak for one label; one patch has a mark, and only that one tells the truth."""
     sample, draw, rows = make_sample(pairs, seed=2), torch.Generator().manual_seed(3), torch.arange(pairs)
     said = torch.randint(CLASSES, (pairs, PATCHES), generator=draw)
@@ -201,7 +206,7 @@ def _tell_gain(answer: Any) -> str:
     weights = marked.patch_mask.unsqueeze(-1) / marked.patch_mask.sum(dim=1)[:, None, None]
     mean = (weights * marked.patches).sum(dim=1, keepdim=True).expand_as(marked.patches)
     chosen, averaged = (
-        train(_Reader(answer(WIDTH)), one, steps=150, lr=0.05) for one in (marked, marked.but(patches=mean))
+        train(_Reader(answer(WIDTH)), one, steps=50, lr=0.05) for one in (marked, marked.but(patches=mean))
     )
     return (
         f"In {len(marked.labels)} made-up pictures only one patch tells the label. A linear layer learned "
@@ -282,7 +287,6 @@ def judge_standardising(answer: Any, found: Found) -> None:
         "not_finite", bad > 0, f"{bad} of {result.size} numbers are nan or infinite; dimension 0 is constant in train"
     )
     found("per_row", _is_standard(result, axis=1), "each row has mean 0 and deviation 1")
-    flat = _is_standard(result[train_rows], axis=None) or _is_standard(result, axis=None)
     vectors, result = vectors[:, 1:], result[:, 1:]  # what becomes of the constant dimension is left open
     inside = vectors[train_rows]
     expected = (vectors - inside.mean(axis=0)) / inside.std(axis=0)
@@ -291,7 +295,9 @@ def judge_standardising(answer: Any, found: Found) -> None:
     trained = result[train_rows]
     right = _is_standard(trained, axis=0)
     found("all_rows", not right and _is_standard(result, axis=0), "mean 0 and deviation 1 hold over all rows together")
-    found("one_for_all", not right and flat, "mean 0 and deviation 1 hold over all dimensions together, not for each")
+    divisors = vectors.std(axis=0) / np.maximum(result.std(axis=0), 1e-9)
+    same = _is_close(divisors, divisors[0]) and not _is_close(divisors, 1)
+    found("one_for_all", same, f"all dimensions are divided by the same number, {divisors[0]:.2f}")
     mean = float(np.abs(trained.mean(axis=0)).max())
     found("not_centred", mean > CLOSE, f"a dimension's mean over the training pairs is {mean:.2f} away from 0")
     widths = trained.std(axis=0)
@@ -312,8 +318,8 @@ def _make_vectors() -> tuple[np.ndarray, np.ndarray]:
     return vectors, train_rows
 
 
-def _is_standard(values: np.ndarray, axis: int | None) -> bool:
-    """Whether the mean is 0 and the deviation 1 along an axis, or over all for None."""
+def _is_standard(values: np.ndarray, axis: int) -> bool:
+    """Whether the mean is 0 and the deviation 1 along an axis."""
     return _is_close(values.mean(axis=axis), 0) and _is_close(values.std(axis=axis), 1)
 
 

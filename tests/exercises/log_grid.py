@@ -25,7 +25,7 @@ MISTAKES = [
     ("linear", {RETURN: "return np.linspace(low, high, count)"}),
     ("linear", {RETURN: "return [low + step * (high - low) / (count - 1) for step in range(count)]"}),
     ("unequal_ratios", {RETURN: "return np.linspace(low**0.5, high**0.5, count) ** 2"}),
-    ("unequal_ratios", {RETURN: "return [low, *(high / 2**step for step in range(count - 2, -1, -1))]"}),
+    ("unequal_ratios", {RETURN: "return [low, *(high / 3**step for step in range(count - 2, -1, -1))]"}),
 ]
 
 ALTERNATIVES = {

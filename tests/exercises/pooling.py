@@ -118,7 +118,7 @@ MISTAKES = [
     ),
     (
         "gradient_not_finite",
-        {"masked_fill(~mask, -1e9).softmax(dim=1)": "masked_fill(~mask, -torch.inf).softmax(dim=1).nan_to_num()"},
+        {"scores.masked_fill(~mask, -1e9).softmax(dim=1)": "scores.add(mask.log()).softmax(dim=1).nan_to_num()"},
     ),
     (
         "gradient_not_finite",
@@ -135,6 +135,7 @@ ALTERNATIVES = {
         SCORES: 'scores = torch.einsum("bpd,d->bp", patches, self.query)\n',
         RETURN: 'return torch.einsum("bp,bpd->bd", weights, patches)',
     },
+    "nan_replaced": {"-1e9).softmax(dim=1)": "-torch.inf).softmax(dim=1).nan_to_num()"},
     "query_of_zeros": {QUERY: "self.query = nn.Parameter(torch.zeros(width))"},
     "scores_by_a_small_network": write_body(
         "self.score = nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1))",

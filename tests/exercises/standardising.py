@@ -44,6 +44,7 @@ MISTAKES = [
         "one_for_all",
         {TRAIN: "train = vectors\n", "train.std(axis=0)": "train.std()", "train.mean(axis=0)": "train.mean()"},
     ),
+    ("one_for_all", {"train.std(axis=0)": "train.std()"}),
     ("not_centred", {"vectors - train.mean(axis=0)": "vectors"}),
     ("not_centred", {TRAIN: "train = vectors[: len(train_rows)]\n"}),
     ("not_centred", {TRAIN: "train = np.delete(vectors, train_rows, axis=0)\n"}),
