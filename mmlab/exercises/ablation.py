@@ -32,6 +32,9 @@ RIGHT = {
 }
 PER_LABEL = (72, 40, 88)  # in the order of LABELS; the last is the majority
 COSTS = ("trained_without", "taken_away")
+# Shrinks the 384 text vectors beside a view's few columns. With it the text alone reaches its ceiling on the demo, so
+# that no view gains by mending a weak model.
+TEXT_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -185,12 +188,13 @@ def judge_interval(answer: Any, found: Found) -> str:
     true, pairwise = _draw_ends(right, twin), _draw_ends(right, np.arange(len(twin)))
     evidence = f"{said}; 95 % of the draws lie from {true[0]:.3f} to {true[1]:.3f}"
     width, below, above = np.ptp(true), right.mean() - low, high - right.mean()
-    found("spread_of_rows", high - low > 1.8 * width, evidence)
+    found("spread_of_rows", min(below, above) > 0.9 * width, evidence)
     found("pairs_drawn", np.abs(ends - pairwise).max() < 0.075 * np.ptp(pairwise), evidence)
     group_mean = pd.Series(right).groupby(twin).mean().mean()
-    unweighted = abs(ends.mean() - group_mean) < abs(ends.mean() - right.mean())
-    found("equal_weights", unweighted, f"{said}; the mean of the groups' means is {group_mean:.3f}")
-    found("one_sided", min(below, above) < 0.5 * max(below, above), evidence)
+    found(
+        "equal_weights", abs(ends.mean() - group_mean) < 0.25 * width, f"{said}; the groups' mean is {group_mean:.3f}"
+    )
+    found("one_sided", min(below, above) < 0.65 * max(below, above), evidence)
     off = abs((high - low) / width - 1) > 0.08 or np.abs(ends - true).max() > 0.1 * width
     found("level", off, evidence)
     first, again, other, longer = ask(40, 5), ask(40, 5), ask(40, 6), ask(300, 5)
@@ -202,8 +206,8 @@ def judge_interval(answer: Any, found: Found) -> str:
 
 
 def _make_groups() -> tuple[np.ndarray, np.ndarray]:
-    """right (500,) bool and twin (500,) int64 of 140 groups in mixed order; large groups are right more often."""
-    counts = [(1, 24, 1), (1, 36, 0), (3, 20, 3), (3, 8, 2), (3, 12, 0), (8, 26, 8), (8, 4, 5), (8, 10, 0)]
+    """right (660,) bool and twin (660,) int64 of 140 groups in mixed order; large groups are right more often."""
+    counts = [(1, 24, 1), (1, 36, 0), (3, 20, 3), (3, 8, 2), (3, 12, 0), (12, 26, 12), (12, 4, 8), (12, 10, 0)]
     groups = [[True] * good + [False] * (size - good) for size, many, good in counts for _ in range(many)]
     draw = np.random.default_rng(0)
     names = draw.choice(9000, size=len(groups), replace=False)
@@ -231,7 +235,7 @@ def judge_view(answer: Any, found: Found) -> str:
     _judge_rows(answer, shown.head(8), found)
     columns = _look(answer, shown, found)
     found("constant", np.ptp(columns, axis=0).max() == 0, f"each of {columns.shape[1]} columns holds one value only")
-    by_view = _answer_out_of_fold(np.concatenate([vectors, columns], axis=1), labels, folds)
+    by_view = _answer_out_of_fold(vectors, columns, labels, folds)
     twins = pairs[TWIN].to_numpy()
     accuracy, before = (score_predictions(labels, one, twins).accuracy for one in (by_view, by_text))
     gain = compare_predictions(labels, by_view, by_text, twins).difference
@@ -279,23 +283,23 @@ def _read_demo() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray, np.n
     pairs, labels = course.labelled.reset_index(drop=True), np.asarray(course.labels)
     folds = split_folds(labels, pairs[TWIN].to_numpy(), folds=5, seed=0)
     vectors = encode_course(course, progress=None).pooled(TEXT)[: len(pairs)]
-    return pairs, labels, folds, vectors, _answer_out_of_fold(vectors, labels, folds)
+    return pairs, labels, folds, vectors, _answer_out_of_fold(vectors, np.zeros((len(pairs), 0)), labels, folds)
 
 
-def _answer_out_of_fold(columns: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Class numbers (n,) int64, each by a logistic regression on the other folds."""
+def _answer_out_of_fold(vectors: np.ndarray, columns: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Class numbers (n,) int64, each by a logistic regression on the text vectors and the view of the other folds."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     predicted = np.zeros(len(labels), dtype=np.int64)
     with threadpool_limits(1):  # such small fits gain nothing from threads
         for fold in np.unique(folds):
             held_out = folds == fold
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
-            model.fit(columns[~held_out], labels[~held_out])
-            predicted[held_out] = model.predict(columns[held_out])
+            mean, spread = columns[~held_out].mean(axis=0), columns[~held_out].std(axis=0)
+            scaled = (columns - mean) / np.where(spread > 0, spread, 1)
+            inputs = np.concatenate([TEXT_WEIGHT * vectors, scaled], axis=1)
+            model = LogisticRegression(C=0.1, max_iter=300).fit(inputs[~held_out], labels[~held_out])
+            predicted[held_out] = model.predict(inputs[held_out])
     return predicted
 
 

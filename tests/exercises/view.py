@@ -36,13 +36,13 @@ MISTAKES = [
         {
             RETURN: """
     import zlib
-    return np.array([np.random.default_rng(zlib.crc32(text.encode())).normal(size=1500) for text in pairs["text"]])
+    return np.array([np.random.default_rng(zlib.crc32(text.encode())).normal(size=400) for text in pairs["text"]])
 """
         },
     ),
     (
         "not_better",
-        {RETURN: "return np.array([[text.count('!'), text.count('#'), len(text)] for text in pairs['text']])"},
+        {RETURN: "return [text.count('!') for text in pairs['text']]"},
     ),
     ("not_better", WORDS),
 ]
