@@ -3,8 +3,9 @@
 Two honest submissions agree often: both are right about easy pairs, and both prefer the frequent label. So the pairs of
 the key are put into strata that look alike to everyone but the two: the same true label, the same answer of the other
 entrants and about as many of them giving it, the same answer of the reference that is closest to the two. Inside a
-stratum the answers of one of the two are shuffled. Agreement beyond what that explains is a reason to read both files,
-and no proof of anything.
+stratum the answers of one of the two are shuffled. What remains is measured by what is usual among two of this class
+(an empirical null, Efron 2004): models of one kind agree beyond what any stratum explains. Agreement far beyond that is
+a reason to read both files, and no proof of anything.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def find_equal(entrants: Sequence[Entrant]) -> dict[str, str]:
 def find_similar(key: Key, entrants: Sequence[Entrant], level: float = LEVEL) -> list[Similar]:
     """The pairs of students who agree more than chance, the surest first. entrants: as in `score_entrants`.
 
-    Twins count as one pair of the key. Students who equal a reference are similar by design and left out.
+    Twins count as one pair of the key. Students who equal a reference are similar by design and left out. With fewer
+    than three different files nothing is known of what is usual, and nothing is found.
     """
     from scipy.special import ndtr
 
@@ -58,8 +60,10 @@ def find_similar(key: Key, entrants: Sequence[Entrant], level: float = LEVEL) ->
     tests = [table.compare(row, np.array(rows[number + 1 :])) for number, row in enumerate(rows[:-1])]
     seen, expected, spread = (np.concatenate(parts) for parts in zip(*tests))
     score = np.divide(seen - expected - 0.5, spread, out=np.full(len(seen), -np.inf), where=spread > 1e-9)
-    p_values = holm(ndtr(-score))
     first, second = np.triu_indices(len(students), 1)
+    _, originals = np.unique(table.voter[rows], return_index=True)  # copies of a file are not what is usual
+    usual = np.isin(first, originals) & np.isin(second, originals) & np.isfinite(score)
+    p_values = holm(ndtr(-standardise(score, score[usual])))
     found = []
     for number in np.flatnonzero(p_values <= level):
         a, b = students[first[number]], students[second[number]]
@@ -67,6 +71,14 @@ def find_similar(key: Key, entrants: Sequence[Entrant], level: float = LEVEL) ->
         agreement, chance = (float(count[number] / len(single)) for count in (seen, expected))
         found.append(Similar((a.name, b.name), agreement, chance, wrong, float(p_values[number])))
     return sorted(found, key=lambda one: (one.p_value, -one.agreement, one.students))
+
+
+def standardise(scores: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Scores with the median of the usual ones as 0 and their spread as 1, where this makes them smaller."""
+    if not len(usual):
+        return scores
+    middle = np.median(usual)
+    return (scores - max(0, middle)) / max(1, 1.4826 * np.median(np.abs(usual - middle)))
 
 
 class _Table:
