@@ -27,8 +27,8 @@ def draw_intervals(
 ) -> Markup:
     """Intervals from left to right in the order given, and dashed horizontal lines at named levels.
 
-    title: what the figure shows, for whom it cannot be seen. axis: its vertical axis. down: the lowest value is at the
-    top and only whole numbers are written, as for ranks.
+    title: what the figure shows, for those who cannot see it. axis: its vertical axis. down: these are ranks, with 1 at
+    the top.
     """
     levels = levels or {}
     ends = [*(end for mark in marks for end in (mark.low, mark.high)), *levels.values()]
@@ -42,7 +42,9 @@ def draw_intervals(
 
     edge = _WIDTH - _RIGHT
     step = (edge - _LEFT) / max(1, len(marks))
-    ticks = [tick for tick in list_ticks(low, high) if not down or tick == int(tick)]
+    ticks = list_ticks(low, high)
+    if down:
+        ticks = [1, *(tick for tick in ticks if tick > 1 and tick == int(tick))]
     parts = [_draw_tick(tick, height(tick), edge) for tick in ticks]
     parts += [_draw_mark(mark, _LEFT + (number + 0.5) * step, height) for number, mark in enumerate(marks)]
     by_height = sorted((height(value), name, value) for name, value in levels.items())

@@ -15,7 +15,10 @@ table.tHead.querySelectorAll("button").forEach((button) => button.addEventListen
   const order = before ? (before === "ascending" ? "descending" : "ascending") : head.dataset.first;
   [...head.parentElement.cells].forEach((one) => one.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", order);
-  const value = (row) => row.cells[head.cellIndex].dataset.value ?? row.cells[head.cellIndex].textContent.trim();
+  const value = (row) => {  // a row of an invalid file has fewer cells
+    const cell = row.cells[head.cellIndex];
+    return cell?.dataset.value ?? cell?.textContent.trim() ?? "";
+  };
   const sign = order === "ascending" ? 1 : -1;
   rows.sort((a, b) => (a.dataset.status > b.dataset.status) - (a.dataset.status < b.dataset.status)
     || (value(a) === "") - (value(b) === "") || sign * value(a).localeCompare(value(b), undefined, { numeric: true }));
