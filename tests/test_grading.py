@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import html
 import io
 import json
 import re
@@ -455,6 +456,38 @@ def test_the_page_is_escaped_offline_and_runs_only_its_own_script(handed_in):
         assert f'data-status="{row.status}"' in page
     assert page.count("<svg") == 2 and page.count('class="mark"') == 2 * sum(bool(r.standing) for r in grades.students)
     assert "agrees more than chance" in page and "equals preset" in page and "copied from" not in page
+
+
+DRIVER = """<script>
+const said = {}, heads = [...document.querySelectorAll("#grades thead button")];
+const names = () => [...body.rows].map((row) => row.cells[0].textContent.trim().split("\\n")[0]);
+const look = (words) => { search.value = words; search.dispatchEvent(new Event("input")); return count.textContent; };
+said.searched = [look("BROKEN-"), document.querySelectorAll(".mark.dim").length, look("")];
+said.sorted = heads.map((head) => [1, 2].map(() => {
+  head.click(); return [head.textContent, head.parentElement.getAttribute("aria-sort"), names()]; }));
+document.body.textContent = JSON.stringify(said);
+</script></body>"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_the_table_is_searched_and_sorted_in_a_browser(handed_in, tmp_path):
+    made, grades, out = handed_in
+    page = re.sub(r"<meta http-equiv.*?>", "", (out / "index.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "page.html").write_text(page.replace("</body>", DRIVER), encoding="utf-8")
+    call = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{tmp_path}/page.html"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    said = json.loads(html.unescape(re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)[1]))
+    total, marks = len(grades.rows), 2 * sum(bool(row.standing) for row in grades.students)
+    assert said["searched"] == [f"{len(made.broken)} of {total} rows", marks, f"{total} of {total} rows"]
+    first = [name for _, _, name in said["sorted"][0]]
+    assert first[0][: total - len(made.broken)] == first[1][: total - len(made.broken)][::-1]
+    (_, down, best), (_, up, worst) = said["sorted"][1]
+    assert (down, up) == ("descending", "ascending")
+    scored = [row for row in grades.rows if row.standing]
+    assert best[0].startswith("leaked") and worst[0] == scored[-1].name
+    for column in said["sorted"]:
+        for _, _, order in column:
+            assert set(order[-len(made.broken) :]) == set(made.broken)  # always last
 
 
 def luminance(colour: str) -> float:

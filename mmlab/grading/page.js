@@ -20,7 +20,7 @@ table.tHead.querySelectorAll("button").forEach((button) => button.addEventListen
     return cell?.dataset.value ?? cell?.textContent.trim() ?? "";
   };
   const sign = order === "ascending" ? 1 : -1;
-  rows.sort((a, b) => (a.dataset.status > b.dataset.status) - (a.dataset.status < b.dataset.status)
+  rows.sort((a, b) => (a.dataset.status === "invalid") - (b.dataset.status === "invalid")
     || (value(a) === "") - (value(b) === "") || sign * value(a).localeCompare(value(b), undefined, { numeric: true }));
   body.append(...rows);
 }));
