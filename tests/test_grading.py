@@ -139,6 +139,20 @@ def test_a_key_or_ledger_among_the_submissions_is_refused(tmp_path):
         grade_submissions(inbox, key, ledger=inbox / "ledger.json")
 
 
+def test_no_content_stops_the_judgement():
+    """Files spoilt at random: each is judged, and a sound one can be aligned with the key."""
+    labels, rng, sound = draw_labels(30), np.random.default_rng(0), 0
+    key, text = make_key(labels), to_text(GUIDS[:30], labels).encode()
+    for _ in range(400):
+        raw = bytearray(text)
+        for place in rng.integers(0, len(raw), rng.integers(0, 4)):
+            raw[place : place + rng.integers(0, 3)] = rng.bytes(rng.integers(0, 3))
+        if (judged := key.judge(bytes(raw))).ok:
+            assert key.align(judged.answers).shape == (30,)
+            sound += 1
+    assert 50 < sound < 350
+
+
 # ---- a whole class
 
 

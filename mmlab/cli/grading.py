@@ -30,8 +30,8 @@ def grade(
 ) -> None:
     """Grade a folder of prediction files: a table, a page, a feedback file for each student.
 
-    Without --pattern the student is the file's name without its suffix. The newest file of each student counts. A
-    faulty file is listed with the reason and stops nothing.
+    Without --pattern the student is the file's name without its suffix. The newest file of each student counts.
+    A faulty file is listed with the reason and stops nothing.
 
     Examples:
 
