@@ -75,6 +75,9 @@ def replaced(path: Path, old: str, new: str) -> Path:
         ("046,neutral", "046,null", ["line 3", "'null'", "not legal"]),
         ("046,neutral", "046,", ["line 3", "''"]),
         ("046,neutral", "046", ["line 3", "Not two columns"]),
+        ("046,neutral", "046, neutral", ["Spaces", "1 rows", "line 3: '046, neutral'"]),
+        ("046,neutral", "046,neutral ", ["Spaces", "line 3: '046,neutral '"]),
+        ("guid,tag", "guid, tag", ["Line 1", "'guid, tag'"]),
         ("046,neutral", "46,neutral", ["line 3", "'46'"]),  # guids are text: 46 is not 046
     ],
 )
@@ -99,6 +102,23 @@ def test_a_file_without_answers_is_refused(tmp_path, sound, raw, word):
 def test_a_missing_file_is_an_error(tmp_path, sound):
     with pytest.raises(CourseError, match="no such file"):
         verify_predictions(tmp_path / "none.txt", sound)
+
+
+def test_a_folder_is_called_one(tmp_path, sound):
+    with pytest.raises(CourseError, match="this is a folder"):
+        verify_predictions(tmp_path, sound)
+
+
+def test_a_message_stays_short_however_long_a_value_is(answered, sound):
+    long = "x" * 100_000
+    for raw in (
+        f"guid,tag\n{long},positive\n",
+        f"guid,tag\n045,{long}\n",
+        f"guid,tag\n{long}\n",
+        f"guid,tag\n 1,{long}\n",
+    ):
+        answered.write_text(raw)
+        assert all(len(problem) < 500 for problem in verify_predictions(answered, sound).problems)
 
 
 def test_one_class_only_is_a_problem(tmp_path, sound):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mmlab.cli import training
+from mmlab.cli import grading, training
 from mmlab.cli.options import PATH, Data, Results, RichCommand
 from mmlab.cli.output import print_error, print_outcome, print_table
 from mmlab.config import SCENARIOS
@@ -152,6 +152,9 @@ def verify(file: Annotated[Path, typer.Argument(help="A prediction file.", **PAT
         print_table(None, ["label", "share in train", "share in file"], rows)
         print(f"OK    {file} can be handed in")
     raise typer.Exit(0 if verdict.ok else 1)
+
+
+app.command(cls=RichCommand)(grading.grade)
 
 
 @app.command(cls=RichCommand)

@@ -6,5 +6,12 @@ In: a folder. Out: a `Course`. Explained in notebook 01.
 from mmlab.course.health import Health, Issue
 from mmlab.course.reading import Course, random_split_leak, read_course, save_split
 from mmlab.course.split import DEV_SHARE, split_folds
-from mmlab.course.submission import Verification, verify_predictions, write_predictions
+from mmlab.course.submission import (
+    Verification,
+    judge_predictions,
+    train_shares,
+    verify_predictions,
+    write_predictions,
+)
+from mmlab.course.tables import read_labels
 from mmlab.course.text import decode_text, normalise_for_twins

@@ -2,7 +2,7 @@
 
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mmlab.course.reading import Course, write_file
 from mmlab.course.tables import HEADER, TEST_FILE, first_few, guid_fault, split_table
 from mmlab.errors import CourseError
 
+SHORT = 60  # letters of a file's text that a message shows
 _Answer = tuple[int, str, str]  # line, guid, label
 
 
@@ -21,12 +22,14 @@ _Answer = tuple[int, str, str]  # line, guid, label
 class Verification:
     """What is wrong (problems) or odd (warnings) about a prediction file.
 
-    shares: columns label, train_share and file_share (0 to 1), one row for each of LABELS.
+    shares: columns label, train_share (nan where it is not known) and file_share (0 to 1), one row for each of LABELS.
+    answers: guid and label of each row with two columns, in the order of the file.
     """
 
     problems: list[str]
     warnings: list[str]
     shares: pd.DataFrame = field(repr=False)
+    answers: list[tuple[str, str]] = field(repr=False)
 
     @property
     def ok(self) -> bool:
@@ -54,74 +57,102 @@ def write_predictions(path: Path | str, guids: Iterable[str], labels: Iterable[s
 
 
 def verify_predictions(path: Path | str, course: Course, siblings: Iterable[Path | str] = ()) -> Verification:
-    """Judge a prediction file before it is handed in: header, guids and their order, labels, class shares.
+    """Judge a prediction file before it is handed in: `judge_predictions` on a file and a course.
 
-    Class shares far from the training shares are a warning; one class only, and the same answers as in one of
-    `siblings` (files of other scenarios), are problems. Raises CourseError when a file is missing or cannot be read.
+    The same answers as in one of `siblings` (files of other scenarios) are one more problem. Raises CourseError when a
+    file is missing or cannot be read.
     """
     path = Path(path)
-    rows, problems, warnings = _read_predictions(path)
+    judged = judge_predictions(_read_bytes(path), course.test[GUID].tolist(), train_shares(course))
+    for sibling in [other for other in map(Path, siblings) if judged.answers and other.resolve() != path.resolve()]:
+        if [answer[1:] for answer in _split_answers(_read_bytes(sibling))[0]] == judged.answers:
+            judged.problems.append(f"Every answer is the same as in {sibling}: two scenarios should differ somewhere.")
+    return judged
+
+
+def judge_predictions(
+    raw: bytes, guids: Sequence[str], trained: Sequence[float] | None = None, partly: bool = False
+) -> Verification:
+    """Judge the bytes of a prediction file: header, guids and their order, labels, class shares.
+
+    guids: those to answer, in order; partly: they are only some of them, so that other guids and the order say nothing.
+    trained: the share (0 to 1) of each of LABELS in training, where it is known. Class shares far from these are a
+    warning, one class only is a problem. Never raises.
+    """
+    rows, problems, warnings = _split_answers(raw)
     if rows or not problems:
-        problems += _judge_answers(rows, course.test[GUID].tolist())
-    shares = _class_shares(course, [label for _, _, label in rows])
+        problems += _judge_answers(rows, guids, partly)
+    answered = [label for _, _, label in rows]
+    shares = pd.DataFrame({LABEL: LABELS, "train_share": trained or [np.nan] * len(LABELS)})
+    shares["file_share"] = [answered.count(label) / max(1, len(answered)) for label in LABELS]
     if rows and not problems:
         _judge_shares(shares, len(rows), problems, warnings)
-    for sibling in [other for other in map(Path, siblings) if rows and other.resolve() != path.resolve()]:
-        if [row[1:] for row in _read_predictions(sibling)[0]] == [row[1:] for row in rows]:
-            problems.append(f"Every answer is the same as in {sibling}: two scenarios should differ somewhere.")
-    return Verification(problems, warnings, shares)
+    return Verification(problems, warnings, shares, [answer[1:] for answer in rows])
 
 
-def _read_predictions(path: Path) -> tuple[list[_Answer], list[str], list[str]]:
-    """(answers, problems, warnings); no answers where there is no table."""
+def train_shares(course: Course) -> list[float]:
+    """The share (0 to 1) of each of LABELS among the labelled pairs."""
+    return [course.health.label_counts[label] / course.health.n_labelled for label in LABELS]
+
+
+def _read_bytes(path: Path) -> bytes:
     if not path.is_file():
-        raise CourseError(f"{path}: there is no such file. Give the path of a prediction file.")
+        problem = "this is no regular file" if path.exists() else "there is no such file"
+        problem = "this is a folder" if path.is_dir() else problem
+        raise CourseError(f"{path}: {problem}. Give the path of a prediction file.")
     try:
-        raw = path.read_bytes()
-        table = split_table(raw.decode("utf-8-sig"), "Line 1")
+        return path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path}: cannot be read ({error.strerror}). Make the file readable.") from None
+
+
+def _split_answers(raw: bytes) -> tuple[list[_Answer], list[str], list[str]]:
+    """(answers, problems, warnings); no answers where there is no table."""
+    try:
+        table = split_table(raw.decode("utf-8-sig"), "Line 1", strip=False)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         return [], [f"Line {line}: byte {error.start} is not UTF-8. Save the file as UTF-8."], []
     except CourseError as error:
         return [], [str(error)], []
-    odd = [f"line {line}: {','.join(cells)[:60]!r}" for line, cells in table if len(cells) != 2]
-    problems = [f"Not two columns: {first_few(odd, '; ')}. Write {HEADER}."] if odd else []
+    problems = []
+    if odd := [f"line {line}: {_quote(','.join(cells))}" for line, cells in table if len(cells) != 2]:
+        problems.append(f"Not two columns: {first_few(odd, '; ')}. Write {HEADER}.")
+    spaced = [(line, cells) for line, cells in table if len(cells) == 2 and [*map(str.strip, cells)] != cells]
+    if padded := [f"line {line}: {_quote(','.join(cells))}" for line, cells in spaced]:
+        problems.append(f"Spaces around a value in {len(padded)} rows: {first_few(padded, '; ')}. Remove the spaces.")
     warnings = ["The file starts with a byte-order mark; save it as plain UTF-8."] if raw[:3] == BOM_UTF8 else []
-    return [(line, *cells) for line, cells in table if len(cells) == 2], problems, warnings
+    return [(line, *map(str.strip, cells)) for line, cells in table if len(cells) == 2], problems, warnings
 
 
-def _judge_answers(answers: list[_Answer], expected: list[str]) -> list[str]:
+def _judge_answers(answers: list[_Answer], expected: Sequence[str], partly: bool) -> list[str]:
     first, problems = {}, []
     for line, guid, _ in answers:
         first.setdefault(guid, line)
     wanted = set(expected)
-    if strange := [f"line {line}: {guid!r}" for guid, line in first.items() if guid not in wanted]:
+    strange = [f"line {line}: {_quote(guid)}" for guid, line in first.items() if guid not in wanted]
+    if strange and not partly:
         problems.append(f"{len(strange)} guids are not in {TEST_FILE}: {first_few(strange, '; ')}. Remove these rows.")
     again = [(line, guid) for line, guid, _ in answers if first[guid] != line]
-    if twice := [f"line {line}: {guid!r}, first on line {first[guid]}" for line, guid in again]:
+    if twice := [f"line {line}: {_quote(guid)}, first on line {first[guid]}" for line, guid in again]:
         problems.append(f"{len(twice)} guids are answered twice: {first_few(twice, '; ')}. Keep one row for each.")
     if missing := [guid for guid in expected if guid not in first]:
         problems.append(f"{len(missing)} of {len(expected)} guids are not answered: {first_few(missing)}. Add them.")
     wrong = [(line, guid, due) for (line, guid, _), due in zip(answers, expected) if guid != due]
-    if wrong and not problems:
+    if wrong and not problems and not partly:
         line, guid, due = wrong[0]
         where = f"the first on line {line}: {guid!r} where {due!r} is due"
         problems.append(f"{len(wrong)} rows are out of order, {where}. Keep the order of {TEST_FILE}.")
-    illegal = []
-    for line, guid, label in answers:
-        if label not in LABELS:
-            illegal.append(f"line {line}: guid {guid!r} has {label!r}.{suggest(label.lower(), LABELS)}")
-    if illegal:
-        problems.append(f"{len(illegal)} labels are not legal: {first_few(illegal, '; ')} Use {', '.join(LABELS)}.")
+    illegal = [answer for answer in answers if answer[2] not in LABELS]
+    if words := [f"line {line}: guid {_quote(guid)} has {_quote(label)}" for line, guid, label in illegal]:
+        hint = suggest(illegal[0][2][:SHORT].lower(), LABELS)
+        problems.append(f"{len(illegal)} labels are not legal: {first_few(words, '; ')}.{hint}")
     return problems
 
 
-def _class_shares(course: Course, answers: list[str]) -> pd.DataFrame:
-    train = [course.health.label_counts[label] / course.health.n_labelled for label in LABELS]
-    answered = [answers.count(label) / max(1, len(answers)) for label in LABELS]
-    return pd.DataFrame({LABEL: LABELS, "train_share": train, "file_share": answered})
+def _quote(text: str) -> str:
+    """A text from a file as a message shows it: anything but a short one may be the work of a mistake or of malice."""
+    return repr(text if len(text) <= SHORT else f"{text[:SHORT]}…")
 
 
 def _judge_shares(shares: pd.DataFrame, n: int, problems: list[str], warnings: list[str]) -> None:

@@ -32,36 +32,56 @@ def first_few(items: Sequence[str], separator: str = ", ") -> str:
 
 def read_rows(root: Path) -> list[Row]:
     """The rows of train.txt, then those of test_without_label.txt. Raises CourseError with every fault of both."""
+    rows = _read_tables((root / TRAIN_FILE, True), (root / TEST_FILE, False))
+    return _require_labels(root / TRAIN_FILE, rows)
+
+
+def read_labels(path: Path) -> list[Row]:
+    """The rows of one table of labelled pairs, written like train.txt. Raises CourseError with every fault of it."""
+    if not path.is_file():
+        problem = "this is a folder" if path.is_dir() else "there is no such file"
+        raise CourseError(f"{path}: {problem}. Give a file with the header {HEADER} and one row for each pair.")
+    try:
+        return _require_labels(path, _read_tables((path, True)))
+    except OSError as error:
+        raise CourseError(f"{path}: cannot be read ({error.strerror}). Make the file readable.") from None
+
+
+def _read_tables(*tables: tuple[Path, bool]) -> list[Row]:
+    """The rows of all tables, each given with whether it is labelled; no guid may be in two of them."""
     rows, faults, places = [], {}, {}
-    for name in (TRAIN_FILE, TEST_FILE):
-        path, labelled = root / name, name == TRAIN_FILE
+    for path, labelled in tables:
         for line, cells in split_table(decode_text(path.read_bytes(), path)[0], f"{path}, line 1"):
             fault = _row_fault(cells, labelled)
             if not fault and cells[0] in places:
                 fault = "guid twice", f"{cells[0]!r} is already in {places[cells[0]]}", "Keep one row for each guid."
             if fault:
                 kind, what, fix = fault
-                faults.setdefault((name, kind, fix), []).append(f"line {line}: {what}")
+                faults.setdefault((path, kind, fix), []).append(f"line {line}: {what}")
                 continue
-            places[cells[0]] = f"{name} line {line}"
+            places[cells[0]] = f"{path.name} line {line}"
             rows.append(Row(cells[0], cells[1] if labelled else None, places[cells[0]]))
     if faults:
-        lines = [f"{root / name}: {kind}: {first_few(at, '; ')}. {fix}" for (name, kind, fix), at in faults.items()]
+        lines = [f"{path}: {kind}: {first_few(at, '; ')}. {fix}" for (path, kind, fix), at in faults.items()]
         raise CourseError("\n".join(lines))
-    if not any(row.label for row in rows):
-        raise CourseError(f"{root / TRAIN_FILE}: no rows below the header. Add one line guid,label for each pair.")
     return rows
 
 
-def split_table(text: str, where: str) -> list[tuple[int, list[str]]]:
-    """(line number, stripped cells) of each row below the header that is not blank.
+def _require_labels(path: Path, rows: list[Row]) -> list[Row]:
+    if not any(row.label for row in rows):
+        raise CourseError(f"{path}: no rows below the header. Add one line guid,label for each pair.")
+    return rows
+
+
+def split_table(text: str, where: str, strip: bool = True) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of each row below the header that is not blank. strip: without spaces around the cells.
 
     Raises CourseError, which starts with `where`, for an empty text and a wrong header.
     """
     if not text.strip():
         raise CourseError(f"{where}: the file is empty. Its first line must be {HEADER!r}.")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    table = [(number, [cell.strip() for cell in line.split(",")]) for number, line in enumerate(lines, 1)]
+    table = [(number, [c.strip() if strip else c for c in line.split(",")]) for number, line in enumerate(lines, 1)]
     header = table[0][1]
     if header != HEADER.split(","):
         hint = ""
@@ -70,7 +90,7 @@ def split_table(text: str, where: str) -> list[tuple[int, list[str]]]:
         elif len(header) == 2 and header[1] in (*LABELS, NO_LABEL):
             hint = " The header is missing: add it as line 1."
         raise CourseError(f"{where}: the header is {lines[0][:80]!r}, it must be {HEADER!r}.{hint}")
-    return [(number, cells) for number, cells in table[1:] if cells != [""]]
+    return [(number, cells) for number, cells in table[1:] if lines[number - 1].strip()]
 
 
 def _row_fault(cells: list[str], labelled: bool) -> tuple[str, str, str] | None:
