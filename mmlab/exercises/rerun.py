@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.config import EXERCISE_TAG
-from mmlab.exercises.cells import NOTEBOOKS, find_cell, make_cells, read_tasks
+from mmlab.exercises.cells import NOTEBOOKS, Task, find_cell, make_cells, read_tasks
 from mmlab.exercises.files import has_tag, load_notebook, read_source
 from mmlab.exercises.progress import Answer, Progress
-from mmlab.exercises.verdict import SIGNS
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.progress import open_bar
 from mmlab.storage import CHECKOUT
@@ -61,7 +60,13 @@ def _rerun(progress: Progress, limits: Limits, nursery: str | None, stop: thread
         cells = choose_cells(load_notebook(progress.file)["cells"], progress.notebook)
         order.write_text(json.dumps({"notebook": progress.notebook, "cells": cells, "memory": limits.memory}))
         said.touch()
-        own = {"IPYTHONDIR": folder, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        own = {
+            "IPYTHONDIR": folder,
+            "MPLBACKEND": "agg",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "TMPDIR": folder,
+        }
         process = start_process(nursery, [__name__, str(order), str(said)], {**os.environ, **own}, CHECKOUT)
         ends, cut_off = time.monotonic() + limits.seconds, False
         try:
@@ -123,7 +128,8 @@ def _list_code(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(order: str, said: str) -> None:
     """Cut the network, set the limits, judge, and write what is found, a line of JSON each, as soon as it is known."""
     given = json.loads(Path(order).read_text(encoding="utf-8"))
-    cut = cut_network()
+    cut, empty = cut_network(), Path(order).with_name("empty")
+    empty.mkdir()
     with open(os.devnull, "w") as nothing, open(said, "a", encoding="utf-8") as lines:
         for number in (1, 2):  # what a cell prints is of no interest here
             os.dup2(nothing.fileno(), number)
@@ -133,23 +139,24 @@ def main(order: str, said: str) -> None:
 
         if not cut:
             tell(network=NETWORK)
-        for facts in judge_cells(given["notebook"], given["cells"], given["memory"]):
+        from mmlab.exercises.checking import Checker  # loads torch, before memory is limited
+
+        limit_memory(given["memory"])
+        os.chdir(empty)
+        for facts in judge_cells(Checker(given["notebook"]), read_tasks(given["notebook"]), given["cells"]):
             tell(**facts)
         tell(done=True)
 
 
-def judge_cells(notebook: str, cells: list[tuple[str, str]], memory: float) -> Iterator[dict[str, str]]:
-    """Run the cells in a folder of their own; of each exercise its `exercise`, `kind`, `code`, perhaps an `error`."""
-    import torch  # noqa: F401 (before memory is limited)
+def judge_cells(check: Any, tasks: list[Task], cells: list[tuple[str, str]]) -> Iterator[dict[str, str]]:
+    """Run the cells, in which `check` is this one; of each exercise its `exercise`, `kind`, `code`, perhaps `error`."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    from mmlab.exercises.checking import Checker
-
-    check = Checker(notebook)
     InteractiveShell.enable_gui = lambda *_: None  # so that `%matplotlib inline` does no harm
     shell = InteractiveShell.instance()
     shell.user_ns["check"] = check
     told: dict[str, Any] = {}
+    stopped: dict[str, BaseException] = {}
 
     def list_new() -> Iterator[dict[str, str]]:
         for name, verdict in check.list_verdicts().items():
@@ -157,25 +164,20 @@ def judge_cells(notebook: str, cells: list[tuple[str, str]], memory: float) -> I
                 told[name] = verdict
                 yield {"exercise": name, "kind": verdict.kind, "code": verdict.code}
 
-    limit_memory(memory)
-    with tempfile.TemporaryDirectory(prefix="mmlab-", ignore_cleanup_errors=True) as folder:
-        os.chdir(folder)
-        stopped: dict[str, BaseException] = {}
-        for name, source in cells:
-            done = shell.run_cell(source)
+    for name, source in cells:
+        done = shell.run_cell(source)
+        yield from list_new()
+        if error := done.error_before_exec or done.error_in_exec:
+            stopped[name] = error
+    for task in tasks:
+        if task.name in told:
+            continue
+        if error := stopped.get(task.name):
+            words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            yield {"exercise": task.name, "kind": "error", "code": "", "error": words}
+        elif task.answer in shell.user_ns:  # the line that checks it is gone
+            getattr(check, task.name)(shell.user_ns[task.answer])
             yield from list_new()
-            if error := done.error_before_exec or done.error_in_exec:
-                stopped[name] = error
-        for task in read_tasks(notebook):
-            if task.name in told:
-                continue
-            if error := stopped.get(task.name):
-                words = f"{SIGNS['error'][1].lower()} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-                yield {"exercise": task.name, "kind": "error", "code": "", "error": words}
-            elif task.answer in shell.user_ns:  # the line that checks it is gone
-                getattr(check, task.name)(shell.user_ns[task.answer])
-                yield from list_new()
-        os.chdir(CHECKOUT)
 
 
 def cut_network() -> bool:
