@@ -1,5 +1,6 @@
 """A student's own copies: they find the data, and no later call takes anything of a student's work away."""
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -33,8 +34,9 @@ def later(monkeypatch, tmp_path):
     for path in SOLUTIONS.glob("*.py"):
         (solutions / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     changed = (solutions / f"{NAME}.py").read_text(encoding="utf-8")
-    changed = changed.replace("a fusion of your own\n", "a fusion of your own\n#\n# Asked anew.\n", 1)
-    (solutions / f"{NAME}.py").write_text(changed.replace("import torch\n", "import torch as t\n", 1), encoding="utf-8")
+    changed = re.sub(r"(# %% \[markdown\] fusion\n.*\n)", r"\1#\n# Asked anew.\n", changed)
+    changed = changed.replace("# %% fusion\n", "# %% fusion\n# Begin anew.\n")
+    (solutions / f"{NAME}.py").write_text(changed, encoding="utf-8")
     for name in ("make_cells", "edition"):
         monkeypatch.setattr(copies, name, partial(getattr(cells, name), folder=solutions))
     return solutions
@@ -127,7 +129,7 @@ def test_a_later_edition_keeps_an_answer_and_updates_what_was_asked(folder, late
 def test_twin_an_untouched_stub_is_replaced(folder, later):
     assert "0 answers kept" in dict(start_copies(folder))[NAME]
     now = load_notebook(folder / f"{NAME}.ipynb")
-    assert "import torch as t" in read_source(cell_of(now, "fusion"))
+    assert "# Begin anew." in read_source(cell_of(now, "fusion"))
 
 
 @pytest.mark.parametrize("lost", ["metadata", "metadata and ids"])

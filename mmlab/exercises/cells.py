@@ -73,7 +73,7 @@ def _split_cells(text: str) -> list[tuple[bool, str, str]]:
     """(is it prose, name, content) of each cell."""
     found = list(_CELL.finditer(text))
     ends = [one.start() for one in found[1:]] + [len(text)]
-    return [(bool(one[1]), one[2], text[one.end() : end].strip("\n")) for one, end in zip(found, ends, strict=True)]
+    return [(bool(one[1]), one[2], text[one.end() : end].strip("\n")) for one, end in zip(found, ends)]
 
 
 def _pair_cells(path: Path, cells: list[tuple[bool, str, str]]) -> Iterator[Task]:
