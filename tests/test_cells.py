@@ -4,10 +4,11 @@ import copy
 import json
 
 import pytest
+from exercise_cases import find_task
 
 from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
-from mmlab.exercises import MIME
+from mmlab.exercises import MIME, open_exercises
 from mmlab.exercises.cells import NOTEBOOKS, _run, edition, find_cell, list_notebooks, make_cells, read_tasks, weave
 from mmlab.exercises.files import has_tag, load_notebook, make_cell, read_source, save_notebook
 
@@ -142,3 +143,25 @@ def test_a_notebook_that_has_not_changed_is_written_as_it_was(tmp_path):
     for path in NOTEBOOKS.glob("*.ipynb"):
         save_notebook(tmp_path / path.name, load_notebook(path))
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_another_edition_is_one_line_with_the_command_that_mends_it(tmp_path, monkeypatch, capsys):
+    for place, command in ((tmp_path, f"mmlab start {tmp_path}"), (NOTEBOOKS, "make exercises")):
+        monkeypatch.chdir(place)
+        open_exercises("04_fusion", "0.0.1-old")
+        (line,) = capsys.readouterr().out.splitlines()
+        assert "0.0.1-old" in line and edition("04_fusion") in line and line.endswith(command)
+    open_exercises("04_fusion", edition("04_fusion"))
+    assert capsys.readouterr().out == ""  # the twin
+
+
+def test_the_summary_says_what_is_passed_and_links_the_next_notebook():
+    check = open_exercises("04_fusion", edition("04_fusion"))
+    before = repr(check.summary())
+    assert "0 of" in before and before.endswith("Next: 05_hyperparameter_grid.") and before == repr(check.summary())
+    assert '<a href="05_hyperparameter_grid.ipynb">' in check.summary()._repr_html_()
+    space = {}
+    exec(find_task("fusion").shown, space)
+    assert check.fusion(space["MyFusion"]).ok
+    assert "1 of" in repr(check.summary()) and "(fusion)" in repr(check.summary())  # the twin
+    assert "last notebook" in repr(open_exercises("07_report", edition("07_report")).summary())

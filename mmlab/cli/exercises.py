@@ -39,7 +39,7 @@ def progress(
 ) -> None:
     """Show which exercises pass, for one student or for a whole course.
 
-    FOLDER holds notebooks under their own names, or a folder per student, or files such as Ann_04_fusion.ipynb. The
+    The folder holds notebooks under their own names, or a folder per student, or files such as Ann_04_fusion.ipynb. The
     outputs saved in the notebooks are read, and no code runs. An output can be forged by editing the file, and it
     belongs to the last run of its cell, not to what the cell says now.
 
