@@ -22,6 +22,7 @@ SCENARIOS = ("text_only", "image_only", "text_and_image")
 CONTROLS = ("none", "shuffle_images", "shuffle_texts", "shuffle_labels")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ALL_LAYERS = -1
+EXERCISE_TAG = "exercise"  # of the cells of a notebook that ask the student something
 
 # Columns of every frame and file that the lab writes.
 GUID, LABEL, TEXT, IMAGE, ENCODING, TWIN, SPLIT, FOLD = (

@@ -16,6 +16,7 @@ from mmlab.cli.app import app, main
 from mmlab.cli.options import with_knobs
 from mmlab.config import KNOBS, write_value
 from mmlab.course import read_course, write_predictions
+from mmlab.exercises.cells import NOTEBOOKS
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,8 @@ def test_check_counts_what_the_demo_holds(demo_folder):
         (("grid", "--set", "image_encoder=./no", "--results", "r"), ["./no", "config.json"]),
         (("predict", "--data", "data/demo", "--results", "nowhere"), ["nowhere", "does not exist"]),
         (("predict", "--data", "d", "--results", "r", "--scenario", "both"), ["both", "text_and_image"]),
+        (("start", NOTEBOOKS), ["notebooks", "Choose another folder"]),
+        (("progress", "nowhere"), ["nowhere"]),
         (("verify", "nowhere.txt", "--data", "data/demo"), ["nowhere.txt"]),
     ],
 )

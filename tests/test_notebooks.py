@@ -447,19 +447,23 @@ def test_closing_stops_the_kernels(tmp_path):
             os.kill(int((tmp_path / f"pid{n}").read_text()), 0)
 
 
-def test_cells_for_the_reader_can_be_left_out(tmp_path):
-    path = write_notebook(
-        tmp_path / "tiny.ipynb", "raise ValueError('drawn')", ending="finish_notebook(results, 't', {'n': n})"
-    )
+def test_cells_for_a_reader_or_a_student_can_be_left_out(tmp_path):
+    source = tmp_path / "tiny.ipynb"
+    ending = "finish_notebook(results, 't', {'n': n})"
+    path = write_notebook(source, "raise ValueError('drawn')", ending, ending="raise ValueError('asked')")
     node = nbformat.read(path, 4)
-    node.cells[4].metadata["tags"] = ["reading"]
+    node.cells[4].metadata["tags"], node.cells[6].metadata["tags"] = ["reading"], ["exercise"]
     nbformat.write(node, path)
-    result = run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path), "n": 5}, skip="reading")
+    given = {"results": str(tmp_path), "n": 5}
+    result = run_notebook(path, tmp_path / "out.ipynb", given, skip=("exercise", "reading"))
     assert result.record == {"n": 5}
-    kept = [cell for cell in nbformat.read(result.path, 4).cells if "reading" in cell.metadata.get("tags", [])]
-    assert len(kept) == 1 and kept[0].execution_count is None and kept[0].source.startswith("raise")
-    with pytest.raises(RunError, match="drawn"):  # the twin: executed when it is not left out
-        run_notebook(path, tmp_path / "out.ipynb", {"results": str(tmp_path), "n": 5})
+    kept = [cell for cell in nbformat.read(result.path, 4).cells if cell.metadata.get("tags")]
+    assert [cell.metadata["tags"] for cell in kept[-2:]] == [["reading"], ["exercise"]]
+    assert all(cell.execution_count is None and cell.source.startswith("raise") for cell in kept[-2:])
+    with pytest.raises(RunError, match="drawn"):  # the twins: executed when it is not left out
+        run_notebook(path, tmp_path / "out.ipynb", given)
+    with pytest.raises(RunError, match="does not finish it"):
+        run_notebook(path, tmp_path / "out.ipynb", given, skip=("reading",))
 
 
 def test_every_error_of_the_package_is_known_by_name():

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mmlab.cli import grading, training
+from mmlab.cli import exercises, grading, training
 from mmlab.cli.options import PATH, Data, Results, RichCommand
 from mmlab.cli.output import print_error, print_outcome, print_table
 from mmlab.config import SCENARIOS
@@ -82,6 +82,8 @@ def check(
 app.command(cls=RichCommand)(training.run)
 app.command(cls=RichCommand)(training.grid)
 app.command(cls=RichCommand)(training.train)
+app.command(cls=RichCommand)(exercises.start)
+app.command(cls=RichCommand)(exercises.progress)
 
 
 @app.command(cls=RichCommand)

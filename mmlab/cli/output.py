@@ -1,14 +1,15 @@
 """What several commands print."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
 def print_table(title: str | None, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on the terminal, as wide as it allows."""
+    """A table on the terminal, as wide as it allows. Brackets in it are shown, not obeyed."""
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 

@@ -1,15 +1,17 @@
 """What a notebook's exercise cells call: `check = open_exercises(...)`, then `check.fusion(MyFusion)`."""
 
-import html
+import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmlab.config import suggest
 from mmlab.errors import ConfigError
 from mmlab.exercises import ablation, data_exploration, fusion, grid, image_only, report, text_only
-from mmlab.exercises.cells import NOTEBOOKS, edition, read_tasks
+from mmlab.exercises.cells import NOTEBOOKS, edition, list_notebooks, read_tasks
 from mmlab.exercises.judging import Exercise
 from mmlab.exercises.verdict import Verdict
+from mmlab.storage import CHECKOUT
 
 ROOMS = (data_exploration, text_only, image_only, fusion, grid, ablation, report)
 EXERCISES: Mapping[str, Exercise] = {one.name: one for room in ROOMS for one in room.EXERCISES}
@@ -33,25 +35,28 @@ class Checker:
     def __dir__(self) -> list[str]:
         return [*self._questions, "summary"]
 
+    def list_verdicts(self) -> dict[str, Verdict]:
+        """The last verdict on each exercise that has been checked."""
+        return {name: one.verdict for name, one in self._questions.items() if one.verdict}
+
     def summary(self) -> "Summary":
         """What is passed in this notebook, and where to go on."""
         passed = {name: one.passed for name, one in self._questions.items()}
-        names = sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
-        later = [name for name in names if name > self._notebook]
-        return Summary(passed, later[0] if later else "")
+        return Summary(passed, next((name for name in list_notebooks() if name > self._notebook), ""))
 
 
 class Question:
-    """One exercise in a notebook. passed: whether it has been passed since the kernel started."""
+    """One exercise in a notebook. verdict: the last one. passed: whether it was passed since the kernel started."""
 
     def __init__(self, exercise: Exercise) -> None:
         self._exercise, self.passed = exercise, False
+        self.verdict: Verdict | None = None
 
     def __call__(self, answer: Any) -> Verdict:
         """Judge an answer: a `Verdict`, which a cell shows when it is its last expression."""
-        verdict = self._exercise.check(answer)
-        self.passed = self.passed or verdict.ok
-        return verdict
+        self.verdict = self._exercise.check(answer)
+        self.passed = self.passed or self.verdict.ok
+        return self.verdict
 
     def solution(self) -> "Shown":
         """Our solution, once yours has passed."""
@@ -83,25 +88,27 @@ class Summary:
     def __init__(self, passed: dict[str, bool], later: str) -> None:
         self.passed, self.later = passed, later
 
-    def _lines(self) -> Iterator[str]:
+    def _tell(self, later: str) -> Iterator[str]:
         done = [name for name, passed in self.passed.items() if passed]
-        yield f"Exercises passed: {len(done)} of {len(self.passed)}" + (f" ({', '.join(done)})." if done else ".")
+        yield f"Passed since the kernel started: {len(done)} of {len(self.passed)} exercises" + (
+            f" ({', '.join(done)})." if done else "."
+        )
         if still := [name for name, passed in self.passed.items() if not passed]:
             yield f"Open: {', '.join(still)}."
-        yield f"Next: notebook {self.later}." if self.later else "This was the last notebook."
+        yield f"Next: {later}." if later else "This was the last notebook."
 
     def __repr__(self) -> str:
-        return " ".join(self._lines())
+        return " ".join(self._tell(self.later))
 
     def _repr_html_(self) -> str:
-        said = html.escape(repr(self))
-        link = f'<a href="{self.later}.ipynb">{self.later}</a>'
-        return f"<p>{said.replace(self.later, link) if self.later else said}</p>"
+        link = self.later and f'<a href="{self.later}.ipynb">{self.later}</a>'
+        return f"<p>{' '.join(self._tell(link))}</p>"
 
 
 def open_exercises(notebook: str, made: str) -> Checker:
     """The checks of a notebook's exercises. made: the edition of its cells; if today's is another, it is reported."""
-    if (now := edition(notebook)) != made:
-        fix = "`mmlab start FOLDER` writes today's cells into your copy and keeps your answers; `make exercises` here."
-        print(f"These exercises are of edition {made}, and this mmlab has {now}. {fix}")
+    if (today := edition(notebook)) != made:
+        here = Path.cwd()
+        command = "make exercises" if here in (CHECKOUT, NOTEBOOKS) else f"mmlab start {shlex.quote(str(here))}"
+        print(f"These exercises are of edition {made}, and this mmlab has {today}. To update them: {command}")
     return Checker(notebook)

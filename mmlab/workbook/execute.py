@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab import errors
+from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
 from mmlab.processes import ADDRESS, kill_session, open_nursery
 from mmlab.storage import write_atomic
@@ -29,6 +30,7 @@ from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cel
 from mmlab.workbook.records import RECEIPT
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
+SKIPPED = "mmlab-skipped"  # marks what is left out: nbclient looks for one tag only
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -37,15 +39,15 @@ class Job:
     """A notebook to execute with parameters, and the place of the executed one.
 
     parameters: what the notebook declares, and any knobs if it declares `knobs`. timeout_s: the longest that one cell
-    may take, in seconds. skip: cells with this tag are not executed. after: numbers of the jobs of the same call that
-    must succeed before it starts. The kernel is a fresh process of this interpreter, in the caller's working folder.
+    may take, in seconds. skip: cells with one of these tags are not executed. after: numbers of the jobs of the same
+    call that must succeed before it starts. The kernel is a fresh process of this interpreter, in the caller's folder.
     """
 
     source: Path | str
     output: Path | str
     parameters: dict[str, Any] = field(default_factory=dict)
     timeout_s: float = 1200
-    skip: str = ""
+    skip: tuple[str, ...] = (EXERCISE_TAG,)
     after: tuple[int, ...] = ()
 
 
@@ -135,13 +137,17 @@ class _Execution:
         self.job, self.source, self.output = job, Path(job.source), Path(job.output)
         self.notebook = read_notebook(self.source)
         self.parameters = check_parameters(self.source, job.parameters)
-        cells = list_code_cells(self.notebook)
-        if "finish_notebook(" not in cells[-1].source:
+        if not self.cells or "finish_notebook(" not in self.cells[-1].source:
             fix = "End it with finish_notebook(results, name, record): nothing else proves that it reached its end."
             raise RunError(f"The last code cell of {self.source.name} does not finish it. {fix}")
         self.timeout = max(1, math.ceil(job.timeout_s))
         self.begun: list = []  # code cells
         self.manager: Any = None
+
+    @property
+    def cells(self) -> list:
+        """The code cells to execute."""
+        return [cell for cell in list_code_cells(self.notebook) if not self._skips(cell)]
 
     def run(self, places: queue.SimpleQueue[dict[str, str]], nursery: str | None) -> NotebookResult | RunError:
         """Execute the notebook and write it to its output, or what there is of it next to its output."""
@@ -166,8 +172,7 @@ class _Execution:
             write_atomic(failed, _to_text(self.notebook))
             kept = f"\nThe notebook as far as it went: {failed}"
             line = self.begun[-1].source.strip().splitlines()[0]
-            count = sum(not is_tagged(cell, self.job.skip) for cell in list_code_cells(self.notebook))
-            where += f", code cell {len(self.begun)} of {count} (`{line}`)"
+            where += f", code cell {len(self.begun)} of {len(self.cells)} (`{line}`)"
         return RunError(f"{where}: {_explain(error, self.timeout)}{kept}")
 
     def kill(self) -> None:
@@ -175,6 +180,9 @@ class _Execution:
         process = getattr(getattr(self.manager, "provisioner", None), "process", None)
         if process is not None:
             kill_session(process)
+
+    def _skips(self, cell) -> bool:
+        return any(is_tagged(cell, tag) for tag in self.job.skip)
 
     async def _execute(self, env: dict[str, str], nursery: str | None) -> None:
         """Fill `notebook` with its outputs, and `begun`."""
@@ -187,6 +195,8 @@ class _Execution:
             cell.metadata.setdefault("tags", [])  # papermill asks each for it
             if cell.cell_type == "code":
                 cell.update(outputs=[], execution_count=None)
+            if self._skips(cell):
+                cell.metadata["tags"].append(SKIPPED)
         if self.parameters:
             self.notebook.metadata["papermill"] = {}
             self.notebook = parameterize_notebook(self.notebook, self.parameters, kernel_name="python3")
@@ -198,7 +208,7 @@ class _Execution:
             raise_on_iopub_timeout=True,
             record_timing=False,
             store_widget_state=True,  # without it, output inside a widget kills nbclient's reader: it waits forever
-            skip_cells_with_tag=self.job.skip or "skip-execution",
+            skip_cells_with_tag=SKIPPED,
             on_cell_execute=lambda cell, cell_index: self.begun.append(cell),
             log=SILENT,
         )
@@ -239,6 +249,8 @@ def _to_text(notebook) -> str:
 
     notebook.metadata.pop("widgets", None)
     for number, cell in enumerate(notebook.cells):
+        if is_tagged(cell, SKIPPED):
+            cell.metadata["tags"].remove(SKIPPED)
         if not cell.metadata["tags"]:
             del cell.metadata["tags"]
         if is_tagged(cell, "injected-parameters"):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, RunConfig, check_choice, find_knob, name_knobs
+from mmlab.config import EXERCISE_TAG, GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.evaluation import METRICS, Scores, score_frame
@@ -204,8 +204,9 @@ class Grid:
         return {"data": str(self.data), "results": str(self.folder), **self.planned[number]}
 
     def job(self, number: int) -> Job:
-        """How planned run `number` is executed: without the cells for reading."""
-        return Job(self.notebook, _kept(self.run_folders[number], ".ipynb"), self.parameters(number), skip=READING_TAG)
+        """How planned run `number` is executed: without the cells that a reader or a student needs."""
+        kept = _kept(self.run_folders[number], ".ipynb")
+        return Job(self.notebook, kept, self.parameters(number), skip=(EXERCISE_TAG, READING_TAG))
 
     def _train(
         self, missing: list[int], jobs: int, on: str, cluster: dict[str, Any], nursery: str | None = None

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmlab.config import TWIN, suggest
+from mmlab.config import EXERCISE_TAG, TWIN, suggest
 from mmlab.course import read_course, split_folds
 from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
@@ -129,7 +129,7 @@ def _plan_jobs(data: Path | str, results: Path | str, knobs: dict[str, Any], ord
             Path(results) / "notebooks" / f"{name}.ipynb",
             own[name],
             after=() if alone else tuple(map(order.index, NEEDS[name])),
-            skip="" if alone else REPORT_TAG,
+            skip=(EXERCISE_TAG,) if alone else (EXERCISE_TAG, REPORT_TAG),
         )
         for name in order
     ]
