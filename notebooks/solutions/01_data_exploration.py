@@ -1,5 +1,5 @@
 # %% [markdown] reader
-# ### Exercise 5: a reader that loses no byte
+# ### Exercise 1: a reader that loses no byte
 #
 # Write `read_text(raw)`. It gets the bytes of one text file and returns two strings: the text and the charset,
 # `"utf-8"` or `"gb18030"`. The text holds every character of the file, with its blanks and line ends as they are; only
@@ -19,7 +19,7 @@ check.reader(read_text)
 
 
 # %% [markdown] majority
-# ### Exercise 6: the score to beat
+# ### Exercise 2: the score to beat
 #
 # Write `score_majority(train, dev)`. Both are frames with the columns `guid` and `label`, one row per pair. The model
 # always answers the most frequent label of `train`. Return two numbers between 0 and 1: its accuracy on `dev`, and its
@@ -39,7 +39,7 @@ check.majority(score_majority)
 
 
 # %% [markdown] twin_split
-# ### Exercise 7: a split that divides no twins
+# ### Exercise 3: a split that divides no twins
 #
 # Write `split_pairs(pairs, share, seed)`. `pairs` is a frame with the columns `guid`, `label` and `twin`: pairs with
 # the same number in `twin` are twins. Its rows and its index are in no order. Return one bool for each row, in the

@@ -1,5 +1,5 @@
 # %% [markdown] accuracy_from_file
-# ### Exercise 4: the accuracy of a run, from its file
+# ### Exercise 1: the accuracy of a run, from its file
 #
 # Write `score_file(predictions, key, scenario)`. Both tables are as `pd.read_csv` gives them, with rows in any order:
 #
@@ -28,7 +28,7 @@ check.accuracy_from_file(score_file)
 
 
 # %% [markdown] conclusion
-# ### Exercise 5: a conclusion that the numbers carry
+# ### Exercise 2: a conclusion that the numbers carry
 #
 # Write `conclude(a, b, difference, majority)`. `a` and `b` are the accuracies of two models, and `difference` is the
 # paired difference a − b. Each of the three has `.value` and a 95 % interval from `.low` to `.high`. `majority` is the
