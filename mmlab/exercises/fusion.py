@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mmlab.config import RunConfig, probability_columns
+from mmlab.config import LABEL, SCENARIOS, TWIN, RunConfig, probability_columns
 from mmlab.course import Course, read_course
-from mmlab.evaluation import compare_frames, score_frame
+from mmlab.evaluation import Interval, list_answers
+from mmlab.evaluation.scores import group_sums, interval_of
 from mmlab.exercises.judging import Found, load_exercises, refuse_blank
 from mmlab.exercises.samples import (
     CLASSES,
@@ -25,12 +26,13 @@ from mmlab.exercises.samples import (
     train,
 )
 from mmlab.features import Pairs
-from mmlab.models import FUSIONS, FusionModel, GatedFusion, masked_mean
+from mmlab.models import FUSIONS, FusionModel, GatedFusion
 from mmlab.storage import CHECKOUT
-from mmlab.training import cross_fit, needed, predict, prepare_pairs
+from mmlab.training import CrossFit, cross_fit, needed, predict, prepare_pairs
 
 TINY = 1e-5  # a change below this is rounding
 JOINT = "text_and_image"
+SEEDS = (0, 1, 2)  # of the folds and the start of each training
 
 
 def judge_fusion(answer: Any, found: Found) -> str:
@@ -265,7 +267,8 @@ class _Known(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, token_mask: Tensor, patches: Tensor, patch_mask: Tensor) -> Tensor:
-        words, picture = masked_mean(tokens, token_mask), masked_mean(patches, patch_mask)
+        sides = (tokens, token_mask.unsqueeze(-1)), (patches, patch_mask.unsqueeze(-1))
+        words, picture = ((vectors * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1) for vectors, mask in sides)
         asked = (words[:, :1] > 0.7).float() if self.seldom else 1.0
         seen = (patches * patch_mask.unsqueeze(-1) != 0).flatten(1).any(dim=1, keepdim=True).float()
         said = self.text * self.words(self.dropout(words)) + self.there * seen * torch.eye(CLASSES)[0]
@@ -302,15 +305,19 @@ def judge_fake_probe(answer: Any, found: Found) -> str:
 
 @cache
 def _read_demo() -> tuple[RunConfig, Course, Pairs]:
-    config = RunConfig(folds=2, seeds=1)  # as notebook 04 compares fusions in section 6
+    config = RunConfig(folds=2, seeds=1)  # as quick as in section 6 of the notebook
     course = read_course(CHECKOUT / "data" / "demo")
     return config, course, prepare_pairs(course, config)
 
 
-@cache
-def _fit_gated() -> pd.DataFrame:
+def _fit(fusion: str, seed: int) -> CrossFit:
     config, course, pairs = _read_demo()
-    return cross_fit(config.replace(fusion="gated"), course, pairs).predictions
+    return cross_fit(config.replace(fusion=fusion, seed=seed), course, pairs)
+
+
+@cache
+def _fit_gated() -> list[pd.DataFrame]:
+    return [_fit("gated", seed).predictions for seed in SEEDS]
 
 
 def judge_better_fusion(answer: Any, found: Found) -> str:
@@ -318,23 +325,44 @@ def judge_better_fusion(answer: Any, found: Found) -> str:
     found("name_taken", taken, 'name="gated" named another class than that of mmlab.models')
     names = [name for name, one in FUSIONS.items() if one is answer]
     found("not_registered", not names, f"not among the fusions {', '.join(FUSIONS)}")
-    config, course, pairs = _read_demo()
-    config = config.replace(fusion=names[-1])
-    _judge_untrained(config, pairs, found)
-    fitted, gated = cross_fit(config, course, pairs), _fit_gated()
-    frame, columns = fitted.predictions, probability_columns(JOINT)
-    change = float((frame[columns] - gated[columns]).abs().max(axis=None))
+    config, _, pairs = _read_demo()
+    _judge_untrained(config.replace(fusion=names[-1]), pairs, found)
+    first, gated = _fit(names[-1], SEEDS[0]), _fit_gated()
+    columns = probability_columns(JOINT)
+    change = float((first.predictions[columns] - gated[0][columns]).abs().max(axis=None))
     found("gated_unchanged", change < TINY, f"largest difference of a probability from those of gated: {change:.2g}")
-    _judge_exchanged(fitted.models[0], needed(config, pairs), found)
-    accuracy, majority = score_frame(frame, JOINT).accuracy, float(np.bincount(course.labels).max() / len(frame))
-    found("below_majority", accuracy.value <= majority, f"accuracy {accuracy}, always the most frequent {majority:.3f}")
+    _judge_exchanged(first.models[0], needed(first.models[0].config, pairs), found)
+    return _judge_scores([first.predictions, *(_fit(names[-1], seed).predictions for seed in SEEDS[1:])], gated, found)
+
+
+def _judge_scores(frames: list[pd.DataFrame], gated: list[pd.DataFrame], found: Found) -> str:
+    right = {one: np.stack([list_answers(frame, one)["right"] for frame in frames]) for one in SCENARIOS}  # (seeds, n)
+    theirs = np.stack([list_answers(frame, JOINT)["right"] for frame in gated])
+    accuracy, majority = right[JOINT].mean(), frames[0][LABEL].value_counts(normalize=True).max()
+    found("below_majority", accuracy <= majority, f"accuracy {accuracy:.3f}, always the most frequent {majority:.3f}")
     for head in ("text_only", "image_only"):
-        gain = compare_frames(frame, JOINT, frame, head).difference
-        found("no_gain", gain.low <= 0, f"accuracy {accuracy}; minus that of the {head} head {gain:+.3f}")
-    against = compare_frames(frame, JOINT, gated, JOINT)
-    told = f"accuracy {accuracy} against gated's {score_frame(gated, JOINT).accuracy}: {against.difference:+.3f}"
-    found("worse", against.difference.high < 0, told)
-    return f"Here it has {told}, {'and is better' if against.difference.low > 0 else 'which cannot be told apart'}."
+        gain = _compare(right[JOINT], right[head], frames[0][TWIN])
+        found("no_gain", gain.low <= 0, f"accuracy {accuracy:.3f}; minus that of its {head} head {gain:+.3f}")
+    difference = _compare(right[JOINT], theirs, frames[0][TWIN])
+    told = f"accuracy {accuracy:.3f} against gated's {theirs.mean():.3f}, difference {difference:+.3f}"
+    found("worse", difference.high < 0, told)
+    answer = "yours is better" if difference.low > 0 else "they cannot be told apart"
+    return f"Over {len(SEEDS)} trainings: {told}; {answer}."
+
+
+def _compare(a: np.ndarray, b: np.ndarray, twins: pd.Series, draws: int = 2000) -> Interval:
+    """Accuracy of a minus that of b, right answers bool (seeds, pairs), and its interval.
+
+    Each draw takes twin groups and seeds with replacement: one training alone is better or worse by luck, by up to two
+    points here, and an interval over pairs does not know that.
+    """
+    gains = group_sums((a.astype(int) - b).T, twins)  # (groups, seeds)
+    sizes = group_sums(np.ones((len(twins), 1), int), twins)
+    random, (groups, seeds) = np.random.default_rng(0), gains.shape
+    chosen = random.multinomial(groups, np.full(groups, 1 / groups), draws)  # (draws, groups)
+    shares = random.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
+    drawn = (chosen @ gains * shares).sum(axis=1) / (chosen @ sizes)[:, 0]
+    return interval_of(a.mean() - b.mean(), drawn, groups)
 
 
 def _judge_untrained(config: RunConfig, pairs: Pairs, found: Found) -> None:

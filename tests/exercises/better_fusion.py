@@ -1,9 +1,9 @@
 """Answers to the exercise `better_fusion`; see exercise_cases.py. Each is trained on the demo, so each is cheap."""
 
 CLASS = 'class BetterFusion(Fusion, name="better"):'
-LAYERS = "self.mix = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.GELU())"
-SIDES = "text, image = torch.where(sides.present, sides.summaries, self.missing).unbind(dim=1)"
-RETURN = "return self.mix(torch.cat([text, image, text * image], dim=1))"
+SIDES = "text, image = sides.summaries.unbind(dim=1)"
+BOTH = "both = sides.summaries.flatten(1)"
+RETURN = "return (shares * torch.tanh(parts)).sum(dim=1)"
 
 TOP = """
 import torch
@@ -31,33 +31,38 @@ COPY = f"""{TOP}
 MISTAKES = [
     ("name_taken", {CLASS: 'class BetterFusion(Fusion, name="gated"):'}),
     ("not_registered", {CLASS: "class BetterFusion(nn.Module):"}),
-    ("shape", {RETURN: "return torch.cat([text, image], dim=1)"}),
+    ("shape", {RETURN: "return (shares * torch.tanh(parts)).flatten(1)"}),
     ("shape", {RETURN: RETURN + ".mean(dim=0)"}),
     # a missing side is divided by its norm, which is zero
-    (
-        "missing_not_finite",
-        {SIDES: "text, image = (sides.summaries / sides.summaries.norm(dim=2, keepdim=True)).unbind(dim=1)"},
-    ),
+    ("missing_not_finite", {BOTH: "both = (sides.summaries / sides.summaries.norm(dim=2, keepdim=True)).flatten(1)"}),
     ("gated_unchanged", COPY),
-    ("image_ignored", {RETURN: "return self.mix(torch.cat([text, text, text * text], dim=1))"}),
-    ("text_ignored", {RETURN: "return self.mix(torch.cat([image, image, image * image], dim=1))"}),
+    ("image_ignored", {SIDES: "text = image = sides.summaries[:, 0]", BOTH: "both = torch.cat([text, image], dim=1)"}),
+    ("text_ignored", {SIDES: "text = image = sides.summaries[:, 1]", BOTH: "both = torch.cat([text, image], dim=1)"}),
     ("below_majority", {RETURN: RETURN + ".flip(0)"}),
-    ("no_gain", {RETURN: "return self.mix(torch.cat([text, 0.001 * image, 0 * text], dim=1))"}),
-    (
-        "worse",
-        {
-            LAYERS: "self.narrow = nn.Linear(2 * hidden, 1)\n        self.wide = nn.Linear(1, hidden)",
-            RETURN: "return self.wide(torch.tanh(self.narrow(torch.cat([text, image], dim=1))))",
-        },
-    ),
+    ("no_gain", {SIDES: SIDES + "; image = 0.001 * image", BOTH: "both = torch.cat([text, image], dim=1)"}),
+    # the sides never meet
+    ("worse", {RETURN: "return torch.tanh(parts[:, 0]) + torch.tanh(parts[:, 1])"}),
 ]
 
 ALTERNATIVES = {
-    "concatenated": {"3 * hidden": "2 * hidden", "[text, image, text * image]": "[text, image]"},
-    "difference, too": {
-        "3 * hidden": "4 * hidden",
-        "[text, image, text * image]": "[text, image, text * image, text - image]",
-    },
+    "concatenated": f"""{TOP}
+    def __init__(self, width, heads, dropout):
+        super().__init__()
+        self.missing = nn.Parameter(torch.zeros(2, width))
+        self.mix = nn.Sequential(nn.Linear(2 * width, width), nn.GELU())
+
+    def forward(self, sides):
+        return self.mix(sides.summaries.where(sides.present, self.missing).flatten(1))
+""",
+    "concatenated with the product": f"""{TOP}
+    def __init__(self, width, heads, dropout):
+        super().__init__()
+        self.mix = nn.Linear(3 * width, width)
+
+    def forward(self, sides):
+        text, image = sides.summaries.unbind(1)
+        return F.gelu(self.mix(torch.cat([text, image, text * image], 1)))
+""",
     "product of experts": f"""{TOP}
     # The logits of both heads are added: the surer head counts more.
     over_vectors = False
@@ -69,19 +74,6 @@ ALTERNATIVES = {
     def forward(self, sides):
         answers = torch.stack([sides.answers["text_only"], sides.answers["image_only"]], dim=1)
         return (answers * self.scale * sides.present).sum(dim=1)
-""",
-    "gate with a joint term": f"""{TOP}
-    def __init__(self, width, heads, dropout):
-        super().__init__()
-        self.text, self.image, self.both = (nn.Linear(size, width) for size in (width, width, 2 * width))
-        self.gate = nn.Linear(2 * width, 3 * width)
-
-    def forward(self, sides):
-        text, image = sides.summaries.unbind(1)
-        both = sides.summaries.flatten(1)
-        shares = self.gate(both).unflatten(1, (3, -1)).softmax(dim=1)
-        parts = torch.stack([self.text(text), self.image(image), self.both(both)], dim=1)
-        return (shares * torch.tanh(parts)).sum(dim=1)
 """,
     "low-rank bilinear": f"""{TOP}
     def __init__(self, width, heads, dropout):
@@ -117,24 +109,13 @@ ALTERNATIVES = {
     "attention over the two sides": f"""{TOP}
     def __init__(self, width, heads, dropout):
         super().__init__()
-        self.kind = nn.Parameter(torch.randn(2, width) / 10)
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.out = nn.Linear(2 * width, width)
+        self.keys, self.values = nn.Linear(width, width), nn.Linear(width, width)
+        self.question = nn.Parameter(torch.randn(heads, width // heads))
 
     def forward(self, sides):
-        two = sides.summaries + self.kind
-        seen, _ = self.attention(two, two, two, key_padding_mask=~sides.present.squeeze(2))
-        return F.gelu(self.out(((two + seen) * sides.present).flatten(1)))
-""",
-    "two layers with a shortcut": f"""{TOP}
-    def __init__(self, width, heads, dropout):
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(2 * width + 2, width), nn.Linear(width, width), nn.Dropout(dropout / 2)
-
-    def forward(self, sides):
-        flags = sides.present.squeeze(-1).float()
-        h = F.silu(self.a(torch.cat([sides.summaries.flatten(1), flags], 1)))
-        return h + F.silu(self.b(self.c(h)))
+        keys, values = (layer(sides.summaries).unflatten(2, self.question.shape) for layer in (self.keys, self.values))
+        scores = torch.einsum("bshd,hd->bsh", keys, self.question).masked_fill(~sides.present, -1e4)
+        return F.gelu(torch.einsum("bsh,bshd->bhd", scores.softmax(dim=1), values).flatten(1))
 """,
     "the larger of both": f"""{TOP}
     def __init__(self, width, heads, dropout):
@@ -155,5 +136,29 @@ ALTERNATIVES = {
     def forward(self, sides):
         said = [sides.answers[name].log_softmax(1) for name in ("text_only", "image_only")]
         return torch.relu(self.vectors(sides.summaries.flatten(1))) + self.answers(torch.cat(said, 1))
+""",
+    "a gate for each head": f"""{TOP}
+    def __init__(self, width, heads, dropout):
+        super().__init__()
+        self.project = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.share = nn.Linear(2 * width, heads)
+        self.heads = heads
+
+    def forward(self, sides):
+        share = self.share(sides.summaries.flatten(1)).sigmoid().unsqueeze(2)
+        share = torch.where(sides.present[:, 1:], torch.where(sides.present[:, :1], share, 0.0), 1.0)
+        text, image = (layer(side).tanh().unflatten(1, (self.heads, -1)) for layer, side in zip(self.project, sides.summaries.unbind(1)))
+        return torch.lerp(image, text, share).flatten(1)
+""",
+    "gate by confidence": f"""{TOP}
+    def __init__(self, width, heads, dropout):
+        super().__init__()
+        self.text, self.image = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, sides):
+        sure = torch.stack([sides.answers[name].softmax(1).amax(1) for name in ('text_only', 'image_only')], 1).unsqueeze(2)
+        shares = (8 * sure).masked_fill(~sides.present, -1e4).softmax(dim=1)
+        two = torch.stack([self.text(sides.summaries[:, 0]), self.image(sides.summaries[:, 1])], 1)
+        return (shares * two.tanh()).sum(1)
 """,
 }
