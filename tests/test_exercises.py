@@ -6,9 +6,19 @@ import pytest
 from exercise_cases import FOLDER, Case, build_answer, find_task, list_cases
 
 from mmlab.exercises import EXERCISES, Verdict
+from mmlab.models import FUSIONS
 
 CASES = [case for exercise in EXERCISES for case in list_cases(exercise)]
 EXPECTED = {"solution": "passed", "blank": "blank", "mistake": "mistake", "alternative": "passed"}
+
+
+@pytest.fixture(autouse=True)
+def same_fusions():
+    """Answers register fusions; other tests list them all."""
+    before = dict(FUSIONS)
+    yield
+    FUSIONS.clear()
+    FUSIONS.update(before)
 
 
 def judge(case: Case, muted: frozenset[str] = frozenset()) -> Verdict:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmlab.training.loop import AdamW
+from mmlab.training import AdamW
 
 PAIRS, TOKENS, PATCHES, WIDTH, CLASSES = 6, 5, 7, 16, 3
 
@@ -70,7 +70,7 @@ def make_both_needed(pairs: int = 96, seed: int = 0) -> Sample:
 
 def train(model: nn.Module, sample: Sample, steps: int, lr: float = 0.01) -> float:
     """Train on a sample, all at once; the accuracy on these same pairs afterwards."""
-    optimizer = AdamW(model.parameters(), lr=lr)
+    optimizer = AdamW(list(model.parameters()), lr=lr)
     model.train()
     for _ in range(steps):
         F.cross_entropy(model(*sample.inputs).float(), sample.labels).backward()
