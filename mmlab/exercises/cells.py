@@ -179,12 +179,16 @@ def _run(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     import nbformat
     from nbclient import NotebookClient
 
+    from mmlab.workbook.kernels import make_manager
+
     if not cells:
         return []
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     node = nbformat.reads(json.dumps(notebook), as_version=4)
-    NotebookClient(node, kernel_name="python3", timeout=600, record_timing=False).execute()
+    client = NotebookClient(node, km=make_manager(None), timeout=600, record_timing=False)
+    client.owns_km = True  # so that it stops the kernel
+    client.execute()
     return json.loads(nbformat.writes(node))["cells"]
 
 
