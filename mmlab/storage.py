@@ -1,20 +1,24 @@
 """Where the lab keeps what it need not compute twice, and how it writes files whole or not at all."""
 
+import csv
 import glob
+import io
 import os
 import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmlab.errors import RunError, find_fix
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
 _UMASK = threading.Lock()
 
 
@@ -26,6 +30,18 @@ def cache_folder(*parts: str) -> Path:
     folder = Path(root).expanduser().joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def format_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """A table for spreadsheets: a text that one would take for a formula begins with an apostrophe.
+
+    It begins with the mark by which Excel knows UTF-8.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    for row in rows:
+        table.writerow([f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in row])
+    return "\ufeff" + text.getvalue()
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:

@@ -32,7 +32,7 @@ from mmlab.grading.key import Key, read_key
 from mmlab.grading.ledger import LEAST, Ledger, climbs
 from mmlab.grading.scoring import best_shares, holm, rank_intervals, score_entrants
 from mmlab.grading.similarity import find_similar
-from mmlab.grading.writing import name_files, neutralise
+from mmlab.grading.writing import name_files
 from mmlab.runs import Run, result_name, train_run
 
 N = 400
@@ -433,7 +433,7 @@ def test_with_a_ledger_students_are_told_what_it_shows_and_no_exact_score(tmp_pa
 
 def test_the_table_is_complete_and_no_cell_is_a_formula(handed_in):
     made, grades, out = handed_in
-    lines = list(csv.DictReader(io.StringIO((out / "grades.csv").read_text(encoding="utf-8"))))
+    lines = list(csv.DictReader(io.StringIO((out / "grades.csv").read_text(encoding="utf-8-sig"))))
     assert len(lines) == len(grades.rows)
     assert {"'=1+1", "'@SUM(A1)", "'-2", "'+3"} <= {line["name"] for line in lines}
     for line in lines:
@@ -441,12 +441,6 @@ def test_the_table_is_complete_and_no_cell_is_a_formula(handed_in):
     best = next(line for line in lines if line["kind"] == "student")
     assert float(best["accuracy"]) == round(row_of(grades, best["name"]).standing.values["accuracy"].value, 6)
     assert [line["status"] for line in lines] == [row.status for row in grades.rows]
-
-
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@a", "\t=1", "\r=1"])
-def test_a_cell_that_looks_like_a_formula_is_neutralised_and_others_are_not(cell):
-    assert neutralise(cell) == f"'{cell}"
-    assert [neutralise(one) for one in ("a=1", "", 0.5, -1)] == ["a=1", "", 0.5, -1]
 
 
 def test_the_json_holds_the_same(handed_in):

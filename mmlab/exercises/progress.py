@@ -3,8 +3,6 @@
 No code of a student's is run here. Whoever edits the file can write any output into it: `rerun` judges again.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from mmlab.errors import RunError
 from mmlab.exercises.cells import OPENED, edition, list_notebooks, read_tasks
 from mmlab.exercises.files import load_notebook, read_source
 from mmlab.exercises.verdict import MIME, SIGNS
+from mmlab.storage import format_csv
 
 UNRUN = "unrun"  # a check that has left no output
 MARKS = {**SIGNS, UNRUN: ("-", "Not run")}
@@ -156,17 +155,10 @@ def _read_outputs(cells: list[dict[str, Any]]) -> dict[str, Answer]:
 
 
 def to_csv(found: list[Progress]) -> str:
-    """One row for each notebook. A cell that a spreadsheet would take for a formula is neutralised by an apostrophe."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    """A table for spreadsheets, one row for each notebook."""
+    rows: list[tuple] = [COLUMNS]
     for one in found:
         exercises = "; ".join(f"{answer.kind}: {answer.name_with_code(name)}" for name, answer in one.answers.items())
-        row = (one.student, one.notebook, one.passed, len(one.answers), exercises, "; ".join(one.notes), one.file)
-        table.writerow([neutralise(str(value)) for value in row])
-    return "\ufeff" + text.getvalue()  # with this mark Excel reads the names as UTF-8
-
-
-def neutralise(text: str) -> str:
-    """The text as a spreadsheet shows it: one that begins like a formula gets an apostrophe."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+        notes, file = "; ".join(one.notes), str(one.file)
+        rows.append((one.student, one.notebook, one.passed, len(one.answers), exercises, notes, file))
+    return format_csv(rows)

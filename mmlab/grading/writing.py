@@ -1,7 +1,5 @@
 """A folder of grades: grades.csv, grades.json, index.html and a feedback file for each student, all or nothing."""
 
-import csv
-import io
 import json
 import re
 import unicodedata
@@ -13,10 +11,9 @@ from mmlab.evaluation import METRICS
 from mmlab.grading.grades import Grade, Grades
 from mmlab.grading.page import write_page
 from mmlab.grading.scoring import DRAWS
-from mmlab.storage import draft_folder
+from mmlab.storage import draft_folder, format_csv
 
 CSV, JSON, PAGE, FEEDBACK = "grades.csv", "grades.json", "index.html", "feedback"
-_FORMULA = tuple("=+-@\t\r\n")  # how a cell begins that a spreadsheet may execute
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # no file names on Windows
 
 
@@ -76,18 +73,9 @@ def name_files(students: list[str]) -> dict[str, str]:
 
 
 def to_csv(grades: Grades) -> str:
-    """A line for each row of the table. Cells that a spreadsheet would take for a formula begin with an apostrophe."""
+    """A table for spreadsheets, a line for each row of the page."""
     lines = [_flatten(row, bool(grades.ledger)) for row in grades.rows]
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: neutralise(cell) for name, cell in line.items()} for line in lines)
-    return file.getvalue()
-
-
-def neutralise(cell: Any) -> Any:
-    """A text that begins like a formula with an apostrophe in front; anything else as it is."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return format_csv([lines[0], *(line.values() for line in lines)])
 
 
 def _flatten(row: Grade, ranked: bool) -> dict[str, Any]:
