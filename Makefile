@@ -40,7 +40,7 @@ test: $(STAMP) ## check style, run every test, compare every notebook with its s
 lab: $(STAMP) ## write your own copies of the notebooks to work/ and open them in JupyterLab
 	@.venv/bin/mmlab start work
 	@.venv/bin/jupyter labextension disable @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
-	.venv/bin/jupyter lab --LabApp.default_url=/lab/tree/work
+	.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/work
 
 exercises: $(STAMP) ## write the exercise cells of the notebooks again, after a change of notebooks/solutions
 	.venv/bin/python -m mmlab.exercises.cells

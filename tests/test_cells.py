@@ -8,7 +8,7 @@ from exercise_cases import find_task
 
 from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
-from mmlab.exercises import MIME, open_exercises
+from mmlab.exercises import MIME, Checker, open_exercises
 from mmlab.exercises.cells import NOTEBOOKS, _run, edition, find_cell, list_notebooks, make_cells, read_tasks, weave
 from mmlab.exercises.files import has_tag, load_notebook, make_cell, read_source, save_notebook
 
@@ -156,7 +156,7 @@ def test_another_edition_is_one_line_with_the_command_that_mends_it(tmp_path, mo
 
 
 def test_the_summary_says_what_is_passed_and_links_the_next_notebook():
-    check = open_exercises("04_fusion", edition("04_fusion"))
+    check = Checker("04_fusion")
     before = repr(check.summary())
     assert "0 of" in before and before.endswith("Next: 05_hyperparameter_grid.") and before == repr(check.summary())
     assert '<a href="05_hyperparameter_grid.ipynb">' in check.summary()._repr_html_()

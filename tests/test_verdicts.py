@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from exercise_cases import build_answer, list_cases
 
 from mmlab.errors import ConfigError, RunError
-from mmlab.exercises import EXERCISES, MIME, SIGNS, Exercise, Verdict, open_exercises
+from mmlab.exercises import EXERCISES, MIME, SIGNS, Checker, Exercise, Verdict, open_exercises
 from mmlab.exercises.cells import edition, read_tasks, weave
 from mmlab.exercises.verdict import BARS
 
@@ -84,7 +85,7 @@ def test_an_exception_names_the_line_of_the_student_and_nothing_of_ours(double):
 def test_an_answer_that_cannot_be_called_is_told_so():
     verdict = EXERCISES["fusion"].check(lambda: 1)
     assert verdict.kind == "error" and "takes 0 positional arguments" in verdict.hint
-    assert "question describes" in verdict.hint and "line" not in verdict.hint
+    assert verdict.hint.startswith("The check could not use your answer") and "line" not in verdict.hint
 
 
 def test_both_forms_say_the_same_and_html_is_escaped():
@@ -122,12 +123,38 @@ def test_judging_leaves_the_random_numbers_of_the_notebook_alone_and_repeats_its
 
 
 def test_the_solution_is_shown_after_passing_and_not_before():
-    check = open_exercises("04_fusion", edition("04_fusion"))
+    check = Checker("04_fusion")
     (task,) = [one for one in read_tasks("04_fusion") if one.name == "fusion"]
     assert "Pass check.fusion first" in str(check.fusion.solution())
     (case,) = [one for one in list_cases("fusion") if one.kind == "solution"]
     assert check.fusion(build_answer(case)).ok
     assert str(check.fusion.solution()) == task.shown and "SOLUTION" not in task.shown
+
+
+def test_opening_again_keeps_what_was_passed():
+    made = edition("04_fusion")
+    assert open_exercises("04_fusion", made).fusion is open_exercises("04_fusion", made).fusion
+    assert open_exercises("01_data_exploration", edition("01_data_exploration")).reader is not None
+
+
+def test_a_notebook_without_solutions_is_refused():
+    with pytest.raises(RunError, match="08_nothing.py: cannot be read"):
+        open_exercises("08_nothing", "")
+
+
+def test_an_answer_that_forgets_its_return_is_no_blank(double):
+    def judge(answer, found):
+        from mmlab.exercises import refuse_blank
+
+        refuse_blank(answer(3))
+
+    verdict = dataclasses.replace(double, judge=judge).check(lambda x: print(x))
+    assert verdict.kind == "error" and "return" in verdict.hint
+
+
+def test_an_answer_that_ends_python_is_told_so(double):
+    verdict = double.check(lambda x: sys.exit(1))
+    assert verdict.kind == "error" and verdict.hint.startswith("SystemExit: 1")
 
 
 def test_an_unknown_exercise_is_refused_with_a_suggestion():

@@ -189,6 +189,7 @@ def judge_interval(answer: Any, found: Found) -> str:
     true, pairwise = _draw_ends(right, twin), _draw_ends(right, np.arange(len(twin)))
     evidence = f"{said}; 95 % of the draws lie from {true[0]:.3f} to {true[1]:.3f}"
     width, below, above = np.ptp(true), right.mean() - low, high - right.mean()
+    found("level", high < right.mean() and high - low < 0.3 * width, evidence)  # 0.025 per cent and 0.975 per cent
     found("spread_of_rows", min(below, above) > 0.9 * width, evidence)
     found("pairs_drawn", np.abs(ends - pairwise).max() < 0.075 * np.ptp(pairwise), evidence)
     group_mean = pd.Series(right).groupby(twin).mean().mean()

@@ -58,15 +58,18 @@ class Task:
 
 def read_tasks(notebook: str, folder: Path = SOLUTIONS) -> list[Task]:
     """The exercises of a notebook in their order. Raises RunError for a file that is missing or not as described."""
-    path = folder / f"{notebook}.py"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror}). Run `git restore notebooks/solutions`.") from None
-    cells = _split_cells(text)
+    path, cells = folder / f"{notebook}.py", _split_cells(_read_solutions(notebook, folder))
     if len(cells) % 2:
         raise RunError(f"{path}: {cells[-1][1]}: a question or its code is missing. Each exercise has two cells.")
     return list(_pair_cells(path, cells))
+
+
+def _read_solutions(notebook: str, folder: Path) -> str:
+    path = folder / f"{notebook}.py"
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}). Run `git restore notebooks/solutions`.") from None
 
 
 def _split_cells(text: str) -> list[tuple[bool, str, str]]:
@@ -95,7 +98,7 @@ def list_notebooks() -> list[str]:
 
 def edition(notebook: str, folder: Path = SOLUTIONS) -> str:
     """The package's version and a digest of the solutions: another one, other exercises."""
-    return f"{__version__}-{digest_of((folder / f'{notebook}.py').read_text(encoding='utf-8'))[:8]}"
+    return f"{__version__}-{digest_of(_read_solutions(notebook, folder))[:8]}"
 
 
 def make_cells(notebook: str, folder: Path = SOLUTIONS) -> list[dict[str, Any]]:

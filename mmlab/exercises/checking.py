@@ -16,6 +16,8 @@ from mmlab.storage import CHECKOUT
 ROOMS = (data_exploration, text_only, image_only, fusion, grid, ablation, report)
 EXERCISES: Mapping[str, Exercise] = {one.name: one for room in ROOMS for one in room.EXERCISES}
 
+_OPENED: dict[str, "Checker"] = {}  # by notebook: whoever runs the opening cell again keeps what was passed
+
 
 class Checker:
     """The exercises of one notebook by name: `check.fusion(MyFusion)` judges, `check.fusion.solution()` shows ours."""
@@ -52,7 +54,7 @@ class Question:
         self._exercise, self.passed = exercise, False
         self.verdict: Verdict | None = None
 
-    def __call__(self, answer: Any) -> Verdict:
+    def __call__(self, answer: Any = ...) -> Verdict:
         """Judge an answer: a `Verdict`, which a cell shows when it is its last expression."""
         self.verdict = self._exercise.check(answer)
         self.passed = self.passed or self.verdict.ok
@@ -111,4 +113,4 @@ def open_exercises(notebook: str, made: str) -> Checker:
         here = Path.cwd()
         command = "make exercises" if here in (CHECKOUT, NOTEBOOKS) else f"mmlab start {shlex.quote(str(here))}"
         print(f"These exercises are of edition {made}, and this mmlab has {today}. To update them: {command}")
-    return Checker(notebook)
+    return _OPENED.setdefault(notebook, Checker(notebook))

@@ -70,10 +70,12 @@ class Exercise:
         try:
             told = self._judge(answer, Found(self.hints, muted))
         except Blank:
-            return Verdict(self.name, "blank", "", "Replace the dots by your answer, then run the cell again.")
+            if is_stub(answer):
+                return Verdict(self.name, "blank", "", "Replace the dots by your answer, then run the cell again.")
+            return Verdict(self.name, "error", "", "Your code ran, and gave None back. Is there a return at the end?")
         except _Mistake as mistake:
             return self._tell(mistake, answer)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return Verdict(self.name, "error", "", describe_error(error))
         return Verdict(self.name, "passed", "", self.why, (told,) if told else ())
 
@@ -125,13 +127,21 @@ def same_random() -> Iterator[None]:
             random.setstate(states[0]), np.random.set_state(states[1])  # noqa: NPY002
 
 
+def is_stub(answer: Any) -> bool:
+    """Whether an answer is still what the notebook gave: dots, or definitions that hold nothing else."""
+    if inspect.isclass(answer):
+        return all(is_stub(one) for one in vars(answer).values() if inspect.isfunction(one))
+    code = getattr(answer, "__code__", None)  # a stub of __init__ calls that of its base class
+    return answer is None or answer is Ellipsis or (code is not None and set(code.co_names) <= {"super", "__init__"})
+
+
 def describe_error(error: BaseException) -> str:
     """One line for an exception of the student's code: what, where, and the line itself."""
     text = " ".join(str(error).split())[:300]
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_library(frame.filename)]
     if not own:
-        return f"{what}. The check could not call your answer in the way that the question describes."
+        return f"The check could not use your answer ({what}). Compare what it takes and returns with the question."
     line = (own[-1].line or linecache.getline(own[-1].filename, own[-1].lineno or 0)).strip()
     return f"{what}, in line {own[-1].lineno} of your cell: {line}" if line else f"{what}, in your cell"
 

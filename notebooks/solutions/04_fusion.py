@@ -13,7 +13,8 @@
 #
 # It returns logits (pairs, classes). Batches differ in their numbers of pairs, tokens and patches. A pair may have no
 # text, or no image: then that mask is False in the whole row. The answer must still be a number, and the model must be
-# able to tell a missing side from one whose numbers are all zero.
+# able to tell a missing side from one whose numbers are all zero. And the image must be able to change what a text
+# means: there are pairs whose label follows only from both sides together.
 # %% fusion
 import torch
 from torch import nn

@@ -24,6 +24,7 @@ MISTAKES = [
     ("one_sided", {RETURN: "return 0.0, np.percentile(accuracy, 95)"}),
     ("level", {"[2.5, 97.5]": "[5, 95]"}),
     ("level", {"[2.5, 97.5]": "[0.5, 99.5]"}),
+    ("level", {"[2.5, 97.5]": "[0.025, 0.975]"}),
     ("level", {RETURN: "return accuracy.mean() - accuracy.std(), accuracy.mean() + accuracy.std()"}),
     ("level", {ACCURACY: "hits[drawn].sum(axis=1) / len(right)"}),
     ("unrepeatable", {"default_rng(seed)": "default_rng()"}),
