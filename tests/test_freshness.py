@@ -1,7 +1,9 @@
 """What decides a number is noticed, and nothing else is."""
 
+import ast
 import shutil
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,17 @@ def test_a_function_from_elsewhere_counts_with_its_source():
 def test_a_place_that_is_gone_is_an_error():
     with pytest.raises(LookupError, match="defines no cross_fitt"):
         code_digest("mmlab.training:cross_fitt")
+
+
+def test_a_traceback_in_a_notebook_does_not_send_it_in_circles(package):
+    """What IPython shows of an error leaves a `parent` in nodes that all trees of the process share."""
+    before = digest(package, RUN)
+    tree = ast.parse("name")
+    shared = tree.body[0].value.ctx
+    assert shared is ast.parse("other").body[0].value.ctx
+    try:
+        shared.parent = tree.body[0].value
+        assert sum(1 for _ in islice(freshness._walk(ast.parse("other")), 100)) == 4
+        assert digest(package, RUN) == before
+    finally:
+        del shared.parent
