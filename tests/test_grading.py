@@ -484,6 +484,11 @@ const said = {}, heads = [...document.querySelectorAll("#grades thead button")];
 const names = () => [...body.rows].map((row) => row.cells[0].textContent.trim().split("\\n")[0]);
 const look = (words) => { search.value = words; search.dispatchEvent(new Event("input")); return count.textContent; };
 said.searched = [look("BROKEN-"), document.querySelectorAll(".mark.dim").length, look("")];
+look("BROKEN-");
+said.visible = rows.filter((row) => row.offsetHeight).length;
+look("");
+const [number, notes] = [rows[0].cells[1], rows[0].lastElementChild].map((cell) => cell.getBoundingClientRect());
+said.below = notes.top >= number.bottom;
 said.sorted = heads.map((head) => [1, 2].map(() => {
   head.click(); return [head.textContent, head.parentElement.getAttribute("aria-sort"), names()]; }));
 document.body.textContent = JSON.stringify(said);
@@ -491,15 +496,18 @@ document.body.textContent = JSON.stringify(said);
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_the_table_is_searched_and_sorted_in_a_browser(handed_in, tmp_path):
+@pytest.mark.parametrize("width", [900, 1400])
+def test_the_table_is_searched_and_sorted_in_a_browser(handed_in, tmp_path, width):
     made, grades, out = handed_in
     page = re.sub(r"<meta http-equiv.*?>", "", (out / "index.html").read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "page.html").write_text(page.replace("</body>", DRIVER), encoding="utf-8")
-    call = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{tmp_path}/page.html"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    call = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"--window-size={width},900"]
+    done = subprocess.run([*call, f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=120)
     said = json.loads(html.unescape(re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)[1]))
     total, marks = len(grades.rows), 2 * sum(bool(row.standing) for row in grades.students)
     assert said["searched"] == [f"{len(made.broken)} of {total} rows", marks, f"{total} of {total} rows"]
+    assert said["visible"] == len(made.broken)
+    assert said["below"] == (width < 1100)  # in a narrow window the notes have a line of their own
     first = [name for _, _, name in said["sorted"][0]]
     assert first[0][: total - len(made.broken)] == first[1][: total - len(made.broken)][::-1]
     (_, down, best), (_, up, worst) = said["sorted"][1]
