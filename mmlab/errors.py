@@ -24,7 +24,9 @@ class RunError(MmlabError):
 
 
 def find_fix(error: OSError) -> str | None:
-    """What a user can do about a file that cannot be written; None where the error says nothing about their disk."""
+    """What a user can do about a file that cannot be written; None where the error says nothing about it."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "Choose a shorter name"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Free some space there"
     forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)

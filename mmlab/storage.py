@@ -44,6 +44,16 @@ def format_csv(rows: Iterable[Iterable[Any]]) -> str:
     return "\ufeff" + text.getvalue()
 
 
+def printable(text: str) -> str:
+    """A name from outside with an escape for what is invisible, turns the writing direction or cannot be encoded."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def is_inside(path: Path | str, folder: Path | str) -> bool:
+    """Whether a path is a folder or below it, links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
@@ -85,7 +95,7 @@ def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[
             if not is_complete(folder):
                 raise
     except OSError as error:
-        fix = find_fix(error) or "Choose another results folder"
+        fix = find_fix(error) or "Choose another folder"
         raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
     finally:
         if draft is not None:

@@ -165,7 +165,13 @@ def test_help_comes_quickly_and_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "Free some space"), (errno.EACCES, "Choose another"), (errno.EIO, None)]
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EACCES, "Choose another"),
+        (errno.ENAMETOOLONG, "Choose a shorter name"),
+        (errno.EIO, None),
+    ],
 )
 def test_a_disk_that_refuses_is_one_plain_message_and_a_fault_of_the_program_is_not(monkeypatch, capsys, number, words):
     def refuse():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmlab.errors import MmlabError
+from mmlab.grading import collecting
 from mmlab.grading.collecting import MAX_BYTES, Unreadable, collect_submissions
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links and pipes")
@@ -40,7 +42,34 @@ def test_a_pattern_with_a_slash_sees_the_folders(tmp_path):
         (tmp_path / student).mkdir()
         (tmp_path / student / "result.txt").write_text(student)
     assert collect(tmp_path, r"(?P<student>[^/]+)/.*")[0] == {"ann": "ann", "bob": "bob"}
-    assert list(collect(tmp_path)[0]) == ["result"]  # the twin: by default the name alone tells
+
+
+@pytest.mark.parametrize("above", ["", "work (1)/"])
+def test_one_name_in_two_folders_needs_a_pattern_and_the_message_has_it(tmp_path, above):
+    """Without one, two hundred students who hand in the same name would become one."""
+    for student in ("ann", "bob"):
+        (tmp_path / above / student / "deep").mkdir(parents=True)
+        (tmp_path / above / student / "deep" / "result.txt").write_text(student)
+    with pytest.raises(MmlabError, match="a file named result is in 2 folders") as caught:
+        collect(tmp_path)
+    by_folder, by_name = [shlex.split(words)[0] for words in str(caught.value).split("--pattern ")[1:]]
+    assert collect(tmp_path, by_folder)[0] == {"ann": "ann", "bob": "bob"}
+    assert list(collect(tmp_path, by_name)[0]) == ["result"]
+    (tmp_path / above / "bob" / "deep" / "result.txt").rename(tmp_path / above / "bob" / "deep" / "other.txt")
+    assert collect(tmp_path)[0] == {"result": "ann", "other": "bob"}  # the twin: the names differ
+
+
+@posix
+def test_names_that_cannot_be_shown_stay_two_students(tmp_path):
+    names = [b"a\xe9", b"a\xff", "a\u200b".encode(), b"a\x1b", b"a\n", b"a\\n", b"a\\udce9", b" ", b"  "]
+    for name in names:
+        with open(os.path.join(os.fsencode(tmp_path), name + b".txt"), "wb") as file:
+            file.write(name.hex().encode())
+    for pattern, found in ((None, names), (r"(?P<student>.*)\.txt", names[:-2])):
+        newest = collect(tmp_path, pattern)[0]
+        assert sorted(newest.values()) == sorted(name.hex() for name in found)
+        assert all(name.isprintable() and name.strip() for name in newest)
+    assert {r"a\udce9", r"a\u200b", r"a\x1b", "' '"} <= set(collect(tmp_path)[0])
 
 
 @posix
@@ -53,7 +82,8 @@ def test_links_pipes_and_large_files_are_refused_by_name_and_never_read(tmp_path
     os.mkfifo(inbox / "pipe.txt")  # reading it would wait for ever
     (inbox / "large.txt").write_bytes(b"x" * (MAX_BYTES + 1))
     (inbox / "edge.txt").write_bytes(b"x" * MAX_BYTES)
-    (inbox / ".DS_Store").write_text("x")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (inbox / name).write_text("x")
     (inbox / "__MACOSX").mkdir()
     (inbox / "__MACOSX" / "good.txt").write_text("x")
     (inbox / "good.txt").write_text("read")
@@ -61,8 +91,8 @@ def test_links_pipes_and_large_files_are_refused_by_name_and_never_read(tmp_path
     assert newest["good"] == "read" and len(newest["edge"]) == MAX_BYTES
     assert newest["link"] == newest["folder"] == "it is a symbolic link"
     assert newest["pipe"] == "it is no regular file"
-    assert newest["large"] == "it is larger than 5 MB"
-    assert set(stray) == {".DS_Store", "__MACOSX/good.txt"}
+    assert newest["large"] == "it is larger than 5 MB; hand in the table alone"
+    assert set(stray) == {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/good.txt"}
     assert "key" not in newest and "secret" not in newest.values()
 
 
@@ -106,9 +136,9 @@ def make_zip(path: Path) -> Path:
 def test_what_a_zip_should_not_hold_is_refused_and_the_rest_is_read(tmp_path):
     newest, stray = collect(make_zip(tmp_path / "all.zip"))
     assert newest.pop("good") == "read"
-    assert newest.pop("bomb") == "it is larger than 5 MB"
+    assert newest.pop("bomb").startswith("it is larger than 5 MB; ")
     assert newest.pop("link") == "it is a symbolic link"
-    assert newest.pop("unusual") == "it is compressed in an unusual way"
+    assert newest.pop("unusual") == "it is compressed in an unusual way; pack it with the method Deflate"
     assert newest.pop("liar").startswith("it cannot be unpacked (Bad CRC")
     assert newest.pop("damaged").startswith("it cannot be unpacked")
     assert newest == {}
@@ -116,17 +146,38 @@ def test_what_a_zip_should_not_hold_is_refused_and_the_rest_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "word"), [("(", "no regular expression"), (r"\d+", "(?P<student>"), (r"(?P<who>\d+)", "(?P<student>")]
+    ("pattern", "word"),
+    [
+        ("(", "no regular expression"),
+        ("a{99999999999}", "no regular expression"),
+        ("", "(?P<student>"),
+        (r"\d+", "(?P<student>"),
+        (r"(?P<who>\d+)", "(?P<student>"),
+        (r"(?P<student>x*)\d+", "for example b.txt: its name does not fit the pattern. Mend --pattern"),
+        (r"(?P<student>x*)[ab]\.txt", "its name does not fit the pattern. Mend --pattern"),  # the student is empty
+    ],
 )
 def test_a_pattern_that_cannot_be_used_is_an_error(tmp_path, pattern, word):
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / ".hidden").write_text("x")
+    (tmp_path / "b.txt").write_text("x")
     with pytest.raises(MmlabError, match=re.escape(word)):
         collect(tmp_path, pattern)
+    assert collect(tmp_path, r"(?P<student>.)\.txt")[0] == {"b": "x"}  # the twin
+
+
+def test_a_pattern_that_would_take_years_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting, "_SECONDS", 2)
+    (tmp_path / f"{'a' * 60}.txt").write_text("x")
+    with pytest.raises(MmlabError, match=r"--pattern .*\(a\+\)\+.* cannot be matched in 2 s"):
+        collect(tmp_path, "(?P<student>(a+)+)b")
 
 
 def test_a_place_without_files_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no zip")
-    for name, word in (("empty", "no file in it"), ("text.zip", "no zip"), ("nowhere", "no such folder")):
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        archive.writestr("__MACOSX/._a.txt", "x")
+    words = {"empty": "no file in it", "text.zip": "no zip", "nowhere": "no such folder"}
+    for name, word in {**words, "mac.zip": "no file of a student, for example __MACOSX/._a.txt"}.items():
         with pytest.raises(MmlabError, match=word):
             collect(tmp_path / name)

@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -19,14 +18,13 @@ from courses import N_TEST
 from submissions import PATTERN, Class, Models, break_in_every_way, change_some, draw_labels, make_class, to_text
 from test_runs import CONFIG, make_data
 
-from mmlab.config import LABELS, RunConfig, name_knobs
-from mmlab.course import read_course, verify_predictions
+from mmlab.config import RunConfig, name_knobs
+from mmlab.course import verify_predictions
 from mmlab.errors import MmlabError
 from mmlab.evaluation import score_predictions
 from mmlab.grading import Grades, grade_submissions, write_grades
-from mmlab.grading.collecting import printable
 from mmlab.grading.entrants import Entrant, _name_run, list_references
-from mmlab.grading.figures import list_ticks, spread_out
+from mmlab.grading.figures import Mark, draw_intervals, list_ticks, spread_out
 from mmlab.grading.grades import Grade
 from mmlab.grading.key import Key, read_key
 from mmlab.grading.ledger import LEAST, Ledger, climbs
@@ -34,6 +32,7 @@ from mmlab.grading.scoring import best_shares, holm, rank_intervals, score_entra
 from mmlab.grading.similarity import find_similar
 from mmlab.grading.writing import name_files
 from mmlab.runs import Run, result_name, train_run
+from mmlab.storage import printable
 
 N = 400
 GUIDS = [str(number) for number in range(N)]
@@ -114,7 +113,7 @@ def test_without_a_course_order_and_further_guids_are_not_judged_and_the_page_sa
     ("content", "word"),
     [
         ("guid,tag\n057,positive\n999,positive\n", "999"),
-        ("guid,tag\n057,null\n", "no label"),
+        ("guid,tag\n057,null\n", "no label: .* Give it a label or leave it out"),
         ("guid,tag\n", "no rows"),
         ("id,tag\n1,positive\n", "header"),
         (None, "no such file"),
@@ -396,6 +395,14 @@ def test_the_shown_score_moves_by_a_step_and_never_down(tmp_path):
     assert ledger.rungs["ann"].submissions == 4
 
 
+SPOILT = [
+    *(("shown", value) for value in (float("nan"), 1.5, -0.1, "0.7", None, True)),
+    *(("answers", value) for value in ("9" * N, 3, ["0"] * N, None)),
+    *(("submissions", value) for value in ("1", 0, 1.5, True)),
+    ("last", None),
+]
+
+
 def test_a_ledger_is_kept_counts_a_file_once_and_belongs_to_one_key(tmp_path):
     labels, path = draw_labels(N), tmp_path / "ledger.json"
     ledger, answers = Ledger(path, make_key(labels)), Models(labels).answer()
@@ -406,9 +413,14 @@ def test_a_ledger_is_kept_counts_a_file_once_and_belongs_to_one_key(tmp_path):
     for other in (1 - labels % 2, labels[:-1]):
         with pytest.raises(MmlabError, match="another key"):
             Ledger(path, make_key(other))
-    for content in ("", "[]", '{"key": 1}', '{"key": "x", "students": {"a": {}}}'):
+    sound, spoilt = path.read_text(), []
+    for field, value in SPOILT:
+        content = json.loads(sound)
+        content["students"]["ann"][field] = value
+        spoilt.append(json.dumps(content))
+    for content in ("", "[]", '{"key": 1}', '{"key": "x", "students": {"a": {}}}', "[" * 200_000, *spoilt):
         path.write_text(content)
-        with pytest.raises(MmlabError, match="no ledger"):
+        with pytest.raises(MmlabError, match=r"is no ledger that mmlab wrote\. Name another file for --ledger\.$"):
             Ledger(path, make_key(labels))
 
 
@@ -455,6 +467,7 @@ def test_the_json_holds_the_same(handed_in):
 def test_the_page_is_escaped_offline_and_runs_only_its_own_script(handed_in):
     _, grades, out = handed_in
     page = (out / "index.html").read_text(encoding="utf-8")
+    assert "90 students handed in a file" in page
     assert "<img" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
     assert not re.search(r"https?://|(src|href)=\"(//|data:)", page)
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -471,6 +484,11 @@ const said = {}, heads = [...document.querySelectorAll("#grades thead button")];
 const names = () => [...body.rows].map((row) => row.cells[0].textContent.trim().split("\\n")[0]);
 const look = (words) => { search.value = words; search.dispatchEvent(new Event("input")); return count.textContent; };
 said.searched = [look("BROKEN-"), document.querySelectorAll(".mark.dim").length, look("")];
+look("BROKEN-");
+said.visible = rows.filter((row) => row.offsetHeight).length;
+look("");
+const [number, notes] = [rows[0].cells[1], rows[0].lastElementChild].map((cell) => cell.getBoundingClientRect());
+said.below = notes.top >= number.bottom;
 said.sorted = heads.map((head) => [1, 2].map(() => {
   head.click(); return [head.textContent, head.parentElement.getAttribute("aria-sort"), names()]; }));
 document.body.textContent = JSON.stringify(said);
@@ -478,15 +496,18 @@ document.body.textContent = JSON.stringify(said);
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_the_table_is_searched_and_sorted_in_a_browser(handed_in, tmp_path):
+@pytest.mark.parametrize("width", [900, 1400])
+def test_the_table_is_searched_and_sorted_in_a_browser(handed_in, tmp_path, width):
     made, grades, out = handed_in
     page = re.sub(r"<meta http-equiv.*?>", "", (out / "index.html").read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "page.html").write_text(page.replace("</body>", DRIVER), encoding="utf-8")
-    call = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{tmp_path}/page.html"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    call = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"--window-size={width},900"]
+    done = subprocess.run([*call, f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=120)
     said = json.loads(html.unescape(re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)[1]))
     total, marks = len(grades.rows), 2 * sum(bool(row.standing) for row in grades.students)
     assert said["searched"] == [f"{len(made.broken)} of {total} rows", marks, f"{total} of {total} rows"]
+    assert said["visible"] == len(made.broken)
+    assert said["below"] == (width < 1100)  # in a narrow window the notes have a line of their own
     first = [name for _, _, name in said["sorted"][0]]
     assert first[0][: total - len(made.broken)] == first[1][: total - len(made.broken)][::-1]
     (_, down, best), (_, up, worst) = said["sorted"][1]
@@ -569,7 +590,18 @@ def test_ticks_are_round_and_names_do_not_overlap():
     assert spread_out([268, 269], 14) == [256, 270]
 
 
-# ---- with a results folder, and from the command line
+def test_an_exact_rank_is_a_dot_and_the_axis_reaches_the_last():
+    marks = [Mark(str(rank), rank, rank, "", rank) for rank in range(1, 14)]
+    picture = draw_intervals(marks, "ranks", "rank", down=True)
+    ticks = [int(words) for words in re.findall(r'class="tick">(\d+)<', picture)]
+    assert ticks[0] == 1 and ticks[-1] == 13 and ticks == sorted(set(ticks))
+    assert picture.count("<circle") == 13
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" class="tick"', picture)]
+    assert all(below - above > 11 for above, below in zip(heights, heights[1:]))  # numbers are 11 high
+    assert "<circle" not in draw_intervals([Mark("a", 1, 2, "")], "ranks", "rank", down=True)  # the twin
+
+
+# ---- with a results folder
 
 
 def test_runs_of_a_results_folder_are_references_but_no_control(tmp_path):
@@ -597,54 +629,3 @@ def test_the_default_run_is_named_after_its_preset():
     assert _name_run(run, "text_and_image") == "laptop: text_and_image"
     alone = Run(Path("r"), RunConfig(scenario="text_only"), "text_only", {}, (), 0, 0.0)
     assert _name_run(alone, "text_only") == "laptop: text_only"
-
-
-def mmlab(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "mmlab.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
-def test_the_command_grades_the_demo_with_its_course(demo_folder, tmp_path, cache):
-    course = read_course(demo_folder)
-    guids = course.test.guid.tolist()
-    labels = draw_labels(len(guids))
-    key, inbox = write_key(tmp_path / "key.txt", labels, guids), tmp_path / "inbox"
-    inbox.mkdir()
-    models = Models(labels)
-    for number in range(3):
-        (inbox / f"{number}.txt").write_text(to_text(guids, models.answer()))
-    (inbox / "turned.txt").write_text(to_text(guids[::-1], models.answer()))
-    (tmp_path / "tutor.txt").write_text(to_text(guids, models.answer()))
-    out = tmp_path / "out"
-    done = mmlab("grade", inbox, "--labels", key, "--out", out, "--data", demo_folder,
-                 "--reference", f"tutor={tmp_path / 'tutor.txt'}")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "FAIL  turned: " in done.stdout and "out of order" in done.stdout
-    assert "4 students, 1 without a valid file" in done.stdout
-    rows = {row["name"]: row for row in json.loads((out / "grades.json").read_text())["rows"]}
-    assert {"majority", "tfidf", "tutor"} < set(rows) and rows["turned"]["status"] == "invalid"
-    assert rows["majority"]["scores"]["accuracy"][0] == pytest.approx((labels == LABELS.index("positive")).mean())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("nowhere", "--labels", "key", "--out", "out"), ["nowhere", "no such folder"]),
-        (("inbox", "--labels", "nowhere.txt", "--out", "out"), ["nowhere.txt", "no such file"]),
-        (("inbox", "--labels", "key", "--out", "out", "--pattern", "("), ["--pattern", "regular expression"]),
-        (("inbox", "--labels", "key", "--out", "out", "--reference", "tutor"), ["--reference", "NAME=FILE"]),
-        (("inbox", "--labels", "key", "--out", "out", "--reference", "a=nowhere"), ["nowhere", "NAME=FILE"]),
-        (("inbox", "--labels", "key", "--out", "out", "--results", "inbox"), ["no finished run"]),
-        (("inbox", "--labels", "key", "--out", "inbox"), ["holds no grades"]),
-        (("inbox", "--labels", "key", "--out", "out", "--ledger", "key"), ["no ledger"]),
-        (("inbox", "--labels", "key", "--out", "out", "--data", "nowhere"), ["nowhere"]),
-    ],
-)
-def test_a_mistake_of_the_instructor_gets_one_plain_message(tmp_path, arguments, words):
-    (tmp_path / "inbox").mkdir()
-    (tmp_path / "inbox" / "a.txt").write_text("x")
-    write_key(tmp_path / "key", draw_labels(N))
-    done = mmlab("grade", *(tmp_path / word if word in ("inbox", "key", "out") else word for word in arguments))
-    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
-    assert all(word in done.stderr for word in words), done.stderr
-    assert not (tmp_path / "out").exists()

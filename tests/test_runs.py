@@ -358,7 +358,7 @@ def test_guids_stay_text(data, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(data, tmp_path):
     (tmp_path / "results").write_text("a file")
-    with pytest.raises(RunError, match="Choose another results folder"):
+    with pytest.raises(RunError, match="Choose another folder"):
         train_run(CONFIG.replace(epochs=1), *data, tmp_path / "results")
 
 

@@ -189,6 +189,19 @@ def test_a_cell_of_the_table_is_no_formula(tmp_path):
     assert cells == ["'=1", "'+1", "'-1", "'@a", "'\t=1", "a=1", "", "-1"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs such names")
+def test_a_name_or_code_that_cannot_be_shown_breaks_no_table(tmp_path, capsys):
+    for name in (b"ann\nb", b"ann\x1b[2J", b"ann\xe9"):
+        place = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"in", name)))
+        write_notebook(place / f"{NAME}.ipynb", shown("mistake", "fusion", "a\nb\x1b"))
+    found = read_folder(tmp_path / "in")
+    assert {one.student for one in found} == {r"ann\nb", r"ann\x1b[2J", r"ann\udce9"}
+    commands.progress(tmp_path / "in", csv=tmp_path / "out.csv")
+    assert len((tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines()) == 4
+    commands.progress(tmp_path / "in", as_json=True)
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_the_command_shows_a_table_json_and_csv_whatever_a_name_holds(tmp_path, capsys):
     write_notebook(tmp_path / "in" / "[red]Ann[bold]" / f"{NAME}.ipynb", shown("passed"))
     (tmp_path / "in" / "bob").mkdir()
@@ -254,6 +267,7 @@ def judged(tmp_path_factory) -> tuple[Path, dict]:
         "hogs": {"source": "hog = bytearray(2 ** 33)"},
         "exits": {"source": "import os; os._exit(0)"},
         "talks": {"source": CHECKED, "extra": (reach,)},
+        "adds": {"source": CHECKED, "extra": ("\n# mine\x1b\nlost + 1", "def (")},
     }
     for name, given in students.items():
         write_notebook(folder / name / f"{NAME}.ipynb", *given.pop("outputs", ()), **given)
@@ -285,6 +299,15 @@ def test_run_again_names_what_stopped(judged):
     assert "stopped after 30 s" in students["loops"].notes
     assert any("process died" in note for note in students["exits"].notes)
     assert not any("stopped" in note or "died" in note for note in students["right"].notes)  # the twin
+
+
+def test_run_again_notes_a_cell_that_stopped_beside_the_answers(judged):
+    adds, helped = judged[1]["adds"], judged[1]["helped"]
+    assert adds.answers["fusion"].kind == "passed"
+    stopped = [note for note in adds.notes if note.startswith("the cell")]
+    assert stopped[0] == r"the cell `# mine\x1b lost + 1` stopped: NameError: name 'lost' is not defined"
+    assert stopped[1].startswith("the cell `def (` stopped: SyntaxError") and len(stopped) == 2
+    assert not [note for note in helped.notes if note.startswith("the cell")]  # the twin: its cells run
 
 
 def test_run_again_has_no_network_where_the_system_allows_that(judged):

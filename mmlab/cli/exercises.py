@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mmlab.cli.options import PATH
-from mmlab.cli.output import print_table
+from mmlab.cli.output import count, print_table
+from mmlab.storage import printable
 
 
 def start(folder: Annotated[Path, typer.Argument(help="Where you want to work.", **PATH)]) -> None:
@@ -79,13 +80,13 @@ _RERUN = "Judged again in processes with limits. This is not a sandbox against m
 
 def _list_row(one) -> list[str]:
     passed = f"{one.passed}/{len(one.answers)}" if one.answers else "!"
-    return [one.student, one.notebook or one.file.name, passed, "\n".join(one.list_marks()), "\n".join(one.notes)]
+    notebook = one.notebook or printable(one.file.name)
+    return [one.student, notebook, passed, "\n".join(one.list_marks()), "\n".join(one.notes)]
 
 
 def _sum_up(found: list) -> str:
     readable = [one for one in found if one.answers]
     passed, total = sum(one.passed for one in readable), sum(len(one.answers) for one in readable)
-    students = len({one.student for one in found})
-    words = f"{students} student{'s'[: students != 1]}: {passed} of {total} exercises passed"
+    words = f"{count({one.student for one in found}, 'student')}: {passed} of {total} exercises passed"
     unread = len(found) - len(readable)
     return f"{words}; {unread} of {len(found)} files could not be read." if unread else f"{words}."

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mmlab.cli.options import PATH
-from mmlab.cli.output import print_table
+from mmlab.cli.output import count, print_table
 from mmlab.errors import ConfigError
 
 _LINES = 20  # that a terminal shows of what is wrong
@@ -45,8 +45,8 @@ def grade(
     """
     from mmlab.grading import check_out, grade_submissions, write_grades
 
-    references = dict(map(_read_reference, reference or []))
-    check_out(out)
+    references = _read_references(reference or [])
+    check_out(out, submissions, ledger)
     grades = grade_submissions(submissions, labels, data, pattern, references, results, ledger)
     write_grades(grades, out)
     rows = [[row.name, f"{row.standing.values['accuracy']:.3f}"] for row in grades.rows if row.kind != "student"]
@@ -58,13 +58,18 @@ def grade(
     if len(lines) > _LINES:
         print(f"      {len(lines) - _LINES} more are on the page")
     noted = sum(bool(row.notes) for row in grades.rows)
-    counts = f"{len(grades.students)} students, {len(invalid)} without a valid file, {noted} with a note to read"
-    print(f"{counts}; {len(grades.older)} older files left out")
+    counts = f"{count(grades.students, 'student')}, {len(invalid)} without a valid file, {noted} with a note to read"
+    print(f"{counts}; {count(grades.older, 'older file')} left out")
     print(f"{'grades':<22} {out / 'index.html'}")
 
 
-def _read_reference(word: str) -> tuple[str, Path]:
-    name, equals, file = word.partition("=")
-    if not (name and equals and file):
-        raise ConfigError(f"--reference {word}: write NAME=FILE, such as --reference tutor=tutor.txt.")
-    return name, Path(file)
+def _read_references(words: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not (name.strip() and equals and file):
+            raise ConfigError(f"--reference {word}: write NAME=FILE, such as --reference tutor=tutor.txt.")
+        if name in found:
+            raise ConfigError(f"--reference {word}: another reference has this name. Choose another one.")
+        found[name] = Path(file)
+    return found

@@ -1,5 +1,7 @@
 """What several commands print."""
 
+from collections.abc import Sized
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -11,6 +13,11 @@ def print_table(title: str | None, columns: list[str], rows: list[list[str]]) ->
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)
+
+
+def count(items: Sized, word: str) -> str:
+    """How many there are: `1 student`, `2 students`."""
+    return f"{len(items)} {word}{'s'[: len(items) != 1]}"
 
 
 def print_scores(every: dict) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, suggest
 from mmlab.course.reading import Course, write_file
-from mmlab.course.tables import HEADER, TEST_FILE, first_few, guid_fault, split_table
+from mmlab.course.tables import HEADER, TEST_FILE, first_few, guid_fault, judge_kind, split_table
 from mmlab.errors import CourseError
 
 SHORT = 60  # letters of a file's text that a message shows
@@ -96,9 +96,7 @@ def train_shares(course: Course) -> list[float]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not path.is_file():
-        problem = "this is no regular file" if path.exists() else "there is no such file"
-        problem = "this is a folder" if path.is_dir() else problem
+    if problem := judge_kind(path):
         raise CourseError(f"{path}: {problem}. Give the path of a prediction file.")
     try:
         return path.read_bytes()

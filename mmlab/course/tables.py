@@ -38,8 +38,7 @@ def read_rows(root: Path) -> list[Row]:
 
 def read_labels(path: Path) -> list[Row]:
     """The rows of one table of labelled pairs, written like train.txt. Raises CourseError with every fault of it."""
-    if not path.is_file():
-        problem = "this is a folder" if path.is_dir() else "there is no such file"
+    if problem := judge_kind(path):
         raise CourseError(f"{path}: {problem}. Give a file with the header {HEADER} and one row for each pair.")
     try:
         return _require_labels(path, _read_tables((path, True)))
@@ -47,12 +46,20 @@ def read_labels(path: Path) -> list[Row]:
         raise CourseError(f"{path}: cannot be read ({error.strerror}). Make the file readable.") from None
 
 
+def judge_kind(path: Path) -> str:
+    """Why a path is no file that can be read, or "": reading a pipe or a device may never end."""
+    if path.is_file():
+        return ""
+    other = "this is no regular file" if path.exists() else "there is no such file"
+    return "this is a folder" if path.is_dir() else other
+
+
 def _read_tables(*tables: tuple[Path, bool]) -> list[Row]:
     """The rows of all tables, each given with whether it is labelled; no guid may be in two of them."""
     rows, faults, places = [], {}, {}
     for path, labelled in tables:
         for line, cells in split_table(decode_text(path.read_bytes(), path)[0], f"{path}, line 1"):
-            fault = _row_fault(cells, labelled)
+            fault = _row_fault(cells, labelled, alone=len(tables) == 1)
             if not fault and cells[0] in places:
                 fault = "guid twice", f"{cells[0]!r} is already in {places[cells[0]]}", "Keep one row for each guid."
             if fault:
@@ -93,8 +100,8 @@ def split_table(text: str, where: str, strip: bool = True) -> list[tuple[int, li
     return [(number, cells) for number, cells in table[1:] if lines[number - 1].strip()]
 
 
-def _row_fault(cells: list[str], labelled: bool) -> tuple[str, str, str] | None:
-    """(kind, what, fix) of a row that cannot be used."""
+def _row_fault(cells: list[str], labelled: bool, alone: bool) -> tuple[str, str, str] | None:
+    """(kind, what, fix) of a row that cannot be used. alone: there is no other table that it could belong to."""
     if len(cells) != 2:
         return "not two columns", f"{','.join(cells)[:60]!r}", f"Write {HEADER}: two values with one comma between."
     guid, label = cells
@@ -102,7 +109,7 @@ def _row_fault(cells: list[str], labelled: bool) -> tuple[str, str, str] | None:
     if fault := guid_fault(guid):
         return fault
     if labelled and label == NO_LABEL:
-        return "no label", what, f"Give it a label or move the row to {TEST_FILE}."
+        return "no label", what, f"Give it a label or {'leave it out' if alone else f'move the row to {TEST_FILE}'}."
     if labelled and label not in LABELS:
         what += f".{suggest(label.lower(), LABELS)}".rstrip(".")
         return "unknown label", what, f"Labels are {', '.join(LABELS)}, in lower case."

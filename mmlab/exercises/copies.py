@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmlab.errors import RunError
+from mmlab.errors import RunError, find_fix
 from mmlab.exercises.cells import (
     NOTEBOOKS,
     OPENED,
@@ -49,6 +49,9 @@ def start_copies(folder: Path | str) -> Iterator[tuple[str, str]]:
             yield name, update_copy(path, name) if os.path.lexists(path) else write_copy(path, name)
         except RunError as error:
             damaged.append(str(error))
+        except OSError as error:
+            fix = find_fix(error) or "Choose another folder"
+            raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from None
     if damaged:
         fix = "Left as found. Move it away and repeat the command to get a new copy."
         raise RunError(" ".join([*damaged, fix]))

@@ -14,7 +14,7 @@ from mmlab.errors import RunError
 from mmlab.exercises.cells import OPENED, edition, list_notebooks, read_tasks
 from mmlab.exercises.files import load_notebook, read_source
 from mmlab.exercises.verdict import MIME, SIGNS
-from mmlab.storage import format_csv
+from mmlab.storage import format_csv, printable
 
 UNRUN = "unrun"  # a check that has left no output
 MARKS = {**SIGNS, UNRUN: ("-", "Not run")}
@@ -69,7 +69,7 @@ class Progress:
             "total": len(self.answers),
             "exercises": {name: {"kind": one.kind, "code": one.code} for name, one in self.answers.items()},
             "notes": self.notes,
-            "file": str(self.file),
+            "file": printable(str(self.file)),
         }
 
 
@@ -86,7 +86,8 @@ def read_folder(folder: Path | str) -> list[Progress]:
     names = list_notebooks()
     asked = {name: [task.name for task in read_tasks(name)] for name in names}
     editions = {name: edition(name) for name in names}
-    found = [read_progress(*one, asked, editions) for one in _find_notebooks(folder.resolve(), names)]
+    files = _find_notebooks(folder.resolve(), names)
+    found = [read_progress(printable(student), *one, asked, editions) for student, *one in files]
     if not found:
         raise RunError(f"{folder} holds no notebook. `mmlab start {folder}` writes some to work in.")
     found = [one for one in found if one.answers or one.notes]  # a notebook may ask nothing
@@ -135,7 +136,7 @@ def read_progress(
     if answers and not made:
         notes.append("has no exercise cells")
     elif answers and made != editions[inside]:
-        notes.append(f"edition {made}, today's is {editions[inside]}")
+        notes.append(f"edition {printable(made)}, today's is {editions[inside]}")
     return Progress(student, inside, file, answers, notes)
 
 
@@ -150,7 +151,7 @@ def _read_outputs(cells: list[dict[str, Any]]) -> dict[str, Answer]:
                 continue
             name, kind, code = (facts.get(one) for one in ("exercise", "kind", "code"))
             if isinstance(name, str) and kind in SIGNS and told.get(name, Answer()).kind != "passed":
-                told[name] = Answer(kind, code if isinstance(code, str) else "")
+                told[name] = Answer(kind, printable(code) if isinstance(code, str) else "")
     return told
 
 
@@ -159,6 +160,6 @@ def to_csv(found: list[Progress]) -> str:
     rows: list[tuple] = [COLUMNS]
     for one in found:
         exercises = "; ".join(f"{answer.kind}: {answer.name_with_code(name)}" for name, answer in one.answers.items())
-        notes, file = "; ".join(one.notes), str(one.file)
+        notes, file = "; ".join(one.notes), printable(str(one.file))
         rows.append((one.student, one.notebook, one.passed, len(one.answers), exercises, notes, file))
     return format_csv(rows)

@@ -24,7 +24,7 @@ from mmlab.exercises.files import has_tag, load_notebook, read_source
 from mmlab.exercises.progress import Answer, Progress
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.progress import open_bar
-from mmlab.storage import CHECKOUT
+from mmlab.storage import CHECKOUT, printable
 
 PRELOAD = ("IPython.core.interactiveshell", "torch", "pandas", "scipy.stats", "sklearn.linear_model")
 NETWORK = "the network could not be cut"
@@ -100,7 +100,7 @@ def _take(progress: Progress, lines: list[dict[str, Any]]) -> None:
     progress.answers = now
     progress.notes += [f"{name}: {line['error']}" for name, line in told.items() if "error" in line]
     progress.notes += [f"the saved output says otherwise: {', '.join(differ)}"] if differ else []
-    progress.notes += [line["network"] for line in lines if "network" in line]
+    progress.notes += [line["note"] for line in lines if "note" in line]
 
 
 def choose_cells(cells: list[dict[str, Any]], notebook: str) -> list[tuple[str, str]]:
@@ -139,7 +139,7 @@ def main(order: str, said: str) -> None:
             print(json.dumps(facts), file=lines, flush=True)
 
         if not cut:
-            tell(network=NETWORK)
+            tell(note=NETWORK)
         from mmlab.exercises.checking import Checker  # loads torch, before memory is limited
 
         limit_memory(given["memory"])
@@ -150,14 +150,15 @@ def main(order: str, said: str) -> None:
 
 
 def judge_cells(check: Any, tasks: list[Task], cells: list[tuple[str, str]]) -> Iterator[dict[str, str]]:
-    """Run the cells, in which `check` is this one; of each exercise its `exercise`, `kind`, `code`, perhaps `error`."""
+    """Run the cells, in which `check` is this one; of each exercise its `exercise`, `kind`, `code`, perhaps `error`,
+    and of every other cell that stops a `note`."""
     from IPython.core.interactiveshell import InteractiveShell
 
     InteractiveShell.enable_gui = lambda *_: None  # so that `%matplotlib inline` does no harm
     shell = InteractiveShell.instance()
     shell.user_ns["check"] = check
     told: dict[str, Any] = {}
-    stopped: dict[str, BaseException] = {}
+    stopped: dict[str, str] = {}
 
     def list_new() -> Iterator[dict[str, str]]:
         for name, verdict in check.list_verdicts().items():
@@ -169,16 +170,21 @@ def judge_cells(check: Any, tasks: list[Task], cells: list[tuple[str, str]]) -> 
         done = shell.run_cell(source)
         yield from list_new()
         if error := done.error_before_exec or done.error_in_exec:
-            stopped[name] = error
+            stopped[name] = _shorten(f"{type(error).__name__}: {error}", 200)
+            if not name:
+                yield {"note": f"the cell `{_shorten(source, 40)}` stopped: {stopped[name]}"}
     for task in tasks:
         if task.name in told:
             continue
         if error := stopped.get(task.name):
-            words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            yield {"exercise": task.name, "kind": "error", "code": "", "error": words}
+            yield {"exercise": task.name, "kind": "error", "code": "", "error": error}
         elif task.answer in shell.user_ns:  # the line that checks it is gone
             getattr(check, task.name)(shell.user_ns[task.answer])
             yield from list_new()
+
+
+def _shorten(text: str, letters: int) -> str:
+    return printable(" ".join(text.split()))[:letters]
 
 
 def cut_network() -> bool:

@@ -4,20 +4,36 @@ Names and sizes are looked at first; only the newest file of each student is eve
 of sensible size is refused by name. A faulty file never stops the others.
 """
 
+import json
 import os
+import posixpath
 import re
+import shlex
 import stat
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mmlab.errors import ConfigError, MmlabError
+from mmlab.storage import printable
 
+CSV, JSON, PAGE, FEEDBACK = "grades.csv", "grades.json", "index.html", "feedback"  # what a folder of grades holds
 MAX_BYTES = 5_000_000  # of one file; 50,000 answers take a fifth of it
 STUDENT, TIME = "student", "time"  # the named groups of a pattern
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
+_HIDDEN = ("thumbs.db", "desktop.ini")  # Windows writes them into folders
+_UNFIT = "its name does not fit the pattern"
+_SECONDS = 10  # for all names together
+_MATCHER = """\
+import json, re, sys
+pattern, names = json.load(sys.stdin)
+found = [re.fullmatch(pattern, name) for name in names]
+json.dump([one.groupdict("") if one else {} for one in found], sys.stdout)
+"""
 
 
 class Unreadable(Exception):
@@ -51,13 +67,14 @@ def collect_submissions(place: Path, pattern: str | None = None) -> Iterator[Col
     """The submissions in a folder or zip, to be read while the context lasts.
 
     pattern: a regular expression with the group `student` and perhaps `time`. It must fit the whole name of a file, or
-    its whole path where the pattern holds a slash. Without one the student is the name without its suffix. The newest
-    is the one with the largest time, or without one the file that was changed last. Raises ConfigError for a pattern
-    that cannot be used, and MmlabError for a place that is no folder and no zip or holds no file.
+    its whole path where the pattern holds a slash. Without one the student is the name without its suffix, and such a
+    name must not be in two folders. The newest is the one with the largest time, or without one the file that was
+    changed last. Raises ConfigError for a pattern that cannot be used or is missing, and MmlabError for a place that is
+    no folder and no zip or holds nothing to grade.
     """
-    fits = _read_pattern(pattern)
+    _check_pattern(pattern)
     if place.is_dir():
-        yield _sort(place, [_find_student(one, fits) for one in _list_folder(place)])
+        yield _sort(place, _find_students(place, _list_folder(place), pattern))
         return
     if not place.is_file():
         raise MmlabError(f"{place}: there is no such folder or zip. Name the place of the prediction files.")
@@ -67,24 +84,18 @@ def collect_submissions(place: Path, pattern: str | None = None) -> Iterator[Col
         raise MmlabError(f"{place}: is no folder and no zip that can be opened ({error}).") from None
     with archive:
         members = [_look_at_member(archive, member) for member in archive.infolist() if not member.is_dir()]
-        yield _sort(place, [_find_student(one, fits) for one in members])
+        yield _sort(place, _find_students(place, members, pattern))
 
 
-def printable(text: str) -> str:
-    """A name from outside with � for what is invisible, turns the writing direction or cannot be encoded."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
-
-
-def _read_pattern(pattern: str | None) -> re.Pattern | None:
+def _check_pattern(pattern: str | None) -> None:
     if pattern is None:
-        return None
+        return
     try:
-        fits = re.compile(pattern)
-    except re.error as error:
+        groups = re.compile(pattern).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"--pattern {pattern!r} is no regular expression ({error}).") from None
-    if STUDENT not in fits.groupindex:
+    if STUDENT not in groups:
         raise ConfigError(f"--pattern {pattern!r} has no group (?P<{STUDENT}>...), which says who handed a file in.")
-    return fits
 
 
 def _sort(place: Path, found: list[Submission]) -> Collected:
@@ -96,7 +107,11 @@ def _sort(place: Path, found: list[Submission]) -> Collected:
         if one.student in newest:
             older.append(newest[one.student])
         newest[one.student] = one
-    stray = sorted((one for one in found if not one.student), key=lambda one: one.name)
+    stray = sorted((one for one in found if not one.student), key=lambda one: (one.refusal != _UNFIT, one.name))
+    if not newest:
+        example = f"for example {stray[0].name}: {stray[0].refusal}"
+        fix = "Mend --pattern" if stray[0].refusal == _UNFIT else "Name the place of the prediction files"
+        raise MmlabError(f"{place}: there is no file of a student, {example}. {fix}.")
     return Collected([newest[student] for student in sorted(newest, key=_natural)], older, stray)
 
 
@@ -106,21 +121,80 @@ def _natural(text: str) -> tuple:
     return tuple(int(part[:4000]) if number % 2 else part for number, part in enumerate(parts))
 
 
-def _find_student(one: Submission, fits: re.Pattern | None) -> Submission:
-    """The submission with its student and time, as far as its name tells them."""
-    path = PurePosixPath(one.name)
-    if "__MACOSX" in path.parts or path.name.startswith("."):
-        return replace(one, refusal="it is a hidden file of an operating system")
-    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:/", one.name):
-        return replace(one, refusal="its name leads out of the folder")
-    student, time = path.stem, ""
-    if fits is not None:
-        match = fits.fullmatch(one.name if "/" in fits.pattern else path.name)
-        groups = match.groupdict("") if match else {}
-        student, time = groups.get(STUDENT, "").strip(), groups.get(TIME, "")
-    if not student:
-        return replace(one, refusal=one.refusal or "its name does not fit the pattern")
-    return replace(one, student=student, time=_natural(time))
+def _find_students(place: Path, found: Iterable[Submission], pattern: str | None) -> list[Submission]:
+    """The submissions with their students and times, as far as their names tell them."""
+    named, nobodys = _set_aside(list(found))
+    if pattern is None:
+        stems = [PurePosixPath(one.name).stem for one in named]
+        named = [replace(one, student=stem if stem.strip() else repr(stem)) for one, stem in zip(named, stems)]
+        _check_folders(place, named)
+    else:
+        matched = _match(pattern, [one.name if "/" in pattern else PurePosixPath(one.name).name for one in named])
+        named = [_take_groups(one, groups) for one, groups in zip(named, matched, strict=True)]
+    return named + nobodys
+
+
+def _take_groups(one: Submission, groups: dict[str, str]) -> Submission:
+    student = groups.get(STUDENT, "").strip()
+    refusal = one.refusal or ("" if student else _UNFIT)
+    return replace(one, student=student, time=_natural(groups.get(TIME, "")), refusal=refusal)
+
+
+def _set_aside(found: list[Submission]) -> tuple[list[Submission], list[Submission]]:
+    """(what a student may have handed in, what is nobody's with the reason). Grades are one entry for their folder."""
+    grades = tuple(_find_grades({one.name for one in found}))
+    named, nobodys = [], [Submission(folder or ".", "these are grades that mmlab wrote") for folder in grades]
+    for one in found:
+        if one.name.startswith(grades):
+            continue
+        refusal = _judge_name(one.name)
+        (nobodys if refusal else named).append(replace(one, refusal=refusal or one.refusal))
+    return named, nobodys
+
+
+def _find_grades(names: set[str]) -> Iterator[str]:
+    """The folders of grades, each with its slash at the end; "" for the place itself."""
+    for name in names:
+        folder = name.removesuffix(JSON)
+        if PurePosixPath(name).name == JSON and {folder + CSV, folder + PAGE} <= names:
+            if any(other.startswith(f"{folder}{FEEDBACK}/") for other in names):
+                yield folder
+
+
+def _judge_name(name: str) -> str:
+    """Why a file of this name is no student's, or ""."""
+    path = PurePosixPath(name)
+    if "__MACOSX" in path.parts or path.name.startswith(".") or path.name.lower() in _HIDDEN:
+        return "it is a hidden file of an operating system"
+    leads_out = path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:/", name)
+    return "its name leads out of the folder" if leads_out else ""
+
+
+def _check_folders(place: Path, named: list[Submission]) -> None:
+    """Raise ConfigError where one name is in several folders: it may be of one student, or of another one in each."""
+    folders: dict[str, set[str]] = {}
+    for one in named:
+        folders.setdefault(one.student, set()).add(str(PurePosixPath(one.name).parent))
+    student, several = max(folders.items(), key=lambda item: len(item[1]), default=("", ()))
+    if len(several) > 1:
+        above = posixpath.commonpath(several)
+        by_folder = shlex.quote(f"{re.escape(above)}{'/' * bool(above)}(?P<{STUDENT}>[^/]+)/.*")
+        by_name = shlex.quote(rf"(?P<{STUDENT}>.+)\.[^.]*")
+        fix = f"Say who handed in what: --pattern {by_folder} takes the folder, --pattern {by_name} the name"
+        raise ConfigError(f"{place}: a file named {student} is in {len(several)} folders. {fix}.")
+
+
+def _match(pattern: str, names: list[str]) -> list[dict[str, str]]:
+    """The groups found in each name, none where the pattern does not fit. Some patterns take years for some names, and
+    nothing but the end of its process stops a match."""
+    command = [sys.executable, "-I", "-S", "-c", _MATCHER]
+    order = json.dumps([pattern, names])
+    try:
+        done = subprocess.run(command, input=order, capture_output=True, text=True, timeout=_SECONDS, check=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+        fix = "Write it without a repetition inside a repetition"
+        raise ConfigError(f"--pattern {pattern!r} cannot be matched in {_SECONDS} s. {fix}.") from None
+    return json.loads(done.stdout)
 
 
 def _list_folder(root: Path) -> Iterator[Submission]:
@@ -151,7 +225,8 @@ def _look_at_file(root: Path, entry: os.DirEntry) -> Submission:
 
 
 def _inside(root: Path, path: Path) -> str:
-    return printable(path.relative_to(root).as_posix())
+    name = path.relative_to(root).as_posix()
+    return printable(name.replace("\\", r"\\"))  # so that two names never look the same
 
 
 def _judge_kind(mode: int, size: int) -> str:
@@ -160,7 +235,7 @@ def _judge_kind(mode: int, size: int) -> str:
         return "it is a symbolic link"
     if not stat.S_ISREG(mode):
         return "it is no regular file"
-    return f"it is larger than {MAX_BYTES // 10**6} MB" if size > MAX_BYTES else ""
+    return f"it is larger than {MAX_BYTES // 10**6} MB; hand in the table alone" if size > MAX_BYTES else ""
 
 
 def _read_file(path: str) -> bytes:
@@ -188,9 +263,9 @@ def _look_at_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Submis
     mode = member.external_attr >> 16
     refusal = _judge_kind(mode if stat.S_IFMT(mode) else stat.S_IFREG, member.file_size)
     if member.flag_bits & 1:
-        refusal = refusal or "it is encrypted"
+        refusal = refusal or "it is encrypted; pack it without a password"
     if member.compress_type not in _METHODS:
-        refusal = refusal or "it is compressed in an unusual way"
+        refusal = refusal or "it is compressed in an unusual way; pack it with the method Deflate"
     changed = float("".join(f"{part:02d}" for part in member.date_time))
     return Submission(name, refusal, changed, read=lambda: _read_member(archive, member))
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mmlab.config import GUID, KNOBS, LABELS, PRESETS, TEXT, RunConfig, name_knobs, probability_columns
+from mmlab.course.tables import judge_kind
 from mmlab.errors import CourseError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF
 from mmlab.grading.key import Key
@@ -60,9 +61,12 @@ def _tfidf(key: Key) -> Entrant:
 
 def _read_reference(key: Key, name: str, path: Path) -> Entrant:
     try:
-        judged = key.judge(path.read_bytes())
+        problem = judge_kind(path)
+        judged = None if problem else key.judge(path.read_bytes())
     except OSError as error:
-        raise CourseError(f"{path}: cannot be read ({error.strerror}). --reference takes NAME=FILE.") from None
+        problem = f"cannot be read ({error.strerror})"
+    if problem:
+        raise CourseError(f"{path}: {problem}. --reference takes NAME=FILE.")
     if not judged.ok:
         raise CourseError(f"{path}: cannot be a reference. {judged.problems[0]}")
     return Entrant(name, "reference", key.align(judged.answers))

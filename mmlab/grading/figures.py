@@ -13,7 +13,10 @@ _LINE = 14  # between two names
 
 @dataclass(frozen=True)
 class Mark:
-    """One vertical interval. value: where its dot is, None for none; words: what a pointer is told."""
+    """One vertical interval. value: where its dot is, None for none; words: what a pointer is told.
+
+    An interval of no height is seen by its dot alone.
+    """
 
     name: str
     low: float
@@ -44,7 +47,9 @@ def draw_intervals(
     step = (edge - _LEFT) / max(1, len(marks))
     ticks = list_ticks(low, high)
     if down:
-        ticks = [1, *(tick for tick in ticks if tick > 1 and tick == int(tick))]
+        last = max(mark.high for mark in marks)
+        gap = (last - 1) / 20  # so that no two numbers overlap
+        ticks = [1, *(tick for tick in ticks if 1 + gap < tick < last - gap and tick == int(tick)), last]
     parts = [_draw_tick(tick, height(tick), edge) for tick in ticks]
     parts += [_draw_mark(mark, _LEFT + (number + 0.5) * step, height) for number, mark in enumerate(marks)]
     by_height = sorted((height(value), name, value) for name, value in levels.items())

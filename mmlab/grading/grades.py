@@ -1,17 +1,19 @@
 """From a folder of submissions and a key to a table of grades."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmlab.course import read_course
-from mmlab.errors import MmlabError
+from mmlab.errors import ConfigError, CourseError, MmlabError
 from mmlab.grading.collecting import Submission, Unreadable, collect_submissions
 from mmlab.grading.entrants import Entrant, list_references
 from mmlab.grading.key import Key, read_key
 from mmlab.grading.ledger import Ledger, Rung
 from mmlab.grading.scoring import Reach, Standing, score_entrants
 from mmlab.grading.similarity import Similar, find_equal, find_similar
+from mmlab.storage import is_inside
 
 _NAMED = 3  # how many others a note names
 
@@ -39,9 +41,10 @@ class Grade:
 
 @dataclass(frozen=True, eq=False)
 class Grades:
-    """rows: the highest accuracy first, whoever has none last. older: files that a newer one of the same student
-    replaces; stray: files of nobody, each with its reason."""
+    """place: what was handed in. rows: the highest accuracy first, whoever has none last. older: files that a newer one
+    of the same student replaces; stray: files of nobody, each with its reason."""
 
+    place: Path
     key: Key
     rows: list[Grade]
     similar: list[Similar]
@@ -53,6 +56,16 @@ class Grades:
     @property
     def students(self) -> list[Grade]:
         return [row for row in self.rows if row.kind == "student"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A student's row and, where the file is sound, their answers. met: whether the file holds a guid of the key; None
+    where it is no table."""
+
+    row: Grade
+    entrant: Entrant | None = None
+    met: bool | None = None
 
 
 def grade_submissions(
@@ -74,39 +87,57 @@ def grade_submissions(
     place = Path(place)
     key = read_key(Path(labels), None if data is None else read_course(data))
     for inside in filter(None, (labels, ledger)):
-        if place.is_dir() and place.resolve() in Path(inside).resolve().parents:
-            raise MmlabError(f"{inside} is inside {place}, among what students handed in. Move it elsewhere.")
+        check_outside(place, inside)
     board = None if ledger is None else Ledger(Path(ledger), key)
     fixed = list_references(key, references or {}, None if results is None else Path(results))
     with collect_submissions(place, pattern) as collected:
+        _check_names(references or {}, [one.name for one in fixed] + [one.student for one in collected.newest])
         judged = [_judge(key, one) for one in collected.newest]
-    entrants = [*fixed, *(entrant for _, entrant in judged if entrant)]
+    if {one.met for one in judged} in ({False}, {False, None}):
+        problem = f"none of its {len(key.guids)} guids is in any file of {place}"
+        raise CourseError(f"{labels}: {problem}. Give the key of the pairs that students answer.")
+    sound, faulty = ([one for one in judged if bool(one.entrant) is wanted] for wanted in (True, False))
+    entrants = [*fixed, *(one.entrant for one in sound)]
     standings, reach = score_entrants(key, entrants)
     similar = find_similar(key, entrants)
     notes = _write_notes(entrants, similar, reach)
-    rows = [Grade(one.name, one.kind) for one in fixed] + [row for row, entrant in judged if entrant]
+    rows = [Grade(one.name, one.kind) for one in fixed] + [one.row for one in sound]
     rows = [
         replace(row, standing=standing, notes=notes.get(row.name, []) if row.kind == "student" else [])
         for row, standing in zip(rows, standings, strict=True)
     ]
     if board:
-        answers = {entrant.name: entrant.answers for _, entrant in judged if entrant}
+        answers = {one.entrant.name: one.entrant.answers for one in sound}
         rows = [replace(r, rung=board.submit(r.name, answers[r.name])) if r.kind == "student" else r for r in rows]
     rows.sort(key=lambda row: -row.standing.values["accuracy"].value)
-    rows += [row for row, entrant in judged if entrant is None]
-    return Grades(key, rows, similar, reach, collected.older, collected.stray, board)
+    rows += [one.row for one in faulty]
+    return Grades(place, key, rows, similar, reach, collected.older, collected.stray, board)
 
 
-def _judge(key: Key, one: Submission) -> tuple[Grade, Entrant | None]:
-    """A student's row and, where the file is sound, their answers."""
+def check_outside(place: Path, other: Path | str) -> None:
+    """Raise MmlabError for something of the instructor's inside a folder of submissions: it would be graded."""
+    if place.is_dir() and is_inside(other, place):
+        raise MmlabError(f"{other} is inside {place}, among what students handed in. Name a place elsewhere.")
+
+
+def _check_names(references: Mapping[str, Path], names: list[str]) -> None:
+    """Raise ConfigError for a name of a reference that somebody else of these has too."""
+    counted = Counter(names)
+    if twice := [name for name in references if counted[name] > 1]:
+        problem = "a student, a baseline or a run has this name"
+        raise ConfigError(f"--reference {twice[0]}=...: {problem}. Choose another one.")
+
+
+def _judge(key: Key, one: Submission) -> _Judged:
     try:
         if one.refusal:
             raise Unreadable(one.refusal)
         judged = key.judge(one.read())
     except Unreadable as reason:
-        return Grade(one.student, "student", one.name, [f"The file was not read: {reason}."]), None
+        return _Judged(Grade(one.student, "student", one.name, [f"The file was not read: {reason}."]))
     row = Grade(one.student, "student", one.name, judged.problems, judged.warnings)
-    return row, Entrant(one.student, "student", key.align(judged.answers)) if judged.ok else None
+    met = not set(key.guids).isdisjoint(guid for guid, _ in judged.answers) if judged.answers else None
+    return _Judged(row, Entrant(one.student, "student", key.align(judged.answers)) if judged.ok else None, met)
 
 
 def _write_notes(entrants: Sequence[Entrant], similar: Sequence[Similar], reach: Reach | None) -> dict[str, list[str]]:

@@ -7,12 +7,14 @@ moves only when a submission is better than their best one by more than the nois
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmlab.config import LABELS
+from mmlab.course.tables import judge_kind
 from mmlab.errors import MmlabError
 from mmlab.grading.key import Key
 from mmlab.storage import write_atomic
@@ -61,21 +63,36 @@ class Ledger:
         return rung
 
     def write(self) -> Path:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all; where it is a link, what it links to."""
         students = {name: asdict(rung) for name, rung in sorted(self.rungs.items())}
-        return write_atomic(self.path, json.dumps({"key": self.key, "students": students}, indent=1) + "\n")
+        return write_atomic(
+            os.path.realpath(self.path), json.dumps({"key": self.key, "students": students}, indent=1) + "\n"
+        )
 
     def _read(self) -> dict[str, Rung]:
+        if problem := judge_kind(self.path):
+            raise MmlabError(f"{self.path}: {problem}. Name another file for --ledger.")
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            key, rungs = content["key"], {name: Rung(**rung) for name, rung in content["students"].items()}
-            digits = [one.answers for one in rungs.values()]
-            sound = all(len(one) == len(self.labels) and _DIGITS.issuperset(one) for one in digits)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MmlabError(f"{self.path}: is no ledger ({error}). Name one that mmlab wrote.") from None
-        if key != self.key or not sound:
+            key, rungs = content["key"], {name: _read_rung(facts) for name, facts in content["students"].items()}
+        except OSError as error:
+            raise MmlabError(f"{self.path}: cannot be read ({error.strerror}). Make the file readable.") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise MmlabError(f"{self.path}: is no ledger that mmlab wrote. Name another file for --ledger.") from None
+        if key != self.key or any(len(one.answers) != len(self.labels) for one in rungs.values()):
             raise MmlabError(f"{self.path}: is the ledger of another key. Name another file for --ledger.")
         return rungs
+
+
+def _read_rung(facts: dict) -> Rung:
+    """Raises TypeError or ValueError where this is none."""
+    rung = Rung(**facts)
+    kinds = [type(one) for one in (rung.answers, rung.submissions, rung.last)]
+    if kinds != [str, int, str] or not _DIGITS.issuperset(rung.answers):
+        raise ValueError
+    if type(rung.shown) not in (int, float) or not 0 <= rung.shown <= 1 or rung.submissions < 1:
+        raise ValueError
+    return rung
 
 
 def climbs(labels: np.ndarray, best: np.ndarray, new: np.ndarray, shown: float, least: float = LEAST) -> bool:

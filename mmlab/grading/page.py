@@ -56,14 +56,16 @@ def _draw_accuracy(grades: Grades, valid: list[Grade]) -> Markup:
     fixed = [row for row in grades.rows if row.kind != "student"]
     fixed.sort(key=lambda row: (row.kind != "baseline", -row.standing.values["accuracy"].value))
     levels = {row.name: row.standing.values["accuracy"].value for row in fixed[:_LEVELS]}
-    title = f"The accuracy of {len(valid)} students with 95 % intervals; the table below holds the numbers"
-    return draw_intervals(marks, title, f"accuracy of {len(valid)} students, highest first", levels)
+    students = f"{len(valid)} student{'s'[: len(valid) != 1]}"
+    title = f"The accuracy of {students} with 95 % intervals; the table below holds the numbers"
+    return draw_intervals(marks, title, f"accuracy of {students}, highest first", levels)
 
 
 def _draw_ranks(valid: list[Grade]) -> Markup:
-    marks = [
-        Mark(row.name, *row.standing.rank, f"{row.name}: rank {row.standing.rank[0]} to {row.standing.rank[1]}")
-        for row in valid
-    ]
+    marks = []
+    for row in valid:
+        best, worst = row.standing.rank
+        exact = best if best == worst else None  # a dot, since the line has no height
+        marks.append(Mark(row.name, best, worst, f"{row.name}: rank {best}{'' if exact else f' to {worst}'}", exact))
     title = f"The ranks that the noise allows to each of {len(valid)} students; the table below holds the numbers"
     return draw_intervals(marks, title, "rank, 1 is the best, in the same order", down=True)

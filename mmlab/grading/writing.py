@@ -8,17 +8,21 @@ from typing import Any
 
 from mmlab.errors import MmlabError, RunError, find_fix
 from mmlab.evaluation import METRICS
-from mmlab.grading.grades import Grade, Grades
+from mmlab.grading.collecting import CSV, FEEDBACK, JSON, PAGE
+from mmlab.grading.grades import Grade, Grades, check_outside
 from mmlab.grading.page import write_page
 from mmlab.grading.scoring import DRAWS
-from mmlab.storage import draft_folder, format_csv
+from mmlab.storage import draft_folder, format_csv, is_inside
 
-CSV, JSON, PAGE, FEEDBACK = "grades.csv", "grades.json", "index.html", "feedback"
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # no file names on Windows
 
 
-def check_out(out: Path) -> None:
-    """Raise MmlabError unless the folder is new, empty, or older grades with nothing but what `write_grades` wrote."""
+def check_out(out: Path, submissions: Path, ledger: Path | None) -> None:
+    """Raise MmlabError unless the folder is new, empty, or older grades with nothing but what `write_grades` wrote, and
+    neither inside the submissions nor around the ledger."""
+    if ledger is not None and is_inside(ledger, out):
+        raise MmlabError(f"{ledger} is inside {out}, which is replaced as a whole. Name a place elsewhere.")
+    check_outside(submissions, out)
     if out.exists() and not out.is_dir():
         raise MmlabError(f"{out} is a file. Name a folder for the grades.")
     if not out.exists() or not any(out.iterdir()):
@@ -39,7 +43,7 @@ def write_grades(grades: Grades, out: Path | str) -> Path:
     Raises MmlabError as `check_out` does and where the place cannot be written.
     """
     out = Path(out)
-    check_out(out)
+    check_out(out, grades.place, grades.ledger and grades.ledger.path)
     feedback = name_files([row.name for row in grades.students])
     files = {CSV: to_csv(grades), JSON: to_json(grades, feedback), PAGE: write_page(grades, feedback)}
     files |= {feedback[row.name]: write_feedback(grades, row) for row in grades.students}
