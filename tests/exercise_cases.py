@@ -7,14 +7,18 @@ whole source. A patch is a dict from a piece of our solution, which must occur i
 import linecache
 import runpy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from mmlab.exercises import EXERCISES
+from mmlab.exercises import EXERCISES, Verdict
 from mmlab.exercises.cells import Task, read_tasks
 
 FOLDER = Path(__file__).parent / "exercises"
+
+
+# The kind of verdict on each kind of answer.
+EXPECTED = {"solution": "passed", "blank": "blank", "mistake": "mistake", "alternative": "passed"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ def apply_patch(source: str, patch: dict[str, str] | str) -> str:
         assert source.count(old) == 1, f"the solution holds {source.count(old)} times: {old}"
         source = source.replace(old, new)
     return source
+
+
+def judge(case: Case, muted: frozenset[str] = frozenset()) -> Verdict:
+    """What a fresh check tells about the case's answer."""
+    return replace(EXERCISES[case.exercise], asked={}).check(build_answer(case), muted)
+
+
+def is_right(case: Case, verdict: Verdict) -> bool:
+    """Whether the case was told what it should be told."""
+    return (verdict.kind, verdict.code) == (EXPECTED[case.kind], case.code)
 
 
 def build_answer(case: Case):

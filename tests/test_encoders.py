@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import save_text_model
 from PIL import Image
 
 from mmlab.course import read_course
@@ -244,21 +245,9 @@ def test_an_image_has_the_same_vectors_alone_and_in_a_batch(efficientnet, photog
 @pytest.fixture(scope="module")
 def text_folders(minilm, tmp_path_factory):
     """Tiny random models of two kinds, saved as transformers saves them."""
-    import torch
-    import transformers
-
-    tokenizer = minilm.tokenizer
-    folders = {}
-    for kind in ("bert", "roberta"):
-        torch.manual_seed(0)
-        settings = transformers.AutoConfig.for_model(
-            kind, vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-            intermediate_size=16, max_position_embeddings=MAX_TOKENS + 2, pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
-        folders[kind] = tmp_path_factory.mktemp("text") / kind
-        transformers.AutoModel.from_config(settings).save_pretrained(folders[kind])
-        tokenizer.save_pretrained(folders[kind])
-    return folders
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    folders = {kind: tmp_path_factory.mktemp("text") / kind for kind in ("bert", "roberta")}
+    return {kind: save_text_model(kind, minilm.tokenizer, folder, **sizes) for kind, folder in folders.items()}
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])

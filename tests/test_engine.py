@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from networks import save_text_model
 
-from mmlab.encoders import MAX_TOKENS, find_image_encoder, find_text_encoder
+from mmlab.encoders import find_image_encoder, find_text_encoder
 from mmlab.engine import REFUSED, Network, Unconvertible, convert, network_folder, read_notes, run_converted, run_torch
 
 TEXTS = ["hello there", "word " * 500, "", *(f"a text of {n} words " * n for n in range(1, 9))]
@@ -29,19 +30,12 @@ def folders(tmp_path_factory):
     """Random models of two layers and more, as their libraries save them: two of text, two of images."""
     import timm
     import torch
-    import transformers
 
     tokenizer = find_text_encoder("minilm").tokenizer
     found = {}
+    sizes = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
     for kind in ("bert", "roberta"):
-        torch.manual_seed(0)
-        settings = transformers.AutoConfig.for_model(
-            kind, vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=3, num_attention_heads=4,
-            intermediate_size=128, max_position_embeddings=MAX_TOKENS + 2, pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
-        found[kind] = str(tmp_path_factory.mktemp("text") / kind)
-        transformers.AutoModel.from_config(settings).save_pretrained(found[kind])
-        tokenizer.save_pretrained(found[kind])
+        found[kind] = str(save_text_model(kind, tokenizer, tmp_path_factory.mktemp("text") / kind, **sizes))
     for name in ("test_convnext", "test_vit"):
         torch.manual_seed(0)
         found[name] = str(tmp_path_factory.mktemp("image") / name)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, TWIN
 from mmlab.errors import MmlabError
-from mmlab.exercises.judging import Found, load_exercises, refuse_blank
+from mmlab.exercises.judging import Found, load_exercises, on_one_line, refuse_blank
 
 PLAIN = "What a day"
 SAMPLES = {  # a text for each way in which reading goes wrong, and the charset in which its file is saved
@@ -145,7 +145,7 @@ def _score_majority(answer: Any, train: tuple, dev: tuple, found: Found) -> list
         accuracy, macro_f1 = map(float, result)
     except (TypeError, ValueError):
         accuracy = macro_f1 = np.nan
-        found("two_numbers", True, f"the answer was {_on_one_line(result)}")
+        found("two_numbers", True, f"the answer was {on_one_line(result)}")
     return [accuracy, macro_f1]
 
 
@@ -200,7 +200,7 @@ def _split(answer: Any, pairs: pd.DataFrame, share: float, seed: int, found: Fou
     given = pairs.copy()
     result = refuse_blank(answer(given, share, seed))
     dev = _as_rows(result, pairs)
-    found("mask", dev is None, f"{len(pairs)} rows gave this {type(result).__name__}: {_on_one_line(result)}")
+    found("mask", dev is None, f"{len(pairs)} rows gave this {type(result).__name__}: {on_one_line(result)}")
     found("input_changed", not given.equals(pairs), f"before: {_describe(pairs)}; afterwards: {_describe(given)}")
     found("one_side", dev.all() or not dev.any(), f"{dev.sum()} of {len(dev)} rows are in dev")
     sides = pd.Series(dev).groupby(pairs[TWIN].to_numpy()).nunique()
@@ -221,10 +221,6 @@ def _as_rows(result: Any, pairs: pd.DataFrame) -> np.ndarray | None:
     if rows.shape != (len(pairs),) or not np.isin(rows, (0, 1)).all():
         return None
     return rows.astype(bool)
-
-
-def _on_one_line(result: Any) -> str:
-    return " ".join(repr(result).split())[:60]
 
 
 def _describe(pairs: pd.DataFrame) -> str:

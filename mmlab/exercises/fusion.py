@@ -22,6 +22,7 @@ from mmlab.exercises.samples import (
     largest_change,
     make_both_needed,
     make_sample,
+    shake,
     spy_on_softmax,
     train,
 )
@@ -41,7 +42,7 @@ def judge_fusion(answer: Any, found: Found) -> str:
     again = largest_change(_ask(model, sample), _ask(model, sample))
     found("random_output", again > TINY, f"two calls with the same pairs differ by up to {again:.2g}")
     _judge_layers(model, sample, found)
-    _shake(model)
+    shake(model, by=0.1)
     logits = _ask(model, sample)
     _judge_sides(model, sample, logits, found)
     alone = torch.cat([_ask(model, sample.rows([row])) for row in range(PAIRS)])
@@ -49,10 +50,10 @@ def judge_fusion(answer: Any, found: Found) -> str:
     found("batch_mixed", mixed > _rough(logits), f"a pair alone and the same pair among others differ by {mixed:.2g}")
     _judge_masks(model, sample, logits, found)
     _judge_missing(model, sample, found)
-    with spy_on_softmax() as softmaxes:
+    with spy_on_softmax() as choices:
         model(*sample.inputs)
-    narrow = sum(call.choices == 1 for call in softmaxes)
-    found("one_key", narrow > 0, f"{narrow} of {len(softmaxes)} softmax divide their weight over one value")
+    narrow = choices.count(1)
+    found("one_key", narrow > 0, f"{narrow} of {len(choices)} softmax divide their weight over one value")
     _judge_last_layer(model, found)
     _judge_gradient(model, sample, found)
     return _judge_learning(refuse_blank(answer(WIDTH, CLASSES)), found)
@@ -73,13 +74,6 @@ def _ask(model: nn.Module, sample: Sample) -> Tensor:
 def _rough(logits: Tensor) -> float:
     """What bf16 may round away where the same numbers are summed in another order."""
     return 0.01 * max(1.0, float(logits.abs().max()))
-
-
-def _shake(model: nn.Module) -> None:
-    """Move every weight a little: a weight that starts at zero, as a good one may, would hide what depends on it."""
-    with torch.no_grad():
-        for one in model.parameters():
-            one.add_(0.1 * torch.randn_like(one))
 
 
 def _judge_output(logits: Any, found: Found) -> None:

@@ -18,6 +18,7 @@ from mmlab.exercises.samples import (
     Sample,
     largest_change,
     make_sample,
+    shake,
     spy_on_softmax,
     train,
 )
@@ -33,10 +34,9 @@ def judge_pooling(answer: Any, found: Found) -> str:
     right = [(PAIRS, WIDTH), (1, WIDTH)]
     found("shape", shapes != right, f"{PAIRS} pairs and one pair gave vectors of shapes {shapes}, not {right}")
     first_weights = _weigh_first(model, sample)
-    _move_parameters(model)
-    with spy_on_softmax() as softmaxes:
+    shake(model, by=0.3)
+    with spy_on_softmax() as choices:
         vectors = _pool(model, sample.patches, sample.patch_mask)
-    choices = [call.choices for call in softmaxes]
     found("one_key", 1 in choices, f"{choices.count(1)} softmax over one value, which is always 1")
     wrong = WIDTH in choices and PATCHES not in choices
     found("wrong_axis", wrong, f"a softmax over {WIDTH} numbers; there are {PATCHES} patches, and {WIDTH} is the width")
@@ -63,13 +63,6 @@ def _pool_whole(model: nn.Module, *patches: Tensor) -> Tensor:
     """The vectors of pictures that have exactly these patches, each (B, 1, width)."""
     whole = torch.cat(patches, dim=1)
     return _pool(model, whole, torch.ones(whole.shape[:2], dtype=torch.bool))
-
-
-def _move_parameters(model: nn.Module) -> None:
-    """Move each parameter: a query may start at zero, and then the patches still count the same."""
-    with torch.no_grad():
-        for one in model.parameters():
-            one.add_(0.3 * torch.randn_like(one))
 
 
 def _two_patches(sample: Sample) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ order, the most basic first: `found("image_ignored", changed == 0, "largest chan
 that is true ends the judgement. What the function returns, if anything, is told to those who passed.
 """
 
-import hashlib
 import inspect
 import linecache
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.exercises.verdict import Verdict
+from mmlab.freshness import digest_of
 
 Judge = Callable[[Any, "Found"], str | None]
 _PACKAGE = os.fspath(Path(__file__).parents[1])
@@ -135,6 +135,11 @@ def is_stub(answer: Any) -> bool:
     return answer is None or answer is Ellipsis or (code is not None and set(code.co_names) <= {"super", "__init__"})
 
 
+def on_one_line(value: Any) -> str:
+    """A value as evidence shows it."""
+    return " ".join(repr(value).split())[:60]
+
+
 def describe_error(error: BaseException) -> str:
     """One line for an exception of the student's code: what, where, and the line itself."""
     text = " ".join(str(error).split())[:300]
@@ -154,7 +159,7 @@ def fingerprint(answer: Any) -> str:
     """Names the code of an answer, so that asking again is told from trying something else."""
     parts: list[str] = []
     _collect(answer, parts)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return digest_of(*parts)
 
 
 def _collect(value: Any, parts: list[str]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, SCENARIOS, TWIN, probability_columns
 from mmlab.evaluation import Interval
-from mmlab.exercises.judging import Found, load_exercises, refuse_blank
+from mmlab.exercises.judging import Found, load_exercises, on_one_line, refuse_blank
 
 ANSWERED, LABELLED, SHARED = range(40), range(8, 48), range(8, 40)  # guids with predictions, with a label, with both
 
@@ -64,8 +64,7 @@ def _call(answer: Any, predictions: pd.DataFrame, key: pd.DataFrame, scenario: s
         number = float(result)
     except (TypeError, ValueError):
         number = np.nan
-    shown = " ".join(repr(result).split())[:60]
-    found("number", not np.isfinite(number), f"{scenario} gave this {type(result).__name__}: {shown}")
+    found("number", not np.isfinite(number), f"{scenario} gave this {type(result).__name__}: {on_one_line(result)}")
     return number
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from mmlab.config import EXERCISE_TAG
 from mmlab.exercises.cells import NOTEBOOKS, Task, find_cell, make_cells, read_tasks
 from mmlab.exercises.files import has_tag, load_notebook, read_source
-from mmlab.exercises.progress import Answer, Progress
+from mmlab.exercises.progress import UNRUN, Answer, Progress
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.progress import open_bar
 from mmlab.storage import CHECKOUT, printable
@@ -95,8 +95,8 @@ def _take(progress: Progress, lines: list[dict[str, Any]]) -> None:
     """Put what the process said in the place of what the saved outputs claim."""
     claimed, told = progress.answers, {line["exercise"]: line for line in lines if "exercise" in line}
     now = {name: Answer(told[name]["kind"], told[name]["code"]) if name in told else Answer() for name in claimed}
-    differ = [name for name in now if (now[name].kind == "passed") != (claimed[name].kind == "passed")]
-    differ = [name for name in differ if claimed[name].kind != Answer().kind]  # there is a saved output
+    saved = [name for name in now if claimed[name].kind != UNRUN]
+    differ = [name for name in saved if (now[name].kind == "passed") != (claimed[name].kind == "passed")]
     progress.answers = now
     progress.notes += [f"{name}: {line['error']}" for name, line in told.items() if "error" in line]
     progress.notes += [f"the saved output says otherwise: {', '.join(differ)}"] if differ else []

@@ -87,24 +87,23 @@ def largest_change(before: Tensor, after: Tensor) -> float:
     return float(change.max()) if change.numel() else 0.0
 
 
-@dataclass(frozen=True)
-class Call:
-    """One softmax or attention that was computed: over how many things it divided its weight, and the numbers in."""
-
-    choices: int
-    values: Tensor
+def shake(model: nn.Module, by: float) -> None:
+    """Move every weight a little: a weight that starts at zero, as a good one may, would hide what depends on it."""
+    with torch.no_grad():
+        for one in model.parameters():
+            one.add_(by * torch.randn_like(one))
 
 
 @contextmanager
-def spy_on_softmax() -> Iterator[list[Call]]:
-    """Record every softmax and scaled dot-product attention inside the block, under whichever name it is called."""
-    calls: list[Call] = []
+def spy_on_softmax() -> Iterator[list[int]]:
+    """Over how many things each softmax and attention inside the block divides its weight, however it is called."""
+    choices: list[int] = []
 
-    def watch(place, name: str, count: Callable[..., tuple[int, Tensor]]) -> Callable[[], None]:
+    def watch(place, name: str, count: Callable[..., int]) -> Callable[[], None]:
         real = getattr(place, name)
 
         def spying(*args, **kwargs):
-            calls.append(Call(*count(*args, **kwargs)))
+            choices.append(count(*args, **kwargs))
             return real(*args, **kwargs)
 
         setattr(place, name, spying)
@@ -112,17 +111,17 @@ def spy_on_softmax() -> Iterator[list[Call]]:
 
     def softmax(values, dim=None, *_, **named):
         dim = named.get("dim", dim)
-        return values.shape[-1 if dim is None else dim], values.detach()
+        return values.shape[-1 if dim is None else dim]
 
     def attention(query, key, value, *_, **__):
-        return key.shape[-2], key.detach()
+        return key.shape[-2]
 
     undo = [
         *(watch(place, "softmax", softmax) for place in (torch, F, Tensor)),
         watch(F, "scaled_dot_product_attention", attention),
     ]
     try:
-        yield calls
+        yield choices
     finally:
         for restore in reversed(undo):
             restore()
