@@ -66,7 +66,9 @@ def read_raw(course: Course, config: RunConfig) -> Inputs:
         "image": find_image_encoder(config.image_encoder).load()[1].num_features,
     }
     sides = {side: _Width(width) for side, width in widths.items()}
-    return Inputs.of(course, config, Features(list(course.pairs["guid"]), **sides, digest="raw"))
+    pairs = course.pairs
+    texts, images = (pairs[side].where(pairs[f"has_{side}"], None).tolist() for side in ("text", "image"))
+    return Inputs.of(texts, images, config, Features(list(pairs["guid"]), **sides, digest="raw"))
 
 
 class _Width:

@@ -37,7 +37,7 @@ from mmlab.engine import (
 )
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
-from mmlab.images import read_pixels
+from mmlab.images import Picture, read_pixels
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
@@ -225,12 +225,22 @@ class ImageEncoder(Encoder):
         read = partial(_read_pixels, mean=settings["mean"], std=settings["std"])
         return Network(_as_module(model, read), ((noise[:2],), (noise[2:],)), settings)
 
-    def encode(self, paths: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
-        """One float16 array (1 + PATCH_GRID², width) per image file, as `pool_patches` gives them."""
+    @property
+    def settings(self) -> dict:
+        """timm's: input_size (3, height, width), mean and deviation of a pixel between 0 and 1, interpolation, ..."""
+        return self._running[1]
+
+    def read(self, image: Picture) -> np.ndarray:
+        """A picture as the network sees it, uint8 (height, width, 3). Raises OSError for what is no picture."""
+        _, *size = self.settings["input_size"]
+        return read_pixels(image, tuple(size), self.settings["interpolation"])
+
+    def encode(self, images: list[Picture], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
+        """One float16 array (1 + PATCH_GRID², width) per picture, as `pool_patches` gives them."""
         run, settings = self._running
-        batches = [paths[start : start + IMAGE_BATCH] for start in range(0, len(paths), IMAGE_BATCH)]
+        batches = [images[start : start + IMAGE_BATCH] for start in range(0, len(images), IMAGE_BATCH)]
         sequences = []
-        for vectors in run((images,) for images in _read_ahead(batches, settings)):
+        for vectors in run((pixels,) for pixels in _read_ahead(batches, settings)):
             sequences.extend(vectors.astype(np.float16))
             progress(len(vectors))
         return sequences
@@ -442,7 +452,7 @@ def _as_module(model, read: Callable):
     return Reader()
 
 
-def _read_ahead(batches: list[list[str]], settings: dict) -> Iterator[np.ndarray]:
+def _read_ahead(batches: list[list[Picture]], settings: dict) -> Iterator[np.ndarray]:
     """Decoded batches, uint8 (B, H, W, 3); threads read the next ones while the network works on this one."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -21,6 +21,7 @@ from mmlab.course import Course
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
+from mmlab.images import Picture
 from mmlab.progress import open_bar
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
@@ -309,6 +310,31 @@ def encode_course(
     image_sequences, image_new = _encode_missing(image, wanted_images, images, progress)
     digest = hashlib.sha256(f"{text.fingerprint} {image.fingerprint}".encode()).hexdigest()[:16]
     return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, {"text": text_new, "image": image_new})
+
+
+def encode_pairs(
+    texts: Sequence[str | None],
+    images: Sequence[Picture | None],
+    text: Encoder,
+    image: Encoder,
+    widths: tuple[int, int] = (1, 1),
+) -> Features:
+    """Features of n texts and n pictures, None where a side is absent, without the cache: for pairs that are new.
+
+    widths: of the vectors of both encoders, for a side that no pair has. Raises OSError for what is no picture.
+    """
+    sides = [_encode_present(*one) for one in ((text, texts, widths[0]), (image, images, widths[1]))]
+    return Features([""] * len(texts), *sides, digest="")
+
+
+def _encode_present(encoder: Encoder, sources: Sequence[Any], width: int) -> Sequences:
+    there = [source for source in sources if source is not None]
+    vectors = encoder.encode(there) if there else []
+    lengths, known = [], iter(map(len, vectors))
+    for source in sources:
+        lengths.append(0 if source is None else next(known))
+    values = np.concatenate(vectors) if vectors else np.zeros((0, width), np.float16)
+    return Sequences(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
 def _encode_missing(encoder: Encoder, wanted: list[str], source: dict[str, str], progress: Callable | None):

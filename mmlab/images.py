@@ -3,29 +3,35 @@
 Pillow knows formats that start a program (Ghostscript for EPS). A data file must never do that: only FORMATS are tried.
 """
 
-from pathlib import Path
-from typing import BinaryIO
+import io
+from typing import Any
 
 import numpy as np
 
+# What stands for a picture: its file, that file's bytes, a Pillow image, or pixels, uint8 (height, width, 3).
+Picture = Any
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 
-def open_image(source: Path | str | BinaryIO):
-    """A Pillow image of one of FORMATS, to use as a context manager. Raises OSError for a file that is none."""
+def open_image(source: Picture):
+    """A Pillow image, to use as a context manager. Raises OSError for a file that is of none of FORMATS."""
     from PIL import Image
 
-    return Image.open(source, formats=FORMATS)
+    if isinstance(source, np.ndarray):
+        return Image.fromarray(source)
+    if isinstance(source, Image.Image):
+        return source.copy()  # closing it leaves the caller's open
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
 
 
-def read_rgb(source: Path | str | BinaryIO):
-    """All pixels of an image file as a Pillow image in RGB. Raises OSError as `open_image` does."""
+def read_rgb(source: Picture):
+    """All pixels of a picture as a Pillow image in RGB. Raises OSError as `open_image` does."""
     with open_image(source) as image:
         return image.convert("RGB")
 
 
-def read_pixels(source: Path | str, size: tuple[int, int], interpolation: str = "bicubic") -> np.ndarray:
-    """A whole image file squashed to (height, width): uint8 (height, width, 3). Raises OSError as `open_image` does.
+def read_pixels(source: Picture, size: tuple[int, int], interpolation: str = "bicubic") -> np.ndarray:
+    """A whole picture squashed to (height, width): uint8 (height, width, 3). Raises OSError as `open_image` does.
 
     A JPEG that is more than twice as large is decoded at a half, a quarter or an eighth of its size. torchvision
     resizes; within rounding it gives what Pillow does, in a third of the time.

@@ -15,10 +15,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from mmlab import errors
 from mmlab.errors import MmlabError, RunError
 from mmlab.processes import ADDRESS, open_nursery
+from mmlab.runs.records import RECEIPT, finish_notebook
 from mmlab.workbook import execute
 from mmlab.workbook.execute import Job, run_notebook, run_notebooks
 from mmlab.workbook.parameters import check_parameters, read_parameters, share_parameters
-from mmlab.workbook.records import RECEIPT, finish_notebook
 
 PARAMETERS = """\
 n = 3  # how many

@@ -75,20 +75,28 @@ class Course:
         return self.pairs[self.pairs[SPLIT].isin(splits)].reset_index(drop=True)
 
 
-def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE, strict: bool = False) -> Course:
+def read_course(
+    root: Path | str,
+    *,
+    seed: int = 0,
+    dev_share: float = DEV_SHARE,
+    strict: bool = False,
+    unlabelled: bool = False,
+) -> Course:
     """Read and judge a course folder and split its labelled pairs, twin-aware and stratified, by seed.
 
     Faults of the tables (a missing file, a wrong header, a duplicate guid, an unknown label, ...) raise CourseError
     with file, line and fix. A labelled pair without a readable text and image is left out and listed in
     `health.issues`; a test pair is answered from what it has, and one that has neither raises CourseError.
-    `strict` turns every listed issue into a CourseError. Explained in notebook 01, sections 1 to 5.
+    `strict` turns every listed issue into a CourseError. `unlabelled` accepts a folder without train.txt, of test pairs
+    alone: there is something to answer and nothing to learn from. Explained in notebook 01, sections 1 to 5.
     """
     if not 0 < dev_share < 1:
         raise CourseError(f"dev_share={dev_share!r} is out of range: it must be above 0 and below 1.")
     root = Path(root).expanduser()
     try:
-        data = _find_parts(root)
-        rows = read_rows(root)
+        data = _find_parts(root, unlabelled)
+        rows = read_rows(root, unlabelled)
         names = {entry.name for entry in os.scandir(data) if not entry.name.startswith(".")}
     except OSError as error:
         raise CourseError(f"{error.filename or root}: cannot be read ({error.strerror}). Make it readable.") from None
@@ -96,7 +104,7 @@ def read_course(root: Path | str, *, seed: int = 0, dev_share: float = DEV_SHARE
     listed = first_few([str(issue) for issue in issues], _NEW_LINE)
     if strict and issues:
         raise CourseError(f"{root}: {len(issues)} files cannot be used:{_NEW_LINE}{listed}")
-    if not any(row.label for row, _, _ in kept):
+    if any(row.label for row in rows) and not any(row.label for row, _, _ in kept):
         problem = "no labelled pair has both a readable text and a readable image"
         raise CourseError(f"{root}: {problem}. Mend these files first:{_NEW_LINE}{listed}")
 
@@ -156,14 +164,15 @@ class _Part:
 _Pair = tuple[Row, _Part, _Part]  # row, text, image
 
 
-def _find_parts(root: Path) -> Path:
+def _find_parts(root: Path, unlabelled: bool) -> Path:
     """The folder of the pairs' files, when the course folder is complete."""
-    layout = f"It must hold {TRAIN_FILE}, {TEST_FILE} and the folder {DATA_FOLDER}/."
+    wanted = (TEST_FILE,) if unlabelled else (TRAIN_FILE, TEST_FILE)
+    layout = f"It must hold {', '.join(wanted)} and the folder {DATA_FOLDER}/."
     if not root.is_dir():
         missing = "there is no such folder. Give the path of the course folder"
         problem = "this is a file, not a course folder. Unpack it or give its folder" if root.exists() else missing
         raise CourseError(f"{root}: {problem}. {layout}")
-    for name in (TRAIN_FILE, TEST_FILE):
+    for name in wanted:
         if not (root / name).is_file():
             near = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / TRAIN_FILE).is_file()]
             hint = f" Did you mean {near[0]}?" if near and name == TRAIN_FILE else ""

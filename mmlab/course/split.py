@@ -40,6 +40,8 @@ def split_dev(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> l
     Raises CourseError where a label has too few independent pairs for both sides.
     """
     labelled = frame[LABEL].notna().to_numpy()
+    if not labelled.any():
+        return ["test"] * len(frame)
     labels = class_numbers(frame.loc[labelled, LABEL])
     dev = _deal(labels, frame.loc[labelled, TWIN].to_numpy(), np.array([1 - dev_share, dev_share]), seed) == 1
     for number, label in enumerate(LABELS):

@@ -30,8 +30,13 @@ def first_few(items: Sequence[str], separator: str = ", ") -> str:
     return separator.join(items[:SHOWN]) + more
 
 
-def read_rows(root: Path) -> list[Row]:
-    """The rows of train.txt, then those of test_without_label.txt. Raises CourseError with every fault of both."""
+def read_rows(root: Path, unlabelled: bool = False) -> list[Row]:
+    """The rows of train.txt, then those of test_without_label.txt. Raises CourseError with every fault of both.
+
+    unlabelled: train.txt may be missing.
+    """
+    if unlabelled and not (root / TRAIN_FILE).exists():
+        return _read_tables((root / TEST_FILE, False))
     rows = _read_tables((root / TRAIN_FILE, True), (root / TEST_FILE, False))
     return _require_labels(root / TRAIN_FILE, rows)
 

@@ -15,16 +15,26 @@ from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores
-from mmlab.report.evidence import JOINT, MAIN, PARTS, Evidence
+from mmlab.report.evidence import JOINT, MAIN, Evidence
 from mmlab.report.html import to_html
 from mmlab.report.pdf import write_pdf
 from mmlab.report.tables import write_tables
 from mmlab.report.words import OPTIONS, ReportOptions, Say
 from mmlab.report.writer import write_document
-from mmlab.runs import METRICS, RUNS, TEST_RESULT, Run, check_writable, load_run, predict_course, result_name
+from mmlab.runs import (
+    METRICS,
+    RUNS,
+    TEST_RESULT,
+    Run,
+    check_results,
+    check_writable,
+    find_main,
+    load_run,
+    predict_course,
+    result_name,
+)
 from mmlab.storage import write_atomic
 from mmlab.workbook.grid import GRID
-from mmlab.workbook.records import check_results, read_record
 from mmlab.workbook.timeline import read_timeline
 
 SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
@@ -144,14 +154,13 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
 def predict_test(data: Path | str, results: Path | str, out: Path | str, scenario: str) -> tuple[Path, int]:
     """Answer a course's test pairs with the main run of a results folder; the file and its number of rows.
 
-    The course may be another than the one trained on. Raises ConfigError for an unknown scenario and RunError when
-    there is no main run.
+    The course may be another than the one trained on, and may have no train.txt. Raises ConfigError for an unknown
+    scenario and RunError when there is no main run.
     """
     from mmlab.features import encode_course
 
     check_choice("scenario", scenario, SCENARIOS)
-    run = load_run(Path(results) / RUNS / read_record(results, PARTS[MAIN].notebook)["runs"][MAIN])
-    course = read_course(data)
+    run, course = load_run(find_main(results)), read_course(data, unlabelled=True)
     if not len(course.test):
         raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
     frame = run.test_predictions

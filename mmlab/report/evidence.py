@@ -18,10 +18,10 @@ from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.report.words import ENGLISH, Say
-from mmlab.runs import JOINT, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
+from mmlab.runs import JOINT, MAIN, MAIN_NOTEBOOK, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
 from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
 
-DATA_NOTEBOOK, GRID_NOTEBOOK, MAIN, TUNED = NAMES[0], "05_hyperparameter_grid", "main", "tuned"
+DATA_NOTEBOOK, GRID_NOTEBOOK, TUNED = NAMES[0], "05_hyperparameter_grid", "tuned"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Part:
 
 
 PARTS: dict[str, Part] = {
-    MAIN: Part("04_fusion", (JOINT, "text_only", "image_only")),
+    MAIN: Part(MAIN_NOTEBOOK, (JOINT, "text_only", "image_only")),
     "text_only": Part("02_text_only", ("text_only",)),
     "image_only": Part("03_image_only", ("image_only",)),
     "tfidf": Part("02_text_only", (TFIDF,)),

@@ -108,14 +108,18 @@ class Run:
 
     def load_models(self, features: Features) -> dict[int, list]:
         """Fold -> its trained models in eval mode, in the order of their seeds."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from mmlab.training import build_model
 
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
-            model = build_model(self.config, features)
-            model.load_learned(load_file(self.folder / model_file(fold, seed)))
+            model, path = build_model(self.config, features), self.folder / model_file(fold, seed)
+            try:
+                model.load_learned(load_file(path))
+            except (OSError, SafetensorError, RuntimeError, MmlabError) as error:
+                raise _damaged(path, str(error).splitlines()[0]) from error
             models.setdefault(int(fold), []).append(model.eval())
         return models
 

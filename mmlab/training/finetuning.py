@@ -7,6 +7,7 @@ import io
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from mmlab.config import ALL_LAYERS, RunConfig
 from mmlab.device import autocast, find_device, find_precision
 from mmlab.encoders import ImageEncoder, TextEncoder, pool_patches, read_tokens
 from mmlab.errors import ConfigError, MmlabError
-from mmlab.features import Batch
+from mmlab.features import Batch, Features, Sequences
 from mmlab.models import Dropout, FusionModel
 from mmlab.storage import write_atomic
-from mmlab.training.inputs import Inputs, bucketed_batches, read_batches
+from mmlab.training.inputs import ANSWERED_AT_ONCE, Inputs, bucketed_batches, read_batches
 from mmlab.training.loop import Hooks, Progress, fit, split_decay
 
 
@@ -143,6 +144,25 @@ def _freeze(tower: nn.Module, modality: str, layers: int, count: int) -> None:
     lowest = 0 if layers == ALL_LAYERS else count - layers + 1
     for name, parameter in tower.model.named_parameters():
         parameter.requires_grad_(tower.depths.get(name, -1) >= lowest)
+
+
+def run_towers(model: TunedModel, inputs: Inputs) -> Features:
+    """What a model's own encoders make of each text and each image: features for `model.head`."""
+    count, sides = len(inputs), {}
+    rows = np.argsort(inputs.text.lengths, kind="stable")
+    vectors: dict[str, list] = {side: [None] * count for side in model.towers}
+    with torch.inference_mode():
+        for start in range(0, count, ANSWERED_AT_ONCE):
+            places = rows[start : start + ANSWERED_AT_ONCE]
+            batch = model.encode(inputs.batch(places).to(model.device)).to("cpu")
+            for side in model.towers:
+                values, masks = getattr(batch, side), getattr(batch, f"{side}_mask")
+                for place, value, mask in zip(places, values, masks, strict=True):
+                    vectors[side][place] = value[mask].numpy()
+    for side, each in vectors.items():
+        starts = np.concatenate([[0], np.cumsum([len(one) for one in each])]).astype(np.int64)
+        sides[side] = Sequences(np.concatenate(each), starts)
+    return replace(inputs.frozen, **sides)
 
 
 def only_present_rows(tower: nn.Module, present: Tensor, *inputs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Explained in docs/fine-tuning.md.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from mmlab.config import IMAGE, TEXT, RunConfig
 from mmlab.course import Course
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.features import Batch, Features, Pairs, Sequences, encode_course
-from mmlab.images import read_rgb
+from mmlab.images import Picture, read_rgb
 from mmlab.progress import open_bar
 
 PAIRS_PER_POOL = 512  # texts of similar length are looked for among so many: little padding, still well shuffled
@@ -47,23 +47,29 @@ class Tokens(Sequences):
 
 @dataclass(frozen=True)
 class Pixels:
-    """Image files as a side of Inputs: pixels are read when a batch is made. An absent image is an empty path."""
+    """Pictures as a side of Inputs: pixels are read when a batch is made. An absent one is None."""
 
-    paths: np.ndarray  # of str
+    sources: np.ndarray  # of objects: what `read_rgb` takes
     settings: dict  # timm's: input_size, mean, std, interpolation, ...
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
+
+    @classmethod
+    def of(cls, images: Sequence[Picture | None], settings: dict) -> "Pixels":
+        sources = np.empty(len(images), object)
+        sources[:] = images
+        return cls(sources, settings)
 
     @property
     def lengths(self) -> np.ndarray:
-        return (self.paths != "").astype(np.int64)
+        return np.array([one is not None for one in self.sources], np.int64)
 
     def take(self, rows: np.ndarray) -> "Pixels":
-        return replace(self, paths=self.paths[np.asarray(rows)])
+        return replace(self, sources=self.sources[np.asarray(rows)])
 
     def emptied(self) -> "Pixels":
-        return replace(self, paths=np.full_like(self.paths, ""))
+        return replace(self, sources=np.full_like(self.sources, None))
 
     def batch(self, rows: np.ndarray, draw: int | None = None) -> tuple[Tensor, Tensor]:
         """Pixels float32 (n, 3, side, side), zeros where there is no image, and mask bool (n, 1).
@@ -71,19 +77,19 @@ class Pixels:
         draw: a seed for random crops and mirror images, or None for the whole image as it is. The same seed and row
         give the same crop, whichever process reads it.
         """
-        paths = self.paths[np.asarray(rows)]
-        pixels = torch.zeros(len(paths), *self.settings["input_size"])
-        for place, (row, path) in enumerate(zip(rows, paths, strict=True)):
-            if not path:
+        chosen = self.take(rows)
+        pixels = torch.zeros(len(chosen), *self.settings["input_size"])
+        for place, (row, source) in enumerate(zip(rows, chosen.sources, strict=True)):
+            if source is None:
                 continue
-            image = read_rgb(path)
+            image = read_rgb(source)
             if draw is None:
                 pixels[place] = self._transforms[0](image)
                 continue
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(hash((draw, int(row))) % 2**63)
                 pixels[place] = self._transforms[1](image)
-        return pixels, torch.from_numpy(paths != "").unsqueeze(1)
+        return pixels, torch.from_numpy(chosen.lengths > 0).unsqueeze(1)
 
     @cached_property
     def _transforms(self):
@@ -110,16 +116,19 @@ class Inputs(Pairs):
     encoders: dict[str, Encoder] = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, course: Course, config: RunConfig, frozen: Features) -> "Inputs":
-        pairs, sides, encoders = course.pairs, {"text": frozen.text, "image": frozen.image}, {}
+    def of(
+        cls, texts: Sequence[str | None], images: Sequence[Picture | None], config: RunConfig, frozen: Features
+    ) -> "Inputs":
+        """Pairs of texts and pictures, None where one is absent; frozen: the same pairs."""
+        sides, encoders = {"text": frozen.text, "image": frozen.image}, {}
         if "text" in config.tunes:
             encoder = encoders["text"] = find_text_encoder(config.text_encoder)
-            every = zip(encoder.tokenise(list(pairs[TEXT])), pairs.has_text, strict=True)
-            sides["text"] = Tokens.of([ids if has_text else [] for ids, has_text in every], encoder.padding)
+            ids = encoder.tokenise([text or "" for text in texts])
+            sides["text"] = Tokens.of([one if text else [] for one, text in zip(ids, texts)], encoder.padding)
         if "image" in config.tunes:
             encoder = encoders["image"] = find_image_encoder(config.image_encoder)
             settings, _ = encoder.load(config.image_side)
-            sides["image"] = Pixels(np.where(pairs.has_image, pairs[IMAGE].astype(str), "").astype(str), settings)
+            sides["image"] = Pixels.of(images, settings)
         return cls(frozen.guids, sides["text"], sides["image"], frozen.digest, frozen, encoders)
 
     def batches(self, rows) -> Iterator[tuple[np.ndarray, Batch]]:
@@ -141,7 +150,11 @@ def prepare_pairs(course: Course, config: RunConfig, progress: Callable | None =
     progress: as in `encode_course`. Raises EncoderError when an encoder cannot be had.
     """
     frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision)
-    return Inputs.of(course, config, frozen) if config.tunes else frozen
+    if not config.tunes:
+        return frozen
+    pairs = course.pairs
+    texts, images = (pairs[side].where(pairs[f"has_{side}"], None).tolist() for side in (TEXT, IMAGE))
+    return Inputs.of(texts, images, config, frozen)
 
 
 def bucketed_batches(rows: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:

@@ -25,9 +25,9 @@ from mmlab import errors
 from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
 from mmlab.processes import ADDRESS, kill_session, open_nursery
+from mmlab.runs.records import RECEIPT
 from mmlab.storage import write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
-from mmlab.workbook.records import RECEIPT
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
 SKIPPED = "mmlab-skipped"  # marks what is left out: nbclient looks for one tag only

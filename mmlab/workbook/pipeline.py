@@ -14,11 +14,11 @@ from mmlab.config import EXERCISE_TAG, TWIN, suggest
 from mmlab.course import read_course, split_folds
 from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
-from mmlab.runs import RUNS, open_results
+from mmlab.runs import open_results
+from mmlab.runs.records import MAIN_NOTEBOOK, find_main, write_record
 from mmlab.storage import CHECKOUT
 from mmlab.workbook.execute import Job, run_notebooks
 from mmlab.workbook.parameters import check_knobs, resolve_folders, share_parameters
-from mmlab.workbook.records import read_record, write_record
 from mmlab.workbook.timeline import ENCODING, IMPORTS, REPORT, Timeline
 
 NOTEBOOKS = CHECKOUT / "notebooks"
@@ -75,8 +75,7 @@ def run_workbook(
             timeline.add(names[number], one.started, one.started + one.seconds, NEEDS[names[number]])
             on_done(names[number], one.seconds, len(seconds), len(jobs))
             if only is None and len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
-                main = Path(results) / RUNS / read_record(results, "04_fusion")["runs"]["main"]
-                shutil.copyfile(jobs[names.index("04_fusion")].output, main / "notebook.ipynb")
+                shutil.copyfile(jobs[names.index(MAIN_NOTEBOOK)].output, find_main(results) / "notebook.ipynb")
                 timeline.add(ENCODING, *encoded.result())
                 with timeline.measure(REPORT, NEEDS["07_report"]):
                     timeline.write(results)

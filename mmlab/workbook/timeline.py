@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmlab.errors import RunError
-from mmlab.workbook.records import read_record, write_record
+from mmlab.runs.records import read_record, write_record
 
 TIMELINE = "timeline"  # the record's name
 IMPORTS, ENCODING, REPORT = "imports", "encoding", "report"  # the parts that are no notebooks

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from mmlab.errors import RunError
+from mmlab.runs.folder import JOINT, METRICS, RUNS
 from mmlab.storage import write_atomic
 
 RECORDS = "records"
+MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run that answers new pairs, and the notebook whose record names it
 # Names a file outside the results, so that two runs leave the same results byte for byte.
 RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"
 
@@ -53,6 +55,24 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
         raise RunError(f"{path} is missing: run notebook {name} on this results folder first.") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}): run notebook {name} again.") from error
+
+
+def find_main(results: Path | str) -> Path:
+    """The folder of the run that notebook 04 made; without a record of it, of the only run there is of all scenarios.
+
+    Raises RunError where there is none, or where several could be meant.
+    """
+    results = Path(results)
+    check_results(results)
+    if (results / RECORDS / f"{MAIN_NOTEBOOK}.json").exists():
+        return results / RUNS / read_record(results, MAIN_NOTEBOOK)["runs"][MAIN]
+    found = [metrics.parent for metrics in sorted(results.glob(f"{RUNS}/{JOINT}-*/{METRICS}"))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(folder.name for folder in found)
+        raise RunError(f"{results} holds several runs: name the folder of one of them in {results / RUNS}: {names}.")
+    raise RunError(f"{results} holds no finished run of {JOINT}. `mmlab run` makes one, or mmlab.fit in Python.")
 
 
 def _to_plain(value: Any) -> Any:

@@ -1,0 +1,103 @@
+"""The answer to one pair: probabilities of each scenario, the label, and how sure it is. Explained in docs/ask.md."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmlab.config import LABELS, probability_columns
+from mmlab.images import Picture, open_image
+
+_THUMBNAIL = 160  # pixels
+_SHOWN = 280  # letters of a text
+_BAR = "display:inline-block;height:.8em;background:#0072B2;margin-right:.4em;vertical-align:middle;width:{:.1f}em"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a lab says of one pair.
+
+    text, image: what was asked, None where a side is missing. probabilities: float64 (3,) in the order of LABELS for
+    each scenario that has something to read. label: the most probable one in `scenario`; confidence: its probability,
+    0 to 1, after the temperature where `calibrated`.
+    """
+
+    text: str | None
+    image: Picture | None
+    probabilities: dict[str, np.ndarray]
+    scenario: str
+    label: str
+    confidence: float
+    calibrated: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "label": self.label,
+            "confidence": round(self.confidence, 4),
+            "calibrated": self.calibrated,
+            "scenario": self.scenario,
+            "probabilities": {
+                name: dict(zip(LABELS, np.round(one, 4).tolist(), strict=True))
+                for name, one in self.probabilities.items()
+            },
+        }
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.probabilities))
+        rows = [
+            f"  {name:<{width}}  " + "  ".join(f"{label} {p:.2f}" for label, p in zip(LABELS, one, strict=True))
+            for name, one in self.probabilities.items()
+        ]
+        return "\n".join([self._headline, *rows])
+
+    def _repr_html_(self) -> str:
+        """A table of the scenarios with bars, beside the text and a small picture; its colours follow the page's."""
+        head = "".join(f"<th scope='col'>{label}</th>" for label in LABELS)
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{name}</th>{''.join(map(_cell, one))}</tr>"
+            for name, one in self.probabilities.items()
+        )
+        words = html.escape(self.text[:_SHOWN] + "…" * (len(self.text) > _SHOWN)) if self.text else "<i>no text</i>"
+        table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return (
+            "<div style='display:flex;gap:1em;align-items:flex-start'>"
+            f"{self._thumbnail()}<div><p>{words}</p><p><b>{html.escape(self._headline)}</b></p>{table}</div></div>"
+        )
+
+    @property
+    def _headline(self) -> str:
+        kind = "calibrated" if self.calibrated else "not calibrated"
+        return f"{self.label}, confidence {self.confidence:.2f} ({kind})"
+
+    def _thumbnail(self) -> str:
+        if self.image is None:
+            return "<i>no image</i>"
+        buffer = io.BytesIO()
+        with open_image(self.image) as image:
+            image.draft("RGB", (2 * _THUMBNAIL, 2 * _THUMBNAIL))
+            small = image.convert("RGB")
+            small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+            small.save(buffer, "JPEG", quality=80)
+        picture = base64.b64encode(buffer.getvalue()).decode("ascii")
+        return f"<img alt='the picture of the pair' src='data:image/jpeg;base64,{picture}'>"
+
+
+def tabulate(answers: Sequence[Answer], scenarios: Sequence[str], index: pd.Index) -> pd.DataFrame:
+    """A row for each answer: label, confidence, and three probabilities for each scenario, nan where it has none."""
+    frame = pd.DataFrame({"label": [one.label for one in answers]}, index)
+    frame["confidence"] = [one.confidence for one in answers]
+    nothing = np.full(len(LABELS), np.nan)
+    for scenario in scenarios:
+        values = [one.probabilities.get(scenario, nothing) for one in answers]
+        frame[probability_columns(scenario)] = np.reshape(values, (len(answers), len(LABELS)))
+    return frame
+
+
+def _cell(probability: float) -> str:
+    return f"<td style='text-align:left'><span style='{_BAR.format(4 * probability)}'></span>{probability:.2f}</td>"

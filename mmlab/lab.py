@@ -1,0 +1,265 @@
+"""A finished model, asked about new pairs: `mmlab.load(results).predict("a tweet", "picture.jpg")`.
+
+In: a results folder, a run folder or an exported model. Out: answers with probabilities. Explained in docs/ask.md.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmlab.answer import Answer, tabulate
+from mmlab.config import IMAGE, LABELS, TEXT, RunConfig, probability_columns
+from mmlab.course import Course
+from mmlab.course.tables import judge_kind
+from mmlab.encoders import ImageEncoder, TextEncoder, find_image_encoder, find_text_encoder
+from mmlab.errors import ConfigError, MmlabError
+from mmlab.evaluation.confidence import fit_temperature, heat
+from mmlab.evaluation.frames import class_numbers
+from mmlab.features import Features, Pairs, encode_pairs
+from mmlab.images import FORMATS, Picture, read_rgb
+from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
+
+EXPORT = "export.json"  # what an exported model holds beside the files of its run
+ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
+_READERS = 4  # threads
+_BLANK = np.full((8, 8, 3), 128, np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Texts and pictures as the models of a lab see them, each encoded once: `Lab.answer` pairs them.
+
+    views: for each model, its heads and the features these read. Row i of the features has text i and picture i.
+    """
+
+    n: int
+    views: list[tuple[Any, Features]] = field(repr=False)
+
+
+class Lab:
+    """The models of a finished run, ready to answer new pairs. `load` and `fit` make one.
+
+    run: the run; its config, scores and folder. temperature: what probabilities are heated by to become the confidence
+    in an answer, fitted on the run's out-of-fold predictions; None where there are none. scores: accuracy of each
+    scenario in words, out of fold.
+    """
+
+    def __init__(self, run: Run, temperature: float | None, scores: dict[str, str]) -> None:
+        self.run, self.config = run, run.config
+        self.temperature, self.scores = temperature, scores
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        return self.config.trained_scenarios
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: accuracy {words}, out of fold" for name, words in self.scores.items()]
+        return "\n".join([f"Lab({self.run.folder}): {len(self._models)} models", *lines])
+
+    def predict(self, text: Any = None, image: Picture | None = None) -> Answer | pd.DataFrame:
+        """The answer to one pair, or a frame of answers to many.
+
+        text: a tweet, or None; image: a picture's path or bytes, a Pillow image, pixels uint8 (height, width, 3), or
+        None. At least one of the two. Many: a DataFrame with the columns text and image, or a list of (text, image);
+        the frame has its index, and the columns label, confidence and three probabilities for each scenario, nan where
+        a scenario has nothing to read. All models answer and are averaged. Raises MmlabError, with the row, for a
+        picture that cannot be read and for a pair of nothing.
+        """
+        if isinstance(text, str) or text is None:
+            return self._ask([(text, image)], [""])[0]
+        if image is not None:
+            raise MmlabError("Give one text and one image, or a list of (text, image), or a DataFrame.")
+        pairs, index = _list_pairs(text)
+        answers = self._ask(pairs, [f"row {name}: " for name in index])
+        return tabulate(answers, self.scenarios, index)
+
+    def see(self, texts: Sequence[str | None], images: Sequence[Picture | None]) -> Seen:
+        """Encode texts and pictures, None where one is missing; the two lists need not belong together or be as long.
+
+        Raises OSError for a picture that cannot be read.
+        """
+        n = max(len(texts), len(images))
+        texts, images = ([*side, *[None] * (n + 1 - len(side))] for side in (texts, images))  # the last one is absent
+        config = self.config
+        frozen = encode_pairs(
+            [None] * (n + 1) if "text" in config.tunes else texts,
+            [None] * (n + 1) if "image" in config.tunes else images,
+            *self.encoders,
+            self._widths,
+        )
+        if not config.tunes:
+            return Seen(n, [(model, frozen) for model in self._models])
+        from mmlab.training import Inputs, run_towers
+
+        inputs = Inputs.of(texts, images, config, frozen)
+        return Seen(n, [(model.head, run_towers(model, inputs)) for model in self._models])
+
+    def answer(self, seen: Seen, text_rows: Iterable[int], image_rows: Iterable[int]) -> dict[str, np.ndarray]:
+        """Probabilities float64 (m, 3) of each scenario for m pairs: the text and the picture of these rows of `seen`.
+
+        A row of -1 is an absent side. All models are averaged.
+        """
+        from mmlab.training import needed, predict
+
+        rows = [np.where(np.asarray(one) < 0, seen.n, one) for one in (text_rows, image_rows)]
+        sums: dict[str, np.ndarray] = {}
+        last, pairs = None, None
+        for head, features in seen.views:
+            if features is not last:  # frozen features are the same for all models
+                last, pairs = features, needed(self.config, features).pair_up(*rows)
+            for scenario, one in predict(head, pairs, np.arange(len(rows[0]))).items():
+                sums[scenario] = sums.get(scenario, 0) + one / len(seen.views)
+        return sums
+
+    def read_picture(self, image: Picture) -> np.ndarray:
+        """The pixels that the image encoder sees, uint8 (height, width, 3). Raises OSError for what is no picture."""
+        if isinstance(image, str | Path) and (problem := judge_kind(Path(image))):
+            raise OSError(problem)
+        if "image" in self.config.tunes:
+            return np.asarray(read_rgb(image))
+        return self.encoders[1].read(image)
+
+    @cached_property
+    def encoders(self) -> tuple[TextEncoder, ImageEncoder]:
+        config = self.config
+        return (
+            find_text_encoder(config.text_encoder, config.precision),
+            find_image_encoder(config.image_encoder, config.precision),
+        )
+
+    @cached_property
+    def _widths(self) -> tuple[int, int]:
+        """Of the vectors of both encoders. To ask for them makes the engines ready."""
+        text, image = self.encoders
+        return text.encode(["a"])[0].shape[1], image.encode([_BLANK])[0].shape[1]
+
+    @cached_property
+    def _models(self) -> list:
+        empty = encode_pairs([None], [None], *self.encoders, self._widths)
+        pairs: Pairs = empty
+        if self.config.tunes:
+            from mmlab.training import Inputs
+
+            pairs = Inputs.of([None], [None], self.config, empty)
+        return [model for fold in self.run.load_models(pairs).values() for model in fold]
+
+    def _ask(self, pairs: list[tuple[Any, Any]], places: list[str]) -> list[Answer]:
+        """places: how a message names each pair."""
+        answers = []
+        for start in range(0, len(pairs), ASKED_AT_ONCE):
+            here = slice(start, start + ASKED_AT_ONCE)
+            texts, images = self._read(pairs[here], places[here])
+            seen = self.see(texts, images)
+            rows = np.arange(len(texts))
+            text_rows, image_rows = (
+                np.where([one is None for one in side], -1, rows) for side in (texts, images)
+            )  # fmt: skip
+            found = self.answer(seen, text_rows, image_rows)
+            for row, (text, (_, image)) in enumerate(zip(texts, pairs[here], strict=True)):
+                answers.append(self._make_answer(text, image, {name: one[row] for name, one in found.items()}))
+        return answers
+
+    def _make_answer(self, text: str | None, image: Picture | None, found: dict[str, np.ndarray]) -> Answer:
+        unasked = {"text_only": text is None, "image_only": image is None}
+        asked = {name: one for name, one in found.items() if not unasked.get(name)}
+        if not asked:
+            raise MmlabError(f"This model reads {self.scenarios[0].removesuffix('_only')}s alone. Give one.")
+        scenario = list(asked)[-1]  # the joint one comes last
+        answered = asked[scenario]
+        best, confidence = int(answered.argmax()), float(answered.max())
+        if self.temperature is not None:
+            confidence = float(heat(answered[None], self.temperature)[0, best])
+        return Answer(text, image, asked, scenario, LABELS[best], confidence, self.temperature is not None)
+
+    def _read(self, pairs: list[tuple[Any, Any]], places: list[str]) -> tuple[list[str | None], list[Any]]:
+        """Texts without spaces at their ends, None where there is nothing to read; pixels or None."""
+        texts = []
+        for (text, image), place in zip(pairs, places, strict=True):
+            if text is not None and not isinstance(text, str):
+                raise MmlabError(f"{place}the text is of type {type(text).__name__}. Give a str, or None for no text.")
+            text = text.encode("utf-8", "replace").decode().strip() if text else None  # half an emoji is no letter
+            texts.append(text or None)
+            if not text and image is None:
+                raise MmlabError(f"{place}there is neither a text nor an image. Give one of them, or both.")
+
+        def read(image: Picture | None, place: str) -> np.ndarray | None:
+            try:
+                return None if image is None else self.read_picture(image)
+            except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture
+                name = image if isinstance(image, str | Path) else "the image"
+                why = getattr(error, "strerror", None) or str(error).split("<")[0].strip() or type(error).__name__
+                raise MmlabError(f"{place}{name}: {why}. Give a picture ({', '.join(FORMATS)}) or None.") from error
+
+        images = [image for _, image in pairs]
+        if len(pairs) == 1:
+            return texts, [read(images[0], places[0])]
+        with ThreadPool(_READERS) as pool:
+            return texts, pool.starmap(read, zip(images, places, strict=True))
+
+
+def load(path: Path | str) -> Lab:
+    """A finished model from a results folder (its main run), the folder of a run, or a folder of `mmlab export`.
+
+    Raises MmlabError where there is none, and where it is damaged.
+    """
+    path = Path(path).expanduser()
+    if (path / EXPORT).is_file():
+        from mmlab.export import read_export
+
+        return Lab(*read_export(path))
+    is_run = (path / METRICS).is_file() and not (path / "runs").is_dir()
+    run = load_run(path if is_run else find_main(path))
+    if run.config is None:
+        raise MmlabError(f"{run.folder}: is a baseline, which has no model to ask. Name the folder of a training.")
+    return Lab(run, *judge(run))
+
+
+def judge(run: Run) -> tuple[float | None, dict[str, str]]:
+    """The temperature of a run's answers and the accuracy of its scenarios in words, from its predictions."""
+    frame, scenario = run.predictions, run.scenarios[0] if len(run.scenarios) == 1 else "text_and_image"
+    temperature = fit_temperature(frame[probability_columns(scenario)].to_numpy(), class_numbers(frame["label"]))
+    return temperature, {name: f"{one.accuracy:.3f}" for name, one in run.scores.items()}
+
+
+def fit(course: Course, results: Path | str = "results/fit", preset: str = "laptop", **knobs: Any) -> Lab:
+    """Train on a course, cross-fitted, keep the run in `results`, and give the lab that answers with its models.
+
+    knobs: as `mmlab run --help` lists them, such as fusion="attention". A run that is complete and current is read, not
+    repeated. Raises ConfigError for an unknown knob or value.
+    """
+    from mmlab.training import TrainingBar, model_bar, prepare_pairs
+
+    config = RunConfig.from_params(knobs, preset)
+    if not isinstance(course, Course):
+        raise ConfigError("fit takes a course: mmlab.fit(mmlab.read_course(folder)).")
+    open_results(results, course.root)
+    pairs = prepare_pairs(course, config)
+    if config.tunes:
+        with TrainingBar(config, len(course.labels)) as bar:
+            watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch}
+            run = train_run(config, course, pairs, results, bar.on_model, **watch)
+    else:
+        with model_bar("train") as tick:
+            run = train_run(config, course, pairs, results, tick)
+    return Lab(run, *judge(run))
+
+
+def _list_pairs(given: Any) -> tuple[list[tuple[Any, Any]], pd.Index]:
+    """The pairs of a DataFrame or a list of (text, image), and the name of each row."""
+    if isinstance(given, pd.DataFrame):
+        if not {TEXT, IMAGE} & set(given.columns):
+            raise MmlabError(f"The frame has no column text or image. It has: {', '.join(map(str, given.columns))}.")
+        sides = [given[side] if side in given else pd.Series(None, given.index, object) for side in (TEXT, IMAGE)]
+        sides = [side.astype(object).where(side.notna(), None) for side in sides]
+        return list(zip(*sides, strict=True)), given.index
+    pairs = list(given) if isinstance(given, Iterable) else [given]
+    for row, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise MmlabError(f"row {row}: is no pair. Give (text, image), with None for a side that is missing.")
+    return [tuple(pair) for pair in pairs], pd.RangeIndex(len(pairs))
