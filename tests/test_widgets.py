@@ -19,9 +19,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, writes
 from PIL import Image
 
-from mmlab import widgets
 from mmlab.errors import MmlabError
 from mmlab.widgets import ANY, NO_LABEL, browse_pairs, find_pairs, show_pair
+from mmlab.widgets import browser as widgets
 from mmlab.workbook.execute import run_notebook
 
 pytestmark = pytest.mark.usefixtures("clean_figures")

@@ -1,11 +1,4 @@
-"""Views of a course to click through in JupyterLab. Each is a plain function of the data with controls around it.
-
-The plain function draws the same picture without a kernel, for readers of a saved notebook and for tests.
-"""
-
-import base64
-import html
-import io
+"""The browser of pairs: one pair at a time, with filters. Explained in notebook 01, section 6."""
 
 import numpy as np
 import pandas as pd
@@ -13,11 +6,12 @@ import pandas as pd
 from mmlab import plots
 from mmlab.config import ENCODING, GUID, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.errors import MmlabError
+from mmlab.widgets.parts import DPI, draw_html
 
 ANY, NO_LABEL = "all", "no label"  # choices of a filter, besides the labels and splits
 NO_PAIR = "<p>No pair has this label in this split.</p>"
 TWINS_SHOWN = 4
-_SIZE, _DPI = (8.6, 3.3), 110  # inches, dots per inch: together the width of a notebook on a laptop
+_SIZE = (8.6, 3.3)  # inches
 
 
 def find_pairs(pairs: pd.DataFrame, label: str = ANY, split: str = ANY) -> np.ndarray:
@@ -71,7 +65,7 @@ def browse_pairs(pairs: pd.DataFrame):
     count = ipywidgets.Label()
     # A fixed height, so that the page does not jump. HTML and not an Output: it takes an alternative text, does not
     # flicker, and works headless, where an Output may stall nbclient until the cell's time limit.
-    view = ipywidgets.HTML(layout={"height": f"{_SIZE[1] * _DPI + 20:.0f}px", "overflow": "auto"})
+    view = ipywidgets.HTML(layout={"height": f"{_SIZE[1] * DPI + 20:.0f}px", "overflow": "auto"})
 
     def draw(_=None) -> None:
         found = find_pairs(pairs, label.value, split.value)
@@ -109,13 +103,5 @@ def _describe(pairs: pd.DataFrame, row: pd.Series) -> str:
 
 
 def _draw_html(pairs: pd.DataFrame, position: int) -> str:
-    import matplotlib.pyplot as plt
-
     row = pairs.iloc[position]
-    figure = show_pair(pairs, position)[0].figure
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    plt.close(figure)  # otherwise pyplot keeps it and shows it below the cell
-    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-    words = html.escape(f"Pair {row[GUID]}, {row[LABEL]}: {row[TEXT]}")
-    return f'<img alt="{words}" src="data:image/png;base64,{picture}">'
+    return draw_html(show_pair(pairs, position)[0].figure, f"Pair {row[GUID]}, {row[LABEL]}: {row[TEXT]}")

@@ -1,0 +1,6 @@
+"""Views to click through in JupyterLab. Each is a plain function of the data with controls around it.
+
+The plain function draws the same picture without a kernel, for readers of a saved notebook and for tests.
+"""
+
+from mmlab.widgets.browser import ANY, NO_LABEL, browse_pairs, find_pairs, show_pair
