@@ -41,6 +41,7 @@ from mmlab.training import (
     read_batches,
     total_loss,
 )
+from mmlab.training.inputs import list_side
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE.parent / "data" / "demo"
@@ -66,9 +67,8 @@ def read_raw(course: Course, config: RunConfig) -> Inputs:
         "image": find_image_encoder(config.image_encoder).load()[1].num_features,
     }
     sides = {side: _Width(width) for side, width in widths.items()}
-    pairs = course.pairs
-    texts, images = (pairs[side].where(pairs[f"has_{side}"], None).tolist() for side in ("text", "image"))
-    return Inputs.of(texts, images, config, Features(list(pairs["guid"]), **sides, digest="raw"))
+    features = Features(list(course.pairs["guid"]), **sides, digest="raw")
+    return Inputs.of(list_side(course, "text"), list_side(course, "image"), config, features)
 
 
 class _Width:

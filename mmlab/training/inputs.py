@@ -152,9 +152,13 @@ def prepare_pairs(course: Course, config: RunConfig, progress: Callable | None =
     frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision)
     if not config.tunes:
         return frozen
-    pairs = course.pairs
-    texts, images = (pairs[side].where(pairs[f"has_{side}"], None).tolist() for side in (TEXT, IMAGE))
-    return Inputs.of(texts, images, config, frozen)
+    return Inputs.of(list_side(course, TEXT), list_side(course, IMAGE), config, frozen)
+
+
+def list_side(course: Course, side: str) -> list[str | None]:
+    """The texts or the paths of the images of all pairs, None where a pair has none."""
+    every = zip(course.pairs[side], course.pairs[f"has_{side}"], strict=True)
+    return [one if there else None for one, there in every]
 
 
 def bucketed_batches(rows: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:
