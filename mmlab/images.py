@@ -3,6 +3,7 @@
 Pillow knows formats that start a program (Ghostscript for EPS). A data file must never do that: only FORMATS are tried.
 """
 
+import base64
 import io
 from typing import Any
 
@@ -45,3 +46,17 @@ def read_pixels(source: Picture, size: tuple[int, int], interpolation: str = "bi
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
     mode = functional.InterpolationMode(interpolation)
     return functional.resize(pixels, [height, width], interpolation=mode, antialias=True).permute(1, 2, 0).numpy()
+
+
+def make_thumbnail(source: Picture, longest: int) -> str:
+    """A picture as a small JPEG, for the `src` of an HTML `img`: at most `longest` pixels wide and high.
+
+    Raises OSError as `open_image` does.
+    """
+    buffer = io.BytesIO()
+    with open_image(source) as image:
+        image.draft("RGB", (2 * longest, 2 * longest))
+        small = image.convert("RGB")
+        small.thumbnail((longest, longest))
+        small.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

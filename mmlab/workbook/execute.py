@@ -244,7 +244,10 @@ def _explain(error: Exception | None, timeout: int) -> str:
 
 
 def _to_text(notebook) -> str:
-    """The executed notebook without what differs between two equal runs, and without widgets that show nothing."""
+    """The executed notebook without what differs between two equal runs, and without widgets, which show nothing.
+
+    Of a widget that has HTML for readers without a kernel, this HTML is kept.
+    """
     import nbformat
 
     notebook.metadata.pop("widgets", None)
@@ -256,5 +259,8 @@ def _to_text(notebook) -> str:
         if is_tagged(cell, "injected-parameters"):
             cell["id"] = f"papermill-{number}"  # papermill's is random
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            shown = [output.get("data", {}) for output in cell.outputs]
+            widgets = [WIDGET in data and data.pop(WIDGET) is not None for data in shown]
+            kept = ["text/html" in data or not widget for data, widget in zip(shown, widgets, strict=True)]
+            cell.outputs = [output for output, keep in zip(cell.outputs, kept, strict=True) if keep]
     return nbformat.writes(notebook) + "\n"
