@@ -64,10 +64,11 @@ class Answer:
             for name, one in self.probabilities.items()
         )
         words = html.escape(self.text[:_SHOWN] + "…" * (len(self.text) > _SHOWN)) if self.text else "<i>no text</i>"
+        picture = draw_thumbnail(self.image, _THUMBNAIL) if self.image is not None else "<i>no image</i>"
         table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
         return (
             "<div style='display:flex;gap:1em;align-items:flex-start'>"
-            f"{self._thumbnail()}<div><p>{words}</p><p><b>{html.escape(self._headline)}</b></p>{table}</div></div>"
+            f"{picture}<div><p>{words}</p><p><b>{html.escape(self._headline)}</b></p>{table}</div></div>"
         )
 
     @property
@@ -75,17 +76,17 @@ class Answer:
         kind = "calibrated" if self.calibrated else "not calibrated"
         return f"{self.label}, confidence {self.confidence:.2f} ({kind})"
 
-    def _thumbnail(self) -> str:
-        if self.image is None:
-            return "<i>no image</i>"
-        buffer = io.BytesIO()
-        with open_image(self.image) as image:
-            image.draft("RGB", (2 * _THUMBNAIL, 2 * _THUMBNAIL))
-            small = image.convert("RGB")
-            small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-            small.save(buffer, "JPEG", quality=80)
-        picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-        return f"<img alt='the picture of the pair' src='data:image/jpeg;base64,{picture}'>"
+
+def draw_thumbnail(image: Picture, side: int) -> str:
+    """A picture as HTML, at most `side` pixels wide and high."""
+    buffer = io.BytesIO()
+    with open_image(image) as opened:
+        opened.draft("RGB", (2 * side, 2 * side))
+        small = opened.convert("RGB")
+        small.thumbnail((side, side))
+        small.save(buffer, "JPEG", quality=80)
+    content = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"<img alt='the picture of the pair' src='data:image/jpeg;base64,{content}'>"
 
 
 def tabulate(answers: Sequence[Answer], scenarios: Sequence[str], index: pd.Index) -> pd.DataFrame:
