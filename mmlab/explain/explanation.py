@@ -158,9 +158,10 @@ class Explanation:
     def _word(self, i: int) -> str:
         side = self.sides[TEXT]
         edge = "2px dashed #222" if side.disagree[i] else "1px solid #999"
+        word, ground = html.escape(_tidy(side.parts[i])), _ground(side.first.values[i], self.top)
         return (
             f"<span style='display:inline-block;text-align:center;margin:.15em;padding:.1em .35em;border:{edge};"
-            f"border-radius:.3em;{_ground(side.first.values[i], self.top)}'><bdi>{html.escape(_tidy(side.parts[i]))}</bdi>"
+            f"border-radius:.3em;{ground}'><bdi>{word}</bdi>"
             f"<br><small>{in_points(side, i)}</small></span>"
         )
 

@@ -1,4 +1,4 @@
-"""A pair taken to pieces: the words of a text, the cells of a picture, and what stands for a piece that is not there."""
+"""A pair taken to pieces: the words of a text, the cells of a picture, and what stands for a missing piece."""
 
 import re
 from bisect import bisect_left

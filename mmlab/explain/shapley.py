@@ -1,7 +1,7 @@
 """Shapley values from orders: players come in one after the other, each is credited with the step that it makes.
 
-The average over all orders is the Shapley value (Shapley 1953). A sample of orders estimates it (Strumbelj and Kononenko
-2010); each order with its reverse estimates it with less noise.
+The average over all orders is the Shapley value (Shapley 1953). A sample of orders estimates it (Strumbelj and
+Kononenko 2010); each order with its reverse estimates it with less noise.
 """
 
 import itertools
