@@ -62,10 +62,11 @@ class Answer:
             for name, one in self.probabilities.items()
         )
         words = html.escape(self.text[:_SHOWN] + "…" * (len(self.text) > _SHOWN)) if self.text else "<i>no text</i>"
+        picture = draw_thumbnail(self.image, _THUMBNAIL) if self.image is not None else "<i>no image</i>"
         table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
         return (
             "<div style='display:flex;gap:1em;align-items:flex-start'>"
-            f"{self._thumbnail()}<div><p>{words}</p><p><b>{html.escape(self.headline)}</b></p>{table}</div></div>"
+            f"{picture}<div><p>{words}</p><p><b>{html.escape(self.headline)}</b></p>{table}</div></div>"
         )
 
     @property
@@ -74,10 +75,10 @@ class Answer:
         kind = "calibrated" if self.calibrated else "not calibrated"
         return f"{self.label}, confidence {self.confidence:.2f} ({kind})"
 
-    def _thumbnail(self) -> str:
-        if self.image is None:
-            return "<i>no image</i>"
-        return f"<img alt='the picture of the pair' src='{make_thumbnail(self.image, _THUMBNAIL)}'>"
+
+def draw_thumbnail(image: Picture, side: int) -> str:
+    """A picture as HTML, at most `side` pixels wide and high."""
+    return f"<img alt='the picture of the pair' src='{make_thumbnail(image, side)}'>"
 
 
 def tabulate(answers: Sequence[Answer], scenarios: Sequence[str], index: pd.Index) -> pd.DataFrame:

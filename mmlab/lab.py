@@ -21,6 +21,7 @@ from mmlab.encoders import ImageEncoder, TextEncoder, find_image_encoder, find_t
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation.confidence import fit_temperature, heat
 from mmlab.evaluation.frames import class_numbers
+from mmlab.explain import Explanation, explain
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
@@ -78,6 +79,14 @@ class Lab:
         pairs, index = _list_pairs(text)
         answers = self._ask(pairs, [f"row {name}: " for name in index])
         return tabulate(answers, self.scenarios, index)
+
+    def explain(self, text: str | None = None, image: Picture | None = None, **options: Any) -> Explanation:
+        """What each word and each cell of the picture did to the answer; options: as `mmlab.explain.explain` has them.
+
+        Raises MmlabError for a picture that cannot be read and for a pair of nothing.
+        """
+        (text,), _ = self._read([(text, image)], [""])
+        return explain(self, text, image, **options)
 
     def see(self, texts: Sequence[str | None], images: Sequence[Picture | None]) -> Seen:
         """Encode texts and pictures, None where one is missing; the two lists need not belong together or be as long.
