@@ -178,9 +178,8 @@ class _Playground:
             pixels = None if image is None else self.lab.read_picture(image)
             source = "" if image is None else make_thumbnail(image, _PICTURE)
         except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture
-            raise MmlabError(
-                f"{name}: this is no picture that can be read. Give a {', '.join(FORMATS)} file."
-            ) from error
+            why = f"this is no picture that can be read. Give a file of {_FORMATS}."
+            raise MmlabError(f"{name}: {why}") from error
         self.image, self.pixels, self.rows[IMAGE] = image, pixels, row
         words = html.escape(name)
         shown = f"<img alt='the picture: {words}' src='{source}'>" if source else "<i>no image</i>"
