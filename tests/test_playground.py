@@ -107,7 +107,7 @@ class Clicks:
 
     @property
     def said(self) -> str:
-        return self.note.value.partition(">")[2].removesuffix("</span>")
+        return self.note.value.partition(">")[2].removesuffix("</div>")
 
     def upload(self, content: bytes, name: str) -> None:
         """As the page sends a file."""
