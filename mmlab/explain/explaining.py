@@ -11,7 +11,7 @@ from mmlab.explain.parts import Cells, Words, split_picture, split_text
 from mmlab.explain.shapley import credit_players, list_coalitions, list_orders
 from mmlab.images import Picture
 
-DRAWS = 5  # of orders, each with its reverse
+DRAWS = 6  # of orders, each with its reverse
 
 
 def explain(

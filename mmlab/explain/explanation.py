@@ -48,11 +48,13 @@ class Side:
 
     @property
     def disagree(self) -> np.ndarray:
-        """bool (n,): where the baselines differ by more than their noise, and by a point or more."""
+        """bool (n,): where the baselines differ by more than their noise, a point, and half of the larger credit."""
         if self.second is None:
             return np.zeros(len(self.parts), bool)
-        noise = _NOISE * np.hypot(self.first.errors, self.second.errors)
-        return np.abs(self.first.values - self.second.values) > np.maximum(noise, _VISIBLE)
+        one, other = self.first, self.second
+        noise = _NOISE * np.hypot(one.errors, other.errors)
+        half = np.maximum(np.abs(one.values), np.abs(other.values)) / 2
+        return np.abs(one.values - other.values) > np.maximum.reduce([noise, half, np.full_like(half, _VISIBLE)])
 
 
 @dataclass(frozen=True, eq=False)
