@@ -1,5 +1,7 @@
-"""Explanations: the arithmetic on labs whose every value is known, what is asked of a lab, and what a reader sees."""
+"""Explanations: the arithmetic on labs whose every value is known, what is asked of a lab, what a reader sees, and
+what a trained model makes of the demo, whose cues are known."""
 
+import copy
 import itertools
 import math
 import re
@@ -14,7 +16,9 @@ import pytest
 from figures import draw, texts
 
 from mmlab import plots
-from mmlab.config import IMAGE, TEXT
+from mmlab.config import IMAGE, LABELS, TEXT
+from mmlab.demo.folder import plan_demo
+from mmlab.demo.texts import _words
 from mmlab.errors import MmlabError
 from mmlab.explain import explain
 from mmlab.explain.parts import MOST_WORDS, split_picture, split_text
@@ -370,3 +374,96 @@ def test_words_fit_in_their_boxes():
         for one in words.texts[2 * number : 2 * number + 2]:
             shown = one.get_window_extent(renderer)
             assert inside.x0 <= shown.x0 and shown.x1 <= inside.x1, one.get_text()
+
+
+# --------------------------------------------------------------------------------------------------------- the demo
+
+
+@pytest.fixture(scope="module")
+def demo_lab(demo_folder, tmp_path_factory):
+    """A lab whose models never saw the test pairs."""
+    import mmlab
+
+    return mmlab.fit(mmlab.read_course(demo_folder), tmp_path_factory.mktemp("results"), folds=2, seeds=1)
+
+
+@pytest.fixture(scope="module")
+def guessing_lab(demo_lab):
+    """The same lab with random heads."""
+    import torch
+
+    from mmlab.lab import Lab
+
+    def begin_again(head):
+        head = copy.deepcopy(head)
+        for part in head.modules():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+        return head
+
+    torch.manual_seed(0)
+    lab = Lab(demo_lab.run, None, {})
+    lab._models = [begin_again(head) for head in demo_lab._models]
+    return lab
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """Test pairs of the demo: 13 texts with each cue that is a label."""
+    pairs = [pair for pair in plan_demo() if pair.split == "test"]
+    return [pair for label in LABELS for pair in [one for one in pairs if one.text_cue == label][:13]]
+
+
+def bare(word: str) -> str:
+    return word.lower().strip(".,!?:;'")
+
+
+def list_cue_words() -> dict[str, set[str]]:
+    """The words that only texts with this cue contain; numbers and times are the neutral ones' alone."""
+    recipe = _words()
+    of_cue = {
+        cue: {bare(word) for part in ("openings", "closings") for line in recipe[part][cue]
+              for word in re.sub(r"\{\w+\}", " ", line).split()}
+        for cue in recipe["openings"]
+    }  # fmt: skip
+    anywhere = {bare(word) for lines in recipe["slots"].values() for line in lines for word in line.split()}
+    return {cue: own - anywhere.union(*(of_cue[one] for one in of_cue if one != cue)) for cue, own in of_cue.items()}
+
+
+def share_of_cues_found(lab, pairs) -> float:
+    """How often the word that speaks most for the label of a text's cue is a word of this cue."""
+    cue_words, found = list_cue_words(), 0
+    for pair in pairs:
+        side = lab.explain(pair.text, None, label=pair.text_cue, draws=3).sides[TEXT]
+        best = bare(side.parts[int(side.first.values.argmax())])
+        is_number = re.fullmatch(r"[\d:./]+", best) is not None
+        found += best in cue_words[pair.text_cue] or (is_number and pair.text_cue == "neutral")
+    return found / len(pairs)
+
+
+def test_the_planted_cue_ranks_first(demo_lab, guessing_lab, asked):
+    assert share_of_cues_found(demo_lab, asked) >= 0.9
+    assert share_of_cues_found(guessing_lab, asked) <= 0.6  # three words in ten are cues
+
+
+def test_the_side_with_the_cue_has_the_credit(demo_lab, demo_folder):
+    for text_cue, image_cue in (("positive", "missing"), ("missing", "negative")):
+        pair = next(
+            one for one in plan_demo()
+            if (one.split, one.text_cue, one.image_cue) == ("test", text_cue, image_cue)
+        )  # fmt: skip
+        explanation = demo_lab.explain(pair.text, demo_folder / "data" / f"{pair.guid}.jpg")
+        assert sum(explanation.credit.values()) == pytest.approx(explanation.both - explanation.none, abs=1e-5)
+        side, other = (TEXT, IMAGE) if image_cue == "missing" else (IMAGE, TEXT)
+        assert explanation.credit[side] > abs(explanation.credit[other])
+        assert explanation.both == pytest.approx(
+            demo_lab.predict(pair.text, demo_folder / "data" / f"{pair.guid}.jpg").probabilities["text_and_image"].max()
+        )
+
+
+def test_what_cannot_be_read_is_one_clear_sentence(demo_lab, tmp_path):
+    (tmp_path / "one.jpg").write_bytes(b"%PDF-1.4")
+    with pytest.raises(MmlabError, match="one.jpg: "):
+        demo_lab.explain("good", tmp_path / "one.jpg")
+    with pytest.raises(MmlabError, match="neither a text nor an image"):
+        demo_lab.explain("", None)

@@ -12,6 +12,7 @@ from mmlab.explain.shapley import credit_players, list_coalitions, list_orders
 from mmlab.images import Picture
 
 DRAWS = 6  # of orders, each with its reverse
+FEW_DRAWS = 2  # the least that has a standard error
 
 
 def explain(
@@ -33,8 +34,8 @@ def explain(
     """
     if label is not None and label not in LABELS:
         raise MmlabError(f"label={label!r} is no label. Choose one of {', '.join(LABELS)}.")
-    if draws < 2:
-        raise MmlabError(f"draws={draws} is too few: a standard error needs at least 2.")
+    if draws < FEW_DRAWS:
+        raise MmlabError(f"draws={draws} is too few: a standard error needs at least {FEW_DRAWS}.")
     scenario = lab.scenarios[-1]
     parts: dict[str, Words | Cells] = {}
     if text and text.strip() and scenario != "image_only":
