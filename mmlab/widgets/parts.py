@@ -13,7 +13,7 @@ from collections.abc import Callable
 from mmlab.errors import MmlabError
 
 DPI = 110  # dots per inch: 8.6 inches are the width of a notebook on a laptop
-PAUSE = 0.1  # seconds without another change, after which a burst is over
+PAUSE = 0.06  # seconds without another change, after which a burst is over
 NO_KERNEL = "This view needs a running kernel: run the cell in JupyterLab."
 
 
