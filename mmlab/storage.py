@@ -1,10 +1,12 @@
-"""Where the lab keeps what it need not compute twice, and how it writes files whole or not at all."""
+"""Where the lab keeps what it need not compute twice; how it reads files it does not trust and writes files whole."""
 
 import csv
+import errno
 import glob
 import io
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -18,6 +20,7 @@ from mmlab.errors import RunError, find_fix
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
+LARGEST = 2**30  # bytes of a file that is read at once, unless its reader says less
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
 _UMASK = threading.Lock()
 
@@ -52,6 +55,41 @@ def printable(text: str) -> str:
 def is_inside(path: Path | str, folder: Path | str) -> bool:
     """Whether a path is a folder or below it, links followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> bytes:
+    """The bytes of a regular file. follow: go where a symbolic link points.
+
+    Raises OSError, whose `strerror` says it in plain words, for a folder, a pipe, a device or a socket, which may never
+    end, and for more than `largest` bytes: nothing of them is read.
+    """
+    flags = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):  # a pipe is not waited for
+        flags |= getattr(os, name, 0)
+    try:
+        facts = os.stat(path, follow_symlinks=follow)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, "there is no such file", str(path)) from None
+    _refuse(path, facts, largest)  # opening a device may already do something
+    with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
+        _refuse(path, os.fstat(file.fileno()), largest)
+        raw = file.read(largest + 1)  # it may have grown
+    _refuse_size(path, len(raw), largest)
+    return raw
+
+
+def _refuse(path: Path | str, facts: os.stat_result, largest: int) -> None:
+    kinds = {stat.S_ISDIR: "it is a folder", stat.S_ISLNK: "it is a symbolic link", stat.S_ISFIFO: "it is a pipe"}
+    if not stat.S_ISREG(facts.st_mode):
+        what = next((words for test, words in kinds.items() if test(facts.st_mode)), "it is a device or a socket")
+        raise OSError(errno.EINVAL, f"{what}, not a regular file", str(path))
+    _refuse_size(path, facts.st_size, largest)
+
+
+def _refuse_size(path: Path | str, size: int, largest: int) -> None:
+    if size > largest:
+        have, most = (f"{one / 1e6:,.0f} MB" if one >= 1e6 else f"{one:,} bytes" for one in (size, largest))
+        raise OSError(errno.EFBIG, f"it has {have}, more than the {most} that are read", str(path))
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
