@@ -2,9 +2,11 @@
 
 import csv
 import errno
-import glob
+import hashlib
 import io
 import os
+import platform
+import re
 import shutil
 import stat
 import sys
@@ -12,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebook
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
 LARGEST = 2**30  # bytes of a file that is read at once, unless its reader says less
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
+_LEFT = re.compile(r"\.([0-9a-f]{8})-(\d+)\.")  # `_owner` in a name
+_TIDIED: set[Path] = set()
 _UMASK = threading.Lock()
 
 
@@ -96,7 +100,8 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    tidy(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}{_owner()}", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data.encode("utf-8") if isinstance(data, str) else data)
@@ -110,6 +115,48 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     return path
 
 
+def _owner() -> str:
+    """What a temporary name says of the process that made it: `.<digits of the machine>-<process>.`"""
+    return f".{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-{os.getpid()}."
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder: once for each folder and process."""
+    if folder in _TIDIED:
+        return
+    _TIDIED.add(folder)
+    machine = _LEFT.search(_owner())[1]
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if not entry.name.startswith((".", "mmlab.")) or not (found := _LEFT.search(entry.name)):
+                continue
+            here = found[1] == machine and sys.platform != "win32"  # there, signal 0 would end the process
+            with suppress(OSError):
+                dead = here and not _is_alive(int(found[2]))
+                if dead or time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                    remove = shutil.rmtree if entry.is_dir(follow_symlinks=False) else os.unlink
+                    remove(entry.path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that only this user can read, for as long as the block lasts."""
+    root = Path(tempfile.gettempdir())
+    tidy(root)
+    with tempfile.TemporaryDirectory(prefix=f"mmlab{_owner()}", dir=root, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @contextmanager
 def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
     """An empty folder next to the final one to write into; it is moved there when all is written, removed when not.
@@ -119,10 +166,8 @@ def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[
     draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # by a process that was killed
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        tidy(folder.parent)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_owner()}", dir=folder.parent))
         yield draft
         os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
         if folder.exists() and not is_complete(folder):

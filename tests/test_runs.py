@@ -5,13 +5,15 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmlab import training
+from mmlab import storage, training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course import Course, split_folds
 from mmlab.errors import RunError
@@ -519,11 +521,21 @@ def test_a_full_disk_leaves_nothing_half_written_and_says_what_to_do(data, tmp_p
     assert is_complete(train_run(CONFIG.replace(epochs=1), *data, tmp_path).folder)
 
 
-def test_drafts_of_killed_processes_are_removed_and_others_left(data, tmp_path):
+def test_what_killed_processes_left_is_removed_by_the_next_call_and_what_is_in_use_is_not(data, tmp_path):
     run = train_run(CONFIG.replace(epochs=1), *data, tmp_path)
-    old, fresh = (run.folder.with_name(f".{run.id}.{name}") for name in ("old", "fresh"))
-    old.mkdir(), fresh.mkdir()
-    os.utime(old, (0, 0))
     shutil.rmtree(run.folder)
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    mine = storage._owner()
+    killed, elsewhere = mine.replace(str(os.getpid()), dead.stdout.decode().strip()), ".0123abcd-1."
+    folder = run.folder.parent
+    for mark in (mine, killed, elsewhere):
+        (folder / f".{run.id}{mark}xyz").mkdir()
+        (folder / f".metrics.json{mark}xyz.part").touch()
+    (old := folder / f".{run.id}.0123abcd-2.xyz").mkdir()
+    os.utime(old, (0, 0))
+    (folder / "notes.txt").touch()
+    storage._TIDIED.clear()
     train_run(CONFIG.replace(epochs=1), *data, tmp_path)
-    assert not old.exists() and fresh.exists()
+    left = {path.name for path in folder.iterdir()} - {run.id}
+    kept = {f".{run.id}{mark}xyz" for mark in (mine, elsewhere)}
+    assert left == {*kept, *(f".metrics.json{mark}xyz.part" for mark in (mine, elsewhere)), "notes.txt"}
