@@ -60,11 +60,11 @@ def _rerun(progress: Progress, limits: Limits, nursery: str | None, stop: thread
         order.write_text(json.dumps({"notebook": progress.notebook, "cells": cells, "memory": limits.memory}))
         said.touch()
         own = {
-            "IPYTHONDIR": folder,
+            "IPYTHONDIR": str(folder),
             "MPLBACKEND": "agg",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            "TMPDIR": folder,
+            "TMPDIR": str(folder),
         }
         process = start_process(nursery, [__name__, str(order), str(said)], {**os.environ, **own}, CHECKOUT)
         ends, cut_off = time.monotonic() + limits.seconds, False
