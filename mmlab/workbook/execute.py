@@ -12,7 +12,6 @@ import json
 import math
 import os
 import queue
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -26,7 +25,7 @@ from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
 from mmlab.processes import ADDRESS, kill_session, open_nursery
 from mmlab.runs.records import RECEIPT
-from mmlab.storage import write_atomic
+from mmlab.storage import temporary_folder, write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
@@ -154,8 +153,8 @@ class _Execution:
         place, started = places.get(), time.perf_counter()
         record, error = None, None
         try:
-            with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-                receipt = Path(folder) / "record.json"
+            with temporary_folder() as folder:
+                receipt = folder / "record.json"
                 asyncio.run(self._execute({**os.environ, **place, RECEIPT: str(receipt)}, nursery))
                 record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
         except Exception as caught:
