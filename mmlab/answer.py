@@ -46,6 +46,11 @@ class Answer:
             },
         }
 
+    def to_table(self) -> tuple[list[str], list[list[str]]]:
+        """The head and the rows of a table, in words: a row for each scenario."""
+        rows = [[name, *(f"{p:.2f}" for p in one)] for name, one in self.probabilities.items()]
+        return ["scenario", *LABELS], rows
+
     def __repr__(self) -> str:
         width = max(map(len, self.probabilities))
         rows = [

@@ -40,7 +40,10 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
         encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in _find_encoders(run.config)}
         opening = f"A {run.config.fusion} head on {run.config.text_encoder} and {run.config.image_encoder}: "
         opening += f"{len(names) - 2} models, whose answers are averaged."
-        load = ['    mmlab ask FOLDER "a tweet" --image picture.jpg', '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")']
+        load = [
+            '    mmlab ask FOLDER "a tweet" --image picture.jpg',
+            '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")',
+        ]
         write_atomic(draft / CARD, write_card(run, opening, load))
         files = {path.relative_to(draft).as_posix(): digest_file(path) for path in _list_files(draft)}
         facts = {"temperature": temperature, "scores": scores, "encoders": encoders, "files": files}
