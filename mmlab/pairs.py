@@ -46,10 +46,11 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
         ) from None
     if not rows:
         raise CourseError(f"{path}: there are no rows below the header. Add one for each pair.")
-    frame = pd.DataFrame(rows, index=pd.Index(lines, name="line"), columns=header, dtype=object)
-    frame = frame[[name for name in COLUMNS if name in frame]].map(lambda cell: cell.strip() or None)
-    if IMAGE in frame:
-        frame[IMAGE] = [None if one is None else str(path.parent / one) for one in frame[IMAGE]]
+    frame = pd.DataFrame(index=pd.Index(lines, name="line"), dtype=object)
+    for name in [name for name in COLUMNS if name in header]:
+        cells = [row[header.index(name)].strip() for row in rows]
+        values = [(str(path.parent / cell) if name == IMAGE else cell) if cell else None for cell in cells]
+        frame[name] = pd.Series(values, frame.index, object)
     return frame
 
 
