@@ -56,7 +56,7 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
 
 def write_answers(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a table of answers for spreadsheets, whole or not at all; returns its path."""
-    rows = table.astype(object).where(table.notna(), "").itertuples(index=False)
+    rows = table.round(4).astype(object).where(table.notna(), "").itertuples(index=False)
     try:
         return write_atomic(path, format_csv([list(table.columns), *rows]))
     except OSError as error:

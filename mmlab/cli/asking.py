@@ -8,7 +8,11 @@ import typer
 
 from mmlab.cli.options import PATH
 from mmlab.cli.output import print_table
+from mmlab.config import LABELS
 from mmlab.errors import ConfigError
+from mmlab.storage import printable
+
+_SHOWN = 30  # letters of a text
 
 Model = Annotated[Path, typer.Argument(help="A results folder, the folder of a run, or an exported model.", **PATH)]
 
@@ -66,8 +70,11 @@ def ask(
     elif as_json:
         print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
     else:
-        names = [str(name) for name in table.columns]
-        print_table(None, names, [[_short(one) for one in row] for row in table.itertuples(index=False)])
+        names = pairs["guid"] if "guid" in pairs else pairs.index
+        best = [_best(answers, scenario) for scenario in lab.scenarios]
+        texts = pairs["text"] if "text" in pairs else [None] * len(pairs)
+        rows = zip(map(str, names), map(_short, texts), *best, strict=True)
+        print_table(None, [names.name or "guid", "text", *lab.scenarios], list(map(list, rows)))
 
 
 def export(
@@ -88,8 +95,12 @@ def export(
     print(f"The model is in {export_model(lab.run, lab.temperature, lab.scores, folder)}")
 
 
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    words = str(value)
-    return words if len(words) <= 40 else f"{words[:39]}…"
+def _short(text: str | None) -> str:
+    words = printable(" ".join(text.split())) if text else "(none)"
+    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 1]}…"
+
+
+def _best(answers, scenario: str) -> list[str]:
+    """The label of a scenario with its probability, for each answer."""
+    found = answers[[f"{scenario}_{label}" for label in LABELS]].to_numpy()
+    return ["" if row[0] != row[0] else f"{LABELS[row.argmax()]} {row.max():.2f}" for row in found]
