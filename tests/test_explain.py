@@ -384,7 +384,7 @@ def demo_lab(demo_folder, tmp_path_factory):
     """A lab whose models never saw the test pairs."""
     import mmlab
 
-    return mmlab.fit(mmlab.read_course(demo_folder), tmp_path_factory.mktemp("results"), folds=2, seeds=1)
+    return mmlab.fit(mmlab.read_course(demo_folder), tmp_path_factory.mktemp("results"), seeds=1)
 
 
 @pytest.fixture(scope="module")
@@ -409,9 +409,9 @@ def guessing_lab(demo_lab):
 
 @pytest.fixture(scope="module")
 def asked():
-    """Test pairs of the demo: 13 texts with each cue that is a label."""
+    """Test pairs of the demo: 10 texts with each cue that is a label."""
     pairs = [pair for pair in plan_demo() if pair.split == "test"]
-    return [pair for label in LABELS for pair in [one for one in pairs if one.text_cue == label][:13]]
+    return [pair for label in LABELS for pair in [one for one in pairs if one.text_cue == label][:10]]
 
 
 def bare(word: str) -> str:
@@ -434,7 +434,7 @@ def share_of_cues_found(lab, pairs) -> float:
     """How often the word that speaks most for the label of a text's cue is a word of this cue."""
     cue_words, found = list_cue_words(), 0
     for pair in pairs:
-        side = lab.explain(pair.text, None, label=pair.text_cue, draws=3).sides[TEXT]
+        side = lab.explain(pair.text, None, label=pair.text_cue).sides[TEXT]
         best = bare(side.parts[int(side.first.values.argmax())])
         is_number = re.fullmatch(r"[\d:./]+", best) is not None
         found += best in cue_words[pair.text_cue] or (is_number and pair.text_cue == "neutral")
@@ -443,7 +443,7 @@ def share_of_cues_found(lab, pairs) -> float:
 
 def test_the_planted_cue_ranks_first(demo_lab, guessing_lab, asked):
     assert share_of_cues_found(demo_lab, asked) >= 0.9
-    assert share_of_cues_found(guessing_lab, asked) <= 0.6  # three words in ten are cues
+    assert share_of_cues_found(guessing_lab, asked[::2]) <= 0.6  # three words in ten are cues
 
 
 def test_the_side_with_the_cue_has_the_credit(demo_lab, demo_folder):
