@@ -281,6 +281,64 @@ def test_a_notebook_shows_every_figure_once_and_nothing_else(demo_folder, tmp_pa
     assert shown == [[{"image/jpeg", "text/plain"}], *[[{"image/png", "text/plain"}]] * 2]
 
 
+def shown_words(drawn) -> str:
+    """All text of a figure, as it is when it has been drawn."""
+    figure = np.ravel(drawn)[0].figure
+    figure.canvas.draw()
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_visible())
+
+
+GERMAN = {
+    "text": "Text", "text_and_image": "beide", "text_only": "nur Text", "accuracy": "Trefferquote (accuracy)",
+    "pairs": "Paare", "label": "Klasse", "length of the text in characters": "Länge in Zeichen", "positive": "positiv",
+    "predicted": "geschätzt:", "majority": "Mehrheit", "n": "Anzahl",
+}  # fmt: skip
+
+
+def test_the_words_of_a_figure_are_translated_wherever_they_are(scores, pairs):
+    ax = plots.plot_scores(scores, references={"majority": 0.4})
+    plots.translate_figure(ax, GERMAN)
+    ax.figure.canvas.draw()
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["nur Text", "image_only", "beide", "TF-IDF"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Mehrheit 0.400"]
+    assert ax.get_xlabel() == "Trefferquote (accuracy), share of 1, with 95 % interval (Anzahl = 200 Paare)"
+    table = make_table().assign(lr=["text", "label"] * 3)
+    for panels in (plots.plot_effects(table, ["lr", "dropout"]), plots.plot_lengths(pairs)):
+        assert not any(word in shown_words(panels) for word in ("Trefferquote", "Länge", "Klasse"))
+        plots.translate_figure(panels, GERMAN)
+        words = shown_words(panels)
+        assert "Klasse" in words and ("Trefferquote (accuracy), share" in words or "Länge in Zeichen (Anz" in words)
+
+
+def test_axes_that_share_their_ticks_are_translated_once():
+    _, panels = plt.subplots(1, 2)
+    panels[1].sharey(panels[0])  # and both show them
+    panels[0].set_yticks([0, 1], ["accuracy", "text"])
+    plots.translate_figure(panels, GERMAN)
+    shown_words(panels)
+    assert [[tick.get_text() for tick in ax.get_yticklabels()] for ax in panels] == [[GERMAN["accuracy"], "Text"]] * 2
+
+
+def test_a_translation_that_no_font_can_draw_is_left_out(monkeypatch):
+    monkeypatch.setattr(style, "_drawable", lambda: frozenset(range(128)))
+    ax = plots.plot_probe({"text": 0.3, "label": 0.1}, n=200)
+    plots.translate_figure(ax, GERMAN | {"text": "\u6587"})
+    assert {"text", "Klasse"} <= set(shown_words(ax).splitlines())
+
+
+def test_what_a_figure_quotes_is_not_translated(pairs):
+    pairs["text"] = "a positive label"
+    pairs.loc[0, "guid"] = "$a$"
+    axes = plots.plot_gallery(pairs.assign(said="positive"), n=2, predicted="said")
+    plots.translate_figure(axes, GERMAN)
+    assert axes[0].get_xlabel() == "a positive label"
+    assert axes[1].get_title(loc="left") == "1 · positiv\n✓ geschätzt: positiv"
+    words = shown_words(axes)
+    plots.translate_figure(axes, {})
+    assert shown_words(axes) == words
+    assert plots.plot_gallery(pairs, n=1)[0].get_title(loc="left") == r"\$a\$ · positive"  # two letters, no formula
+
+
 def test_importing_the_package_leaves_matplotlib_and_seaborn_alone():
     code = "import sys, mmlab, mmlab.evaluation; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

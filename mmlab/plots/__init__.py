@@ -26,5 +26,15 @@ from mmlab.plots.scores import (
     plot_reliability,
     plot_scores,
 )
-from mmlab.plots.style import COLOURS, OTHER, lab_style, new_figure, save_figure, show_as_jpeg, styled, wrap_text
+from mmlab.plots.style import (
+    COLOURS,
+    OTHER,
+    lab_style,
+    new_figure,
+    save_figure,
+    show_as_jpeg,
+    styled,
+    translate_figure,
+    wrap_text,
+)
 from mmlab.plots.timeline import plot_timeline

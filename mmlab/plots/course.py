@@ -138,13 +138,13 @@ def plot_gallery(
     axes = _photo_axes(len(rows), min(columns, len(rows)), (2.9, 3.75)) if ax is None else np.ravel(ax)
     for panel, row in zip(axes, rows.to_dict("records"), strict=True):
         label = row[LABEL] if isinstance(row[LABEL], str) else "no label"
-        title, wrong = f"{row[GUID]} · {label}", False
+        title, wrong = _name(row[GUID], label), False
         if predicted is not None:
             wrong = row[predicted] != label and label in LABELS
             mark = "✗ " if wrong else "✓ " if label in LABELS else ""
             title = f"{title}\n{mark}predicted {row[predicted]}"
         _draw_picture(panel, row[IMAGE], style.COLOURS.get(label, style.OTHER), 4 if wrong else 2)
-        panel.set_title(title, fontsize=9.5, parse_math=False)
+        panel.set_title(title, fontsize=9.5)
         text = row[TEXT] if isinstance(row[TEXT], str) and row[TEXT].strip() else "(no text)"
         panel.set_xlabel(style.wrap_text(text, 40, lines=4), fontsize=8, loc="left", parse_math=False)
     return axes
@@ -185,10 +185,15 @@ def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarr
             box = {"facecolor": "white", "edgecolor": style.COLOURS[label], "linewidth": 2}
             words = f"{signs[label]} {view.max():.0%}"
             panel.text(across + 0.5, down + 0.5, words, ha="center", va="center", bbox=box)
-        panel.set(xticks=[], yticks=[], title=f"{row[GUID]} · {row[LABEL]}")
+        panel.set(xticks=[], yticks=[], title=_name(row[GUID], row[LABEL]))
         meaning = ", ".join(f"{sign}: {label}" for label, sign in signs.items())
         panel.set_xlabel(f"whole: {LABELS[answer.argmax()]} {answer.max():.0%}\n({meaning})")
     return axes
+
+
+def _name(guid, label: str) -> str:
+    guid = str(guid).replace("$", r"\$")  # dollars would set it as a formula
+    return f"{guid} · {label}"
 
 
 def _photo_axes(n: int, columns: int, size: tuple[float, float]) -> np.ndarray:

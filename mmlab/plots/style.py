@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -197,6 +198,41 @@ def show_as_jpeg(figure: Figure) -> None:
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The given Axes, or those of a new figure of this size in inches."""
     return new_figure(size).subplots() if ax is None else ax
+
+
+def translate_figure(drawn, words: Mapping[str, str]) -> None:
+    """Replace words in a finished figure: in titles, labels, ticks, legends and notes.
+
+    drawn: a Figure, an Axes or an array of Axes. words: the words or phrases to replace, each with its translation; the
+    longest is looked for first, and only where a whole word begins and ends. A translation that no installed font can
+    draw is left out. What the figure quotes, such as a tweet, stays as it is: plot functions draw it with
+    `parse_math=False`. Call this before `save_figure`.
+    """
+    from matplotlib.text import Text
+
+    figure = np.ravel(drawn)[0].figure
+    possible = [one for one, translation in words.items() if _drawable().issuperset(map(ord, translation))]
+    phrases = "|".join(re.escape(one) for one in sorted(possible, key=len, reverse=True))
+    if not phrases:
+        return
+
+    def translate(text: str) -> str:
+        return re.sub(rf"(?<!\w)(?:{phrases})(?!\w)", lambda found: words[found[0]], text)
+
+    with lab_style():
+        ticks, formats = set(), []
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            drawn_labels = axis.get_ticklabels()
+            ticks.update(drawn_labels)
+            labels = [label.get_text() for label in drawn_labels]
+            translated = [translate(label) for label in labels]
+            # A figure writes its ticks anew whenever it is drawn, and axes that are shared have one format.
+            if translated != labels and not any(axis.major is one for one in formats):
+                axis.set_ticks(axis.get_majorticklocs(), translated)
+                formats.append(axis.major)
+        for text in figure.findobj(Text):
+            if text.get_parse_math() and text not in ticks:
+                text.set_text(translate(text.get_text()))
 
 
 def draw_bars(ax: Axes, lengths: Mapping[str, float], words: Sequence[str]) -> None:
