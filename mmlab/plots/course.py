@@ -126,11 +126,11 @@ def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_gallery(
     pairs: pd.DataFrame, n: int = 6, columns: int = 3, predicted: str | None = None, ax: Sequence[Axes] | None = None
 ) -> np.ndarray:
-    """The first n pairs with guid, label and text; with `predicted` also what a model answered.
+    """Pairs as pictures, with guid and label above and the text below; a model's answer gets a tick or a cross.
 
-    pairs: columns guid, label, text and image (path; "" or missing shows an empty frame). predicted: the name of a
-    column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes per pair. Returns an array
-    of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
+    pairs: columns guid, label, text and image (path; "" or missing shows an empty frame); the first n are shown.
+    predicted: the name of a column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes
+    per pair. Returns an array of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
     """
     rows = pairs.head(n)
     if rows.empty:
@@ -201,7 +201,6 @@ def _photo_axes(n: int, columns: int, size: tuple[float, float]) -> np.ndarray:
     lines = math.ceil(n / columns)
     figure = style.new_figure((size[0] * columns, size[1] * lines))
     figure.set_dpi(90)  # a notebook of 9 + 6 photographs stays under 700 KB
-    style.show_as_jpeg(figure)
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for empty in axes[n:]:
         empty.set_axis_off()

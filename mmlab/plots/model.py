@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import pandas as pd
 from mmlab.config import FOLD
 from mmlab.errors import MmlabError
 from mmlab.plots import style
+from mmlab.plots.picture import make_output
 from mmlab.progress import in_kernel
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
 
 @style.styled
 def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns: int = 3) -> np.ndarray:
-    """Small multiples of the loss curves with shared axes: one panel per (title, history, best epoch).
+    """Small multiples of the loss curves with shared axes: one panel per run, with its best epoch.
 
-    History and best epoch are as in `plot_history`. Returns an Axes per run. Raises MmlabError for no runs. Explained
-    in notebook 05, section 3.
+    runs: (title, history, best epoch) each; the last two as in `plot_history`. Returns an Axes per run. Raises
+    MmlabError for no runs. Explained in notebook 05, section 3.
     """
     if not runs:
         raise MmlabError("There are no runs to show.")
@@ -133,19 +133,18 @@ class live_curve(AbstractContextManager):
             self._draw()
 
     def _draw(self) -> None:
-        from IPython.display import Image, display
+        from IPython.display import display
         from matplotlib.figure import Figure
 
-        started, buffer = time.monotonic(), io.BytesIO()
+        started = time.monotonic()
         with style.lab_style():
             figure = Figure(figsize=_SIZE)  # not registered with pyplot, so that none stays open
             plot_history(*self._waiting, figure.subplots(1, 2))
-            figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-            picture = Image(buffer.getvalue(), format="png", width=round(_SIZE[0] * figure.dpi))
+            output = make_output(figure)
         if self._handle:
-            self._handle.update(picture)
+            self._handle.update(output, raw=True)
         else:
-            self._handle = display(picture, display_id=True)
+            self._handle = display(output, raw=True, display_id=True)
         ended = time.monotonic()
         self._waiting, self._next = None, ended + max(self.every, 10 * (ended - started))
 

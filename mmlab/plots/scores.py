@@ -102,9 +102,10 @@ def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int 
 
 @style.styled
 def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | None = None) -> Axes:
-    """The share of predictions that changed in each probe ("images swapped" …).
+    """The share of predictions that changed in each probe.
 
-    changed: share of 1 by the probe's name. n: number of pairs predicted. Explained in notebook 04, section 5.
+    changed: share of 1 by the probe's name, such as "images swapped". n: number of pairs predicted. Explained in
+    notebook 04, section 5.
     """
     ax = style.axes_or_new(ax, (6.8, 1.0 + 0.5 * len(changed)))
     changed = dict(reversed(changed.items()))

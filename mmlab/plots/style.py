@@ -7,20 +7,16 @@ only code. Matplotlib and seaborn load with the first figure: a setting of a gri
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from mmlab.errors import MmlabError
-from mmlab.images import read_rgb
-from mmlab.storage import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +37,6 @@ _LOOKS = {
 COLOURS, MARKERS, LINES = ({name: look[part] for name, look in _LOOKS.items()} for part in range(3))
 HATCH = "///"  # the second of two splits
 INK, OTHER = "#222222", "#444444"  # text; whatever has no colour of its own
-_SAVED_DPI = 150
 IN_PERCENT = "{x:.0%}"  # format of the ticks of shares
 SEQUENTIAL = "cividis"  # even in lightness and the same for every colour vision
 
@@ -92,14 +87,19 @@ def lab_style() -> AbstractContextManager[None]:
 
 
 def styled(plot: Callable) -> Callable:
-    """A plot function that draws in the lab's look and changes none of the caller's settings."""
+    """A plot function that draws in the lab's look and changes none of the caller's settings.
+
+    The first line of its docstring becomes the label of the figure, with which its alternative text begins.
+    """
 
     @functools.wraps(plot)
     def draw(*args, **options):
         with lab_style():
             drawn = plot(*args, **options)
+            figure = np.ravel(drawn)[0].figure
+            figure.set_label((inspect.getdoc(plot) or "").partition("\n")[0])
             # Matplotlib makes ticks only when a figure is shown, in the look of that moment. The others copy the first.
-            for axes in np.ravel(drawn)[0].figure.axes:
+            for axes in figure.axes:
                 axes.xaxis.set_tick_params(labelsize=_look()["xtick.labelsize"])
                 axes.yaxis.set_tick_params(labelsize=_look()["ytick.labelsize"])
         return drawn
@@ -112,74 +112,6 @@ def new_figure(size: tuple[float, float]) -> Figure:
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=size)
-
-
-def save_figure(drawn, results: Path | str, name: str, subfolder: str = "figures") -> None:
-    """Write a figure as name.png (150 dpi) and name.svg into a results folder, each whole or not at all.
-
-    drawn: a Figure, an Axes or an array of Axes. The same figure gives the same bytes. A chart's PNG has a palette of
-    256 colours, which makes it a third of the size. A figure of photographs is written as PNG alone: as SVG it takes
-    seconds and megabytes, and is no sharper. A notebook then shows what was written. Raises MmlabError for a name with
-    a folder in it.
-    """
-    if not name or Path(name).name != name:
-        raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
-    figure = np.ravel(drawn)[0].figure
-    photographs = any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images)
-    formats = {
-        "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}},  # more takes seconds for a tenth
-        **({} if photographs else {"svg": {"metadata": {"Date": None, "Creator": None}}}),
-    }
-    dpi, files = figure.dpi, {}
-    try:
-        with lab_style():
-            figure.dpi = _SAVED_DPI
-            if engine := figure.get_layout_engine():  # lay out once: savefig would draw twice for each file to do so
-                engine.execute(figure)
-                figure.get_layout_engine = lambda: None
-            for suffix, options in formats.items():
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=suffix, dpi=_SAVED_DPI, **options)
-                files[suffix] = buffer.getvalue()
-    finally:
-        vars(figure).pop("get_layout_engine", None)
-        figure.dpi = dpi
-    if not photographs:
-        files["png"] = _to_palette(files["png"])
-    for suffix, content in files.items():
-        write_atomic(Path(results) / subfolder / f"{name}.{suffix}", content)
-    _show_saved(figure, files["png"], photographs)
-
-
-def _to_palette(png: bytes) -> bytes:
-    buffer = io.BytesIO()
-    read_rgb(io.BytesIO(png)).quantize(256).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _show_saved(figure: Figure, png: bytes, as_jpeg: bool) -> None:
-    """Let notebooks show the file at the figure's size until the figure changes: drawing takes longer than saving."""
-    own = {"_ipython_display_": vars(figure).get("_ipython_display_"), "stale_callback": figure.stale_callback}
-
-    def show() -> None:
-        import IPython.display as notebook
-        from PIL import Image
-
-        size = (figure.dpi * figure.get_size_inches()).astype(int).tolist()
-        if not as_jpeg:
-            return notebook.display(notebook.Image(png, format="png", width=size[0]))
-        buffer = io.BytesIO()
-        read_rgb(io.BytesIO(png)).resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=80)
-        return notebook.display(notebook.Image(buffer.getvalue(), format="jpeg"))
-
-    def forget(*_) -> None:
-        vars(figure).update(own)
-        if figure._ipython_display_ is None:
-            del figure._ipython_display_
-
-    figure._ipython_display_ = show  # IPython asks an object for this method first
-    figure.stale = False  # neither does pyplot draw it when a cell ends
-    figure.stale_callback = forget
 
 
 def show_as_jpeg(figure: Figure) -> None:
