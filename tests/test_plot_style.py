@@ -68,7 +68,7 @@ def draw_all(pairs, scores, picture):
         "plot_heatmap": lambda: plots.plot_heatmap(table, n=200),
         "plot_effects": lambda: plots.plot_effects(table, ["lr", "dropout"], n=200),
         "plot_parallel": lambda: plots.plot_parallel(table, ["lr", "dropout"]),
-        "plot_cost": lambda: plots.plot_cost(table, n=200),
+        "plot_cost": lambda: plots.plot_cost(table, ["lr", "dropout"], n=200),
         "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200),
         "plot_timeline": lambda: plots.plot_timeline([{"name": "encoding", "ready": 0.0, "start": 1.0, "end": 5.0}]),
         "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),

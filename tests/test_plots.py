@@ -18,6 +18,7 @@ from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS, Metric, compare_predictions, score_predictions
 from mmlab.images import read_rgb
 from mmlab.plots import model
+from mmlab.plots import scores as scores_plots
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -250,10 +251,37 @@ def test_parallel_draws_the_best_setting_darkest_and_through_its_values():
 
 def test_cost_shows_the_intervals_that_were_given():
     table = make_table().assign(seconds=[3, 1, 4, 1, 5, 9])
-    ax = plots.plot_cost(table)
+    ax = plots.plot_cost(table, ["lr", "dropout"])
     arms = [segment[:, 1].tolist() for segment in ax.collections[0].get_segments()]
     assert np.allclose(arms, table[["low", "high"]])
     assert list(ax.lines[0].get_xdata()) == list(table["seconds"])
+
+
+@pytest.mark.parametrize("settings", [1, 6, 16, 30])
+def test_cost_names_every_setting_once_and_no_number_covers_another(settings):
+    table = pd.concat([make_table()] * 7, ignore_index=True).head(settings)
+    table = table.assign(seconds=2.0, epochs=range(settings))  # the worst case: all dots in one place
+    ax = plots.plot_cost(table, ["lr", "epochs"])
+    draw(ax)
+    assert texts(ax) == [str(number + 1) for number in range(settings)]
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == [f"{row + 1}  lr {table['lr'][row]:g}, epochs {row}" for row in range(settings)]
+    written = [matplotlib.text.Text.get_window_extent(text) for text in ax.texts]  # without their lines
+    assert not any(one.overlaps(other) for one, other in zip(written, written[1:], strict=False))
+
+
+def test_of_many_settings_the_best_are_named():
+    table = pd.DataFrame({"lr": range(60), "seconds": range(60), "accuracy": np.linspace(0.9, 0.1, 60)})
+    ax = plots.plot_cost(table.assign(low=0, high=1), ["lr"])
+    assert len(ax.lines[0].get_xdata()) == 60
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"{n + 1}  lr {n}" for n in range(30)]
+
+
+def test_numbers_are_spread_as_little_as_it_takes():
+    assert scores_plots._spread([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+    assert scores_plots._spread([0.0, 0.0, 0.5], 0.1) == pytest.approx([0.0, 0.1, 0.5])
+    assert scores_plots._spread([0.95, 0.95, 0.96], 0.1) == pytest.approx([0.8, 0.9, 1.0])
+    assert scores_plots._spread([], 0.1) == []
 
 
 def test_a_metric_of_the_registry_can_be_drawn(monkeypatch):
