@@ -17,7 +17,7 @@ from mmlab import plots
 from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS, Metric, compare_predictions, score_predictions
 from mmlab.images import read_rgb
-from mmlab.plots import model
+from mmlab.plots import model, style
 from mmlab.plots import scores as scores_plots
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
@@ -78,6 +78,47 @@ def test_gallery_marks_wrong_predictions(pairs):
     assert axes[0].get_title(loc="left") == "0 · positive\n✓ predicted positive"
     assert axes[1].get_title(loc="left") == "6 · negative\n✗ predicted positive"
     assert axes[1].spines["left"].get_linewidth() > axes[0].spines["left"].get_linewidth()
+
+
+LONG_WORDS = (
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "M" * 300, "i" * 300,
+    "\u4eca\u5929" * 90, "so happy \U0001f600\U0001f600 " * 20, "EVERYTHING IN CAPITALS " * 9,
+)  # fmt: skip
+
+
+def find_overflow(axes) -> list[str]:
+    """The titles and captions that reach into the next panel, or out of the figure."""
+    draw(axes)
+    figure = axes[0].figure
+    written = [text for ax in axes for text in (ax._left_title, ax.xaxis.label)]
+    boxes = {text: text.get_window_extent() for text in written}
+    over = [one for one, box in boxes.items() if box.x1 > figure.bbox.x1 or box.y0 < 0 or box.y1 > figure.bbox.y1]
+    over += [one for one in written for other in written if one is not other and boxes[one].overlaps(boxes[other])]
+    return [text.get_text() for text in over]
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_a_gallery_is_readable_and_nothing_in_it_overflows(pairs, columns):
+    pairs.loc[: len(LONG_WORDS) - 1, "text"] = LONG_WORDS
+    pairs["guid"] = ["W" * 60, "x" * 60, "1234567890" * 6, *pairs["guid"][3:]]
+    axes = plots.plot_gallery(pairs.assign(said="neutral"), n=6, columns=columns, predicted="said")
+    assert find_overflow(axes) == []
+    assert all("negative" in ax.get_title("left") or "positive" in ax.get_title("left") for ax in axes)
+    figure = axes[0].figure
+    assert figure.get_size_inches()[0] <= 9.2  # the width of a notebook's page
+    sizes = [text.get_fontsize() for ax in axes for text in (ax._left_title, ax.xaxis.label)]
+    assert min(sizes) * figure.dpi / 96 >= 9.5  # points on a screen, where a pixel is 1/96 inch
+    for ax in axes:
+        ax.xaxis.label.set_fontsize(2 * ax.xaxis.label.get_fontsize())
+    assert find_overflow(axes)  # the twin
+
+
+def test_fit_text_takes_the_room_that_the_letters_need():
+    narrow, wide = (style.fit_text(letter * 200, 2.5, 3, 10).split("\n") for letter in "iM")
+    assert len(narrow[0]) > 3 * len(wide[0]) and len(narrow) == len(wide) == 3
+    assert style.fit_text("one two", 2.5, 3, 10) == "one two"
+    assert style.fit_text("MM", 0.01, 1, 10) == "MM"  # too narrow for anything
+    assert style.fit_text("", 2.5, 3, 10) == ""
 
 
 def test_wrap_text():

@@ -194,6 +194,32 @@ def wrap_text(text: str, width: int, lines: int) -> str:
     return "\n".join(rows).replace(_WIDE, "□")
 
 
+def fit_text(text: str, inches: float, lines: int, size: float, weight: str = "normal") -> str:
+    """As `wrap_text`, for a width in inches and letters of this size in points: capitals take more room than an i."""
+    from rich.cells import cell_len
+
+    def measure(row: str) -> float:
+        return sum(_measure_letter(one, weight) for one in row) * size / 72
+
+    start = wrap_text(text, 300, 1)
+    columns = max(2, round(1.3 * inches * cell_len(start) / max(measure(start), 0.01)))  # more than fit, on average
+    while True:
+        wrapped = wrap_text(text, columns, lines)
+        if columns == 2 or max(map(measure, wrapped.split("\n"))) <= inches:
+            return wrapped
+        columns = max(2, min(columns - 1, round(0.94 * columns)))
+
+
+@functools.cache
+def _measure_letter(letter: str, weight: str) -> float:
+    """The width of a letter, as a share of the size of the font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=_look()["font.family"], size=100, weight=weight)
+    return text_to_path.get_text_width_height_descent(letter, font, ismath=False)[0] / 100
+
+
 @functools.cache
 def _drawable() -> frozenset[int]:
     """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
