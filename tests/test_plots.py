@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from figures import draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table, texts
+from figures import Node, draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table, texts
 
 from mmlab import plots
 from mmlab.errors import MmlabError
@@ -342,6 +342,38 @@ def test_architecture_places_what_sees_both_inputs_in_the_middle_and_leads_down(
     assert "B × 64\nparameters: 24,640" in "\n".join(texts(ax))
     arrows = [text for text in ax.texts if text.get_text() == ""]
     assert len(arrows) == sum(len(node.feeds) for node in make_nodes())
+
+
+def find_covered_boxes(ax) -> list[str]:
+    draw(ax)
+    boxes = {text.get_text(): text.get_bbox_patch().get_window_extent() for text in ax.texts if text.get_text()}
+    return [one for one in boxes for other in boxes if one != other and boxes[one].overlaps(boxes[other])]
+
+
+def make_crowded_nodes(middle: int) -> list:
+    """On one level two parts of the text, two of the image, and `middle` of both."""
+    parts = {side: [f"{side}_projection_{n}" for n in (1, 2)] for side in ("text", "image")}
+    both = [f"mixed {n}" for n in range(middle)]
+    inputs = [
+        Node(name=side, kind="input", shape=(1, 50, 1280), parameters=0, feeds=(*parts[side], *both)) for side in parts
+    ]
+    names = [*parts["text"], *parts["image"], *both]
+    return inputs + [Node(name=one, kind="Linear", shape=(1, 3), parameters=163_968, feeds=()) for one in names]
+
+
+@pytest.mark.parametrize("nodes", [make_nodes(), *map(make_crowded_nodes, range(4))])
+def test_no_box_of_an_architecture_covers_another(nodes):
+    ax = plots.plot_architecture(nodes)
+    assert find_covered_boxes(ax) == []
+    for text in ax.texts:
+        text.set_fontsize(3 * text.get_fontsize())
+    assert find_covered_boxes(ax)  # the twin
+
+
+def test_an_architecture_is_legible_where_the_report_shows_it():
+    ax = plots.plot_architecture(make_crowded_nodes(0))  # four on a level, as in the models of the lab
+    page = 6.7 / ax.figure.get_figwidth()  # inches: a figure of the report is as wide as the text of an A4 page
+    assert page * min(text.get_fontsize() for text in ax.texts if text.get_text()) >= 8
 
 
 def test_patches_show_the_whole_picture_with_its_grid(picture):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -36,8 +37,10 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     from matplotlib.artist import Artist
 
     places = _place(nodes)
-    last = min(down for _, down in places.values())
-    ax = style.axes_or_new(ax, (9.4, 1.0 + 1.15 * (1 - last)))
+    last, across = min(down for _, down in places.values()), [across for across, _ in places.values()]
+    left, right = min(-1.0, min(across) - 0.5), max(3.0, max(across) + 0.5)  # a box is at most one unit wide
+    ax = style.axes_or_new(ax, (9.2, 1.32 * (0.9 - last)))
+    size = 46 / (right - left)  # points; 11.5 where no level has more than four boxes
     # The arrows end at boxes that are drawn over them, and must know their sizes before.
     measure, boxes = ax.add_artist(Artist()), {}
     measure.set(zorder=0, in_layout=False)
@@ -47,14 +50,14 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
         parameters = f"parameters: {node.parameters:,}" if node.parameters else ""
         words = "\n".join(filter(None, [node.name, kind, " × ".join(["B", *map(str, node.shape[1:])]), parameters]))
         box = {"boxstyle": "round,pad=0.35", "facecolor": _FILLS.get(node.kind, "#E3ECF5"), "edgecolor": style.INK}
-        text = ax.text(*places[node.name], words, ha="center", va="center", fontsize=7.5, bbox=box, zorder=3)
+        text = ax.text(*places[node.name], words, ha="center", va="center", fontsize=size, bbox=box, zorder=3)
         boxes[node.name] = text.get_bbox_patch()
     for node in nodes:
         for name in node.feeds:
             ends = {"patchA": boxes[node.name], "patchB": boxes[name], "shrinkA": 1, "shrinkB": 1}
             arrow = {"arrowstyle": "-|>", "color": style.OTHER, "linewidth": 1.1, **ends}
             ax.annotate("", xy=places[name], xytext=places[node.name], arrowprops=arrow, zorder=1)
-    ax.set(xlim=(-0.75, 2.75), ylim=(last - 0.5, 0.5))
+    ax.set(xlim=(left, right), ylim=(last - 0.45, 0.45))
     ax.axis("off")
     return ax
 
@@ -163,11 +166,16 @@ def _place(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
     depth |= {node.name: max(depth.values()) for node in nodes if node.kind == "logits"}
     places = {}
     for level in set(depth.values()):
+        row = {}
         for middle, inputs in ((0.0, {"text"}), (1.0, {"text", "image"}), (2.0, {"image"})):
             here = [name for name in depth if depth[name] == level and reached[name] & {"text", "image"} == inputs]
             for number, name in enumerate(here):
                 step = (number - (len(here) - 1) / 2) * (-1 if middle == 2.0 else 1)  # those that go on, inside
-                places[name] = (middle + 0.62 * step, -level)
+                row[name] = middle + step
+        ordered = sorted(row, key=row.get)
+        if any(row[other] - row[one] < 1 for one, other in itertools.pairwise(ordered)):  # side by side around it
+            row = {name: 1 + number - (len(row) - 1) / 2 for number, name in enumerate(ordered)}
+        places |= {name: (across, -level) for name, across in row.items()}
     return places
 
 
