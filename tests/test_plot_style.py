@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib
 
@@ -325,6 +326,41 @@ def test_a_notebook_shows_every_figure_once_with_its_alternative_text(demo_folde
     assert "ignored" not in plain
     assert [one.split(" ")[0] for one in words] == ["Pairs", "The", "How", "A", "A"]
     assert "a figure of the cell; x axis: label (negative" in words[3]
+
+
+@pytest.fixture
+def stale_fonts(tmp_path, monkeypatch):
+    """DejaVu Sans counts as the font with Chinese letters; matplotlib made its list before it was installed."""
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    new = tmp_path / "DejaVuSans-Oblique.ttf"
+    new.write_bytes(Path(font_manager.findfont("DejaVu Sans:style=oblique")).read_bytes())
+    broken = tmp_path / "broken.ttf"
+    broken.write_bytes(b"no font")
+    monkeypatch.setattr(style, "_CJK_FONTS", ("No Such Font", "DejaVu Sans"))
+    listed = [font for font in manager.ttflist if font.name != "DejaVu Sans"]
+    monkeypatch.setattr(manager, "ttflist", listed)
+    monkeypatch.setattr(
+        font_manager, "findSystemFonts", lambda: [*{font.fname for font in listed}, str(broken), str(new)]
+    )
+    monkeypatch.setattr(matplotlib, "get_cachedir", lambda: str(tmp_path))
+    return new
+
+
+def test_a_font_that_was_installed_later_is_found_and_kept(stale_fonts, tmp_path):
+    assert style.find_cjk_font() == "DejaVu Sans"
+    (kept,) = tmp_path.glob("fontlist-v*.json")
+    assert stale_fonts.name in kept.read_text()
+    kept.unlink()
+    assert style.find_cjk_font() == "DejaVu Sans"
+    assert not list(tmp_path.glob("fontlist-v*.json"))  # once is enough
+
+
+def test_a_font_that_is_gone_is_not_named(stale_fonts, tmp_path):
+    assert style.find_cjk_font() == "DejaVu Sans"
+    stale_fonts.unlink()
+    assert style.find_cjk_font() is None
 
 
 def shown_words(drawn) -> str:

@@ -31,6 +31,7 @@ from mmlab.plots.scores import (
 from mmlab.plots.style import (
     COLOURS,
     OTHER,
+    find_cjk_font,
     lab_style,
     new_figure,
     show_as_jpeg,

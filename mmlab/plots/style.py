@@ -13,7 +13,8 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,11 +53,10 @@ _WIDE = "\U0001f7e7"  # two columns wide and in no text font; replaced by □ af
 def _look() -> dict[str, object]:
     import matplotlib.pyplot as plt
     import seaborn as sns
-    from matplotlib.font_manager import fontManager
 
     # Loading the backend makes matplotlib interactive in a notebook. Loaded inside lab_style, this would end with it.
     plt.switch_backend(plt.get_backend())
-    installed = {font.name for font in fontManager.ttflist}
+    chinese = find_cjk_font()
     return {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
@@ -64,7 +64,7 @@ def _look() -> dict[str, object]:
         "figure.constrained_layout.use": True,
         "figure.constrained_layout.h_pad": 0.08,
         "figure.constrained_layout.w_pad": 0.08,
-        "font.family": ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]],
+        "font.family": ["DejaVu Sans", *([chinese] if chinese else [])],
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
@@ -77,6 +77,29 @@ def _look() -> dict[str, object]:
         "lines.linewidth": 1.8,
         "svg.hashsalt": "mmlab",  # the same figure gives the same bytes
     }
+
+
+def find_cjk_font() -> str | None:
+    """The installed font that draws Chinese and Japanese letters, by its name; None without one.
+
+    Matplotlib lists the fonts of a machine once and keeps the list: a font that was installed later is added to it.
+    """
+    from matplotlib import font_manager, get_cachedir
+
+    manager = font_manager.fontManager
+
+    def find() -> str | None:
+        listed = {font.name for font in manager.ttflist if Path(font.fname).is_file()}
+        return next((name for name in _CJK_FONTS if name in listed), None)
+
+    if found := find():
+        return found
+    for path in sorted(set(font_manager.findSystemFonts()) - {font.fname for font in manager.ttflist}):
+        with suppress(Exception):  # whatever is wrong with the file
+            manager.addfont(path)
+    if found := find():  # the next process is spared this
+        font_manager.json_dump(manager, Path(get_cachedir()) / f"fontlist-v{manager.__version__}.json")
+    return found
 
 
 def lab_style() -> AbstractContextManager[None]:
