@@ -12,7 +12,7 @@ from mmlab.images import make_thumbnail
 
 _PICTURE = 170  # pixels
 _SHOWN = 160  # letters of a text
-_CARD = f"flex:1 1 {_PICTURE}px;max-width:{_PICTURE + 50}px;margin:0"
+_CARD = "flex:1 1 125px;max-width:220px"  # four of them fit beside each other in a narrow notebook
 
 
 def draw_cards(pairs: pd.DataFrame, titles: Sequence[str], foots: Sequence[str]) -> str:
@@ -22,7 +22,7 @@ def draw_cards(pairs: pd.DataFrame, titles: Sequence[str], foots: Sequence[str])
     """
     rows = zip(pairs.to_dict("records"), titles, foots, strict=True)
     cards = "".join(_draw_card(row, title, foot) for row, title, foot in rows)
-    return f"<div style='display:flex;flex-wrap:wrap;gap:1em;line-height:1.35'>{cards}</div>"
+    return f"<div style='display:flex;flex-wrap:wrap;gap:.8em;line-height:1.35'>{cards}</div>"
 
 
 def name_pair(row: dict) -> str:

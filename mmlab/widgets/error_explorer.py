@@ -70,7 +70,7 @@ def show_errors(
     plots.plot_gallery(found, n=len(found), predicted="predicted", ax=axes[0])
     for panel, row in zip(axes[0], found.to_dict("records"), strict=True):
         panel.set_title(f"{name_pair(row)}\n{_judge(row)}", fontsize=9.5, parse_math=False)
-    reach = 1.45 * max(1.0, 100 * np.abs(found[[*CREDIT.values()]].to_numpy()).max())
+    reach = 1.6 * max(1.0, 100 * np.abs(found[[*CREDIT.values()]].to_numpy()).max())
     for panel, row in zip(axes[1], found.to_dict("records"), strict=True):
         _draw_bars(panel, row, reach)
     return axes
@@ -149,11 +149,11 @@ def _draw_bars(panel, row: dict, reach: float) -> None:
     panel.axvline(0, color=plots.OTHER, linewidth=1)
     panel.set(xlim=(-reach, reach), ylim=(1.6, -0.6))
     panel.grid(axis="y", visible=False)
-    panel.set_xlabel(_sum_up(row).replace(": ", ":\n"), fontsize=8.5)
+    panel.set_xlabel("percentage points of " + _sum_up(row).replace(": ", ",\n"), fontsize=8.5)
 
 
 def _sum_up(row: dict) -> str:
-    return f"p({row['predicted']}): {row['p_none']:.0%} with nothing, {row['p_both']:.0%} with both"
+    return f"p({row['predicted']}): from {row['p_none']:.0%} with nothing to {row['p_both']:.0%} with both"
 
 
 def _draw_html(row: dict) -> str:

@@ -17,7 +17,11 @@ from mmlab.widgets.steps import Steps
 
 COMPARED = 10  # settings beside the chosen one in the figure
 _WIDTH, _CURVES, _LINE = 8.6, 2.9, 0.36  # inches: of the figure; heights of the curves and of a line below them
-_WORDS = {"a is better": "really worse", "b is better": "really better", "cannot be told apart": "cannot be told apart"}
+_WORDS = {
+    "cannot be told apart": "Cannot be told apart from it",
+    "b is better": "Really better",
+    "a is better": "Really worse",
+}
 
 
 def compare_settings(settings: Sequence[Any], chosen: int) -> dict[str, Comparison]:
@@ -107,10 +111,11 @@ def _draw(setting: Any, compared: dict[str, Comparison]) -> np.ndarray:
     best = pd.concat([run.best_epochs for run in setting.runs], ignore_index=True)
     plots.plot_history(history, best, [loss, accuracy])
     loss.set_title(setting.name)
-    accuracy.set_title(f"accuracy {setting.score.accuracy}")
+    accuracy.set_title("on the pairs that decide when to stop")
     if shown:
         plots.plot_comparisons({f"− ({name})": one for name, one in shown.items()}, others)
-        others.set_title(f"{setting.name}, minus each of the {len(shown)} closest of {len(compared)} others")
+        which = f"the {COMPARED} closest others" if len(compared) > COMPARED else "the others"
+        others.set_title(f"accuracy {setting.score.accuracy}, minus that of {which}")
     else:
         others.set_axis_off()
         others.text(0, 1, "There is no other setting to compare with.", va="top")
@@ -122,5 +127,5 @@ def _describe(setting: Any, compared: dict[str, Comparison]) -> str:
     parts = [f"{setting.name}: accuracy {setting.score.accuracy}, n = {setting.score.n}."]
     for verdict, words in _WORDS.items():
         if names := [name for name, one in compared.items() if one.verdict == verdict]:
-            parts.append(f"{words[0].upper()}{words[1:]}{' from it' * words.endswith('apart')}: {'; '.join(names)}.")
+            parts.append(f"{words}: {'; '.join(names)}.")
     return " ".join(parts)

@@ -13,7 +13,7 @@ from mmlab.widgets.steps import Steps
 
 SPACES = ("text", "image")
 COSINE = "cosine"
-_SHOWN = 4  # neighbours in the view
+_SHOWN = 3  # neighbours in the view
 _HEIGHT = 400  # pixels
 
 
