@@ -21,7 +21,7 @@ from mmlab.encoders import ImageEncoder, TextEncoder, find_image_encoder, find_t
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation.confidence import fit_temperature, heat
 from mmlab.evaluation.frames import class_numbers
-from mmlab.explain import Explanation, explain
+from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
@@ -83,10 +83,11 @@ class Lab:
     def explain(self, text: str | None = None, image: Picture | None = None, **options: Any) -> Explanation:
         """What each word and each cell of the picture did to the answer; options: as `mmlab.explain.explain` has them.
 
-        Raises MmlabError for a picture that cannot be read and for a pair of nothing.
+        Encoders that were trained take longer, since each model has its own: there, fewer draws are the default. Raises
+        MmlabError for a picture that cannot be read and for a pair of nothing.
         """
         (text,), _ = self._read([(text, image)], [""])
-        return explain(self, text, image, **options)
+        return explain(self, text, image, **{"draws": FEW_DRAWS if self.config.tunes else DRAWS} | options)
 
     def see(self, texts: Sequence[str | None], images: Sequence[Picture | None]) -> Seen:
         """Encode texts and pictures, None where one is missing; the two lists need not belong together or be as long.
@@ -131,7 +132,13 @@ class Lab:
         if isinstance(image, str | Path) and (problem := judge_kind(Path(image))):
             raise OSError(problem)
         if "image" in self.config.tunes:
-            return np.asarray(read_rgb(image))
+            from PIL import Image
+
+            settings, side = self.encoders[1].settings, self.config.image_side
+            height, width = (side, side) if side else settings["input_size"][1:]
+            return np.asarray(
+                read_rgb(image).resize((width, height), Image.Resampling[settings["interpolation"].upper()])
+            )
         return self.encoders[1].read(image)
 
     @cached_property

@@ -20,6 +20,7 @@ from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
 from mmlab.features import Pairs
+from mmlab.lab import Lab
 from mmlab.models import Dropout, FusionModel
 from mmlab.runs import run_folder, train_run
 from mmlab.training import (
@@ -372,6 +373,19 @@ def test_fine_tuning_learns_and_is_kept_like_any_run(run, course, pairs):
     row_of = {guid: row for row, guid in enumerate(pairs.guids)}
     again = predict(model, pairs, held_out.guid.map(row_of).to_numpy())["text_only"]
     np.testing.assert_allclose(again, held_out.filter(like="text_only").to_numpy(), atol=1e-5)
+
+
+def test_what_moved_the_answer_of_fine_tuned_models(run, folder):
+    lab = Lab(run, None, {})
+    explanation = lab.explain("so happy today", folder / "data" / "2.jpg", second_baseline=True)
+    assert sum(explanation.credit.values()) == pytest.approx(explanation.both - explanation.none, abs=1e-5)
+    assert explanation.sides["image"].first.values.sum() == pytest.approx(explanation.credit["image"], abs=1e-5)
+    assert explanation.sides["text"].second.baseline.endswith("<mask>")
+    answer = lab.predict("so happy today", folder / "data" / "2.jpg")
+    assert explanation.both == pytest.approx(answer.probabilities["text_and_image"].max(), abs=1e-5)
+    # A picture that is shrunk to what the encoder sees gives the answer of the picture.
+    again = lab.predict("so happy today", lab.read_picture(folder / "data" / "2.jpg"))
+    np.testing.assert_allclose(again.probabilities["image_only"], answer.probabilities["image_only"], atol=1e-6)
 
 
 def test_the_encoder_did_move(run, config, pairs):

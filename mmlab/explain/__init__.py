@@ -5,5 +5,5 @@ divides a sum among players, `explaining` asks the lab, `explanation` shows what
 docs/explanations.md.
 """
 
-from mmlab.explain.explaining import DRAWS, explain
+from mmlab.explain.explaining import DRAWS, FEW_DRAWS, explain
 from mmlab.explain.explanation import AGAINST, FOR, INK, NOTHING, Credits, Explanation, Side, in_points, tint

@@ -11,7 +11,8 @@ from mmlab.explain.parts import Cells, Words, split_picture, split_text
 from mmlab.explain.shapley import credit_players, list_coalitions, list_orders
 from mmlab.images import Picture
 
-DRAWS = 5  # of orders, each with its reverse
+DRAWS = 6  # of orders, each with its reverse
+FEW_DRAWS = 2  # the least that has a standard error
 
 
 def explain(
@@ -33,15 +34,16 @@ def explain(
     """
     if label is not None and label not in LABELS:
         raise MmlabError(f"label={label!r} is no label. Choose one of {', '.join(LABELS)}.")
-    if draws < 2:
-        raise MmlabError(f"draws={draws} is too few: a standard error needs at least 2.")
+    if draws < FEW_DRAWS:
+        raise MmlabError(f"draws={draws} is too few: a standard error needs at least {FEW_DRAWS}.")
+    scenario = lab.scenarios[-1]
     parts: dict[str, Words | Cells] = {}
-    if text and text.strip():
+    if text and text.strip() and scenario != "image_only":
         parts[TEXT] = split_text(text.strip(), lab.encoders[0])
-    if image is not None:
+    if image is not None and scenario != "text_only":
         parts[IMAGE] = split_picture(lab.read_picture(image), lab.encoders[1])
     if not parts:
-        raise MmlabError("There is neither a text nor an image to explain. Give one of them, or both.")
+        raise MmlabError(f"There is nothing to explain: the model reads {scenario.replace('_', ' ')}. Give that.")
 
     plans = {name: _Plan(side, draws, seed, 1 + second_baseline) for name, side in parts.items()}
     seen = lab.see(*(plans[name].variants if name in plans else [] for name in (TEXT, IMAGE)))
@@ -52,7 +54,6 @@ def explain(
     asked = [absent, absent | {TEXT: whole[TEXT]}, absent | {IMAGE: whole[IMAGE]}, whole]
     asked += [one | {name: row} for name, plan in plans.items() for one in (absent, whole) for row in plan.rows.flat]
     answered = lab.answer(seen, *([one[name] for one in asked] for name in (TEXT, IMAGE)))
-    scenario = lab.scenarios[-1]
     number = int(answered[scenario][3].argmax()) if label is None else LABELS.index(label)
     values = np.asarray(answered[scenario], float)[:, number]
     none, of_text, of_image, both = (float(one) for one in values[:4])

@@ -48,11 +48,13 @@ class Side:
 
     @property
     def disagree(self) -> np.ndarray:
-        """bool (n,): where the baselines differ by more than their noise, and by a point or more."""
+        """bool (n,): where the baselines differ by more than their noise, a point, and half of the larger credit."""
         if self.second is None:
             return np.zeros(len(self.parts), bool)
-        noise = _NOISE * np.hypot(self.first.errors, self.second.errors)
-        return np.abs(self.first.values - self.second.values) > np.maximum(noise, _VISIBLE)
+        one, other = self.first, self.second
+        noise = _NOISE * np.hypot(one.errors, other.errors)
+        half = np.maximum(np.abs(one.values), np.abs(other.values)) / 2
+        return np.abs(one.values - other.values) > np.maximum.reduce([noise, half, np.full_like(half, _VISIBLE)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +79,8 @@ class Explanation:
     @property
     def credit(self) -> dict[str, float]:
         """The credit of text and image: how much the label gains with it, with and without the other side."""
-        return {
-            name: float(self.sides[name].first.values.sum()) if name in self.sides else 0.0 for name in (TEXT, IMAGE)
-        }
+        sums = {name: float(side.first.values.sum()) for name, side in self.sides.items()}
+        return {name: sums.get(name, 0.0) for name in (TEXT, IMAGE)}
 
     @property
     def top(self) -> float:
@@ -108,16 +109,13 @@ class Explanation:
         errors = max(float(side.first.errors.max()) for side in self.sides.values())
         lines = [f"Numbers are percentage points of the probability of {self.label}: + speaks for it, − against it."]
         if errors:
-            lines.append(
-                f"Credits in brackets are within their noise; the largest standard error of {self.draws} draws is "
-                f"{100 * errors:.1f}."
-            )
-        lines += [f"{name}: what is missing is {side.first.baseline}." for name, side in self.sides.items()]
+            lines.append(f"In brackets: within its noise. The largest standard error is {100 * errors:.1f} points.")
+        lines += [f"A {side.first.baseline}." for side in self.sides.values()]
         for name, side in self.sides.items():
             if side.second is not None:
                 where = [_tidy(part) for part, apart in zip(side.parts, side.disagree, strict=True) if apart]
-                words = f"disagrees, marked ≠: {', '.join(where)}" if where else "agrees"
-                lines.append(f"{name}: a second baseline ({side.second.baseline}) {words}.")
+                words = f"disagrees on what is marked ≠: {', '.join(where)}" if where else "agrees"
+                lines.append(f"The second baseline of the {name} (a {side.second.baseline}) {words}.")
         return [*lines, *self.notes]
 
     def __repr__(self) -> str:
@@ -147,12 +145,10 @@ class Explanation:
 
     def _bar(self, name: str, credit: float) -> str:
         width = 12 * abs(credit) / max(map(abs, self.credit.values())) if credit else 0
-        bar = (
-            f"<span style='display:inline-block;height:.9em;width:{width:.1f}em;{_ground(credit, abs(credit))}'></span>"
-        )
+        look = f"display:inline-block;height:.9em;width:{width:.1f}em;{_ground(credit, abs(credit))}"
         return (
             f"<tr><th scope='row' style='text-align:left'>{name}</th><td>{_points(credit)}</td>"
-            f"<td style='text-align:left'>{bar}</td></tr>"
+            f"<td style='text-align:left'><span style='{look}'></span></td></tr>"
         )
 
     def _word(self, i: int) -> str:
@@ -161,8 +157,7 @@ class Explanation:
         word, ground = html.escape(_tidy(side.parts[i])), _ground(side.first.values[i], self.top)
         return (
             f"<span style='display:inline-block;text-align:center;margin:.15em;padding:.1em .35em;border:{edge};"
-            f"border-radius:.3em;{ground}'><bdi>{word}</bdi>"
-            f"<br><small>{in_points(side, i)}</small></span>"
+            f"border-radius:.3em;{ground}'><bdi>{word}</bdi><br><small>{in_points(side, i)}</small></span>"
         )
 
     def _picture(self) -> str:
@@ -172,13 +167,13 @@ class Explanation:
         for i, (part, value) in enumerate(zip(side.parts, side.first.values, strict=True)):
             edge = "2px dashed #222" if side.disagree[i] else "1px solid #fff"
             cells.append(
-                f"<div title='{part}' style='display:flex;align-items:center;justify-content:center;border:{edge};"
+                f"<div role='img' title='{part}' aria-label='{part}: {in_points(side, i)}' style='"
+                f"display:flex;align-items:center;justify-content:center;border:{edge};"
                 f"background:{_colour(value, self.top, 0.55)}'><span style='background:#fff;color:{INK};"
                 f"padding:0 .25em;border-radius:.2em'>{in_points(side, i)}</span></div>"
             )
-        grid = (
-            f"position:absolute;inset:0;display:grid;grid-template-columns:repeat({len(ACROSS)},1fr);grid-auto-rows:1fr"
-        )
+        tracks = f"grid-template-columns:repeat({len(ACROSS)},1fr);grid-auto-rows:1fr"
+        grid = f"position:absolute;inset:0;display:grid;{tracks}"
         return (
             "<div style='position:relative;flex:none'>"
             f"{draw_thumbnail(self.image, 300)}<div style='{grid}'>{''.join(cells)}</div></div>"
@@ -191,7 +186,9 @@ class Explanation:
             frame[column] = [_points(value) for value in frame[column]]
         for column in frame.columns.intersection(["error", "second_error"]):
             frame[column] = [f"{100 * value:.1f}" for value in frame[column]]
-        return frame.to_html(index=False, border=0)
+        if "agree" in frame:
+            frame["agree"] = np.where(frame["agree"], "yes", "no")
+        return frame.rename(columns=lambda name: name.replace("_", " ")).to_html(index=False, border=0)
 
 
 def in_points(side: Side, i: int) -> str:
@@ -209,7 +206,7 @@ def tint(value: float, top: float) -> tuple[int, int, int]:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no negative zero
 
 
 def _colour(value: float, top: float, opacity: float = 1) -> str:
@@ -221,6 +218,11 @@ def _ground(value: float, top: float) -> str:
 
 
 def _tidy(part: str) -> str:
-    """A part as one can show it: without control characters, and not too long."""
-    plain = "".join(one for one in part if unicodedata.category(one) not in ("Cc", "Cs"))
+    """A part as one can show it: without characters that control a terminal or turn the writing; not too long."""
+    turns = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    plain = "".join(
+        one
+        for one in part
+        if unicodedata.category(one) not in ("Cc", "Cs") and unicodedata.bidirectional(one) not in turns
+    )
     return plain if len(plain) <= _SHOWN else plain[: _SHOWN - 1] + "…"

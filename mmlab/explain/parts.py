@@ -50,7 +50,10 @@ class Cells:
 
     pixels: np.ndarray = field(repr=False)
     stand_ins: tuple[np.ndarray, np.ndarray] = field(repr=False)
-    baselines: tuple[str, str] = ("the mean colour of the encoder's training images", "the picture, strongly blurred")
+    baselines: tuple[str, str] = (
+        "missing cell has the mean colour of the encoder's training images",
+        "missing cell is strongly blurred",
+    )
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,7 +84,7 @@ def split_text(text: str, encoder: Any) -> Words:
         parts = [list(group) for group in np.array_split(np.array(words[:read], object), MOST_WORDS)]
     tokenizer = getattr(encoder, "tokenizer", None)
     stand_in = getattr(tokenizer, "mask_token", None) or getattr(tokenizer, "unk_token", None) or "…"
-    return Words(parts, ("the word is left out", f"the word is replaced by {stand_in}"), notes, stand_in)
+    return Words(parts, ("missing word is left out", f"missing word is replaced by {stand_in}"), notes, stand_in)
 
 
 def split_picture(pixels: np.ndarray, encoder: Any) -> Cells:

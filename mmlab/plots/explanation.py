@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 50  # of a line of words
 _LONGEST = 24  # columns of a word
+_CAPTION = 78  # columns of a line of the caption
 _FONTS = "DejaVu Sans Mono"  # every letter as wide as the next: a word's box is known before it is drawn
 _APART = "////"  # the hatch of a part on which the baselines disagree
 
@@ -39,12 +40,15 @@ def plot_explanation(explanation: Explanation, ax: Sequence[Axes] | None = None)
     bar.set_label(f"percentage points of p({explanation.label})", fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
+    rows = [style.wrap_text(line, _CAPTION, lines=3) for line in explanation.caption[1:]]
+    words.set_xlabel("\n".join(rows), fontsize=8, loc="left", parse_math=False, color=style.OTHER)
     return axes
 
 
 def _new_axes(explanation: Explanation) -> np.ndarray:
     lines = len(_lay_out(explanation)[1]) if TEXT in explanation.sides else 1
-    figure = style.new_figure((9.6, max(3.6, 1.9 + 0.5 * lines)))
+    notes = len(explanation.caption)
+    figure = style.new_figure((9.6, max(3.6, 1.9 + 0.5 * lines) + 0.16 * notes))
     grid = figure.add_gridspec(2, 2, width_ratios=(1.35, 1), height_ratios=(1.1, max(1.9, 0.5 * lines)))
     return np.array([figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[:, 1])])
 
@@ -92,7 +96,8 @@ def _draw_words(ax: Axes, explanation: Explanation) -> None:
     from matplotlib.patches import Rectangle
     from rich.cells import cell_len
 
-    ax.set_axis_off()
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     ax.set_title("words", fontsize=9.5)
     if TEXT not in explanation.sides:
         ax.text(0.5, 0.5, "no text", ha="center", va="center", color=style.OTHER)
@@ -121,8 +126,9 @@ def _draw_cells(ax: Axes, explanation: Explanation) -> None:
 
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
+    ax.set_title("cells", fontsize=9.5)
     if IMAGE not in explanation.sides:
-        ax.set_axis_off()
+        ax.spines[:].set_visible(False)
         ax.text(0.5, 0.5, "no image", ha="center", va="center", color=style.OTHER, transform=ax.transAxes)
         return
     picture = read_rgb(explanation.image)

@@ -11,7 +11,7 @@ from mmlab.config import ENCODING, GUID, LABEL, LABELS, SPLIT, TEXT, TWIN
 from mmlab.errors import MmlabError
 from mmlab.evaluation.frames import require_columns
 from mmlab.images import make_thumbnail
-from mmlab.widgets.parts import collapse, frame, guard, in_a_row, stack
+from mmlab.widgets.parts import collapse, frame, guard, in_a_row, sized, stack
 
 ANY, NO_LABEL = "all", "no label"  # choices of a filter, besides the labels and splits
 NO_PAIR = "No pair fits these filters."
@@ -108,7 +108,7 @@ class _Browser:
         def choose(column: str, name: str, order: tuple[str, ...]):
             options = [ANY, *(one for one in order if (self.pairs[column] == one).any())]
             tooltip = f"Show only pairs of this {name}"
-            return ipywidgets.Dropdown(options=options, description=name, tooltip=tooltip, layout={"width": "190px"})
+            return ipywidgets.Dropdown(options=options, description=name, tooltip=tooltip, **sized("auto"))
 
         def tick(words: str, tooltip: str):
             layout = {"width": "auto", "margin": "2px 12px 2px 12px"}
@@ -119,7 +119,7 @@ class _Browser:
             "label": choose(LABEL, "label", (*LABELS, NO_LABEL)),
             "split": choose(SPLIT, "split", ("train", "dev", "test")),
             "charset": choose(ENCODING, "charset", charsets),
-            "words": ipywidgets.Text(description="words", placeholder="in the text", layout={"width": "240px"},
+            "words": ipywidgets.Text(description="words", placeholder="in the text", **sized("200px"),
                                      tooltip="Show only pairs whose text has all of these words"),
             "twins": tick("has twins", "Show only pairs that have a twin"),
         }  # fmt: skip
@@ -140,11 +140,11 @@ class _Browser:
         back, on = (guard(lambda _, by=by: self._step(by), self.note) for by in (-1, 1))
         jump = guard(self._jump, self.note)
         self.place = ipywidgets.IntSlider(min=1, description="pair", tooltip="Place among the pairs that fit",
-                                          continuous_update=False, layout={"width": "320px"})  # fmt: skip
+                                          continuous_update=False, **sized("300px"))  # fmt: skip
         self.draw = guard(lambda _: self._draw(self.found[self.place.value - 1]), self.note)
         self.count = ipywidgets.Label(layout={"width": "60px"})
         self.guid = ipywidgets.Text(description="guid", tooltip="Type a guid and press Enter to see its pair",
-                                    continuous_update=False, layout={"width": "190px"})  # fmt: skip
+                                    continuous_update=False, **sized("150px"))  # fmt: skip
         self.guid.observe(lambda change: jump(change.new.strip()), "value")
         steps = [
             press("previous", "Show the pair before this one, of those that fit", back),
@@ -247,8 +247,8 @@ def _draw_html(pairs: pd.DataFrame, position: int) -> str:
     )
     words = html.escape(row[TEXT]) if row.has_text else "<i>no text</i>"
     return (
-        "<div style='display:flex;flex-wrap:wrap;gap:1.5em;line-height:1.4'>"
-        f"<div style='min-width:{_PICTURE + 6}px'>{picture}</div><div style='flex:1;min-width:16em'>"
-        f"<b>{html.escape(row[GUID])} · {row[LABEL]}</b>"
+        "<div style='display:flex;gap:1.5em;line-height:1.4'>"
+        f"<div style='flex:0 1 {_PICTURE + 6}px;min-width:9em'>{picture}</div>"
+        f"<div style='flex:1 1 14em;min-width:12em'><b>{html.escape(row[GUID])} · {row[LABEL]}</b>"
         f"<p dir='auto' style='font-size:1.15em;overflow-wrap:anywhere'>{words}</p><table>{facts}</table></div></div>"
     )

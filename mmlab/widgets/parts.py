@@ -13,7 +13,7 @@ from collections.abc import Callable
 from mmlab.errors import MmlabError
 
 DPI = 110  # dots per inch: 8.6 inches are the width of a notebook on a laptop
-PAUSE = 0.1  # seconds without another change, after which a burst is over
+PAUSE = 0.06  # seconds without another change, after which a burst is over
 NO_KERNEL = "This view needs a running kernel: run the cell in JupyterLab."
 
 
@@ -48,6 +48,11 @@ def in_a_row(*controls):
     return ipywidgets.HBox(controls, layout={"flex_flow": "row wrap", "align_items": "center"})
 
 
+def sized(width: str) -> dict[str, dict[str, str]]:
+    """The layout and the style of a control of this width, in which its name takes no more room than it needs."""
+    return {"layout": {"width": width}, "style": {"description_width": "initial"}}
+
+
 def frame(height: int, **layout: str):
     """An empty HTML of a fixed height in pixels, so that the page does not jump; what is longer scrolls."""
     import ipywidgets
@@ -74,6 +79,11 @@ def collapse(act: Callable[[], None], pause: float = PAUSE) -> Callable[..., Non
     return later
 
 
+def say(words: str) -> str:
+    """A sentence of a view as HTML, which a screen reader reads out."""
+    return f"<div role='status' style='line-height:1.4'>{html.escape(words)}</div>"
+
+
 def guard(act: Callable[..., str | None], note) -> Callable[..., None]:
     """A callback that puts what `act` returns into the HTML `note`; an error becomes a sentence there, no traceback."""
 
@@ -84,6 +94,6 @@ def guard(act: Callable[..., str | None], note) -> Callable[..., None]:
             words = str(error)
         except Exception as error:  # a callback's traceback would go to a log that nobody sees
             words = f"This did not work ({type(error).__name__}: {error}). Run the cell again."
-        note.value = f"<span role='status'>{html.escape(words)}</span>"
+        note.value = say(words)
 
     return guarded

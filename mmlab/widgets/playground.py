@@ -12,7 +12,7 @@ from mmlab.answer import Answer
 from mmlab.config import GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
 from mmlab.errors import MmlabError
 from mmlab.images import FORMATS, Picture, make_thumbnail
-from mmlab.widgets.parts import collapse, frame, guard, in_a_row, stack
+from mmlab.widgets.parts import collapse, frame, guard, in_a_row, say, sized, stack
 
 BOTH = "text and image"  # what is taken from a pair; or one of the two
 TRIED, TRIED_TUNED = 300, 30  # texts in a search; fewer where each model has a text encoder of its own
@@ -121,17 +121,17 @@ class _Playground:
         import ipywidgets
 
         self.guid = ipywidgets.Text(description="pair", tooltip="Type a guid and press Enter to take its pair",
-                                    continuous_update=False, layout={"width": "190px"})  # fmt: skip
+                                    continuous_update=False, **sized("150px"))  # fmt: skip
         self.guid.observe(guard(self._jump, self.note), "value")
         self.steps = [
             _make_button("previous", "Take the pair before this one", lambda _: self._step(-1), self.note),
             _make_button("next", "Take the pair after this one", lambda _: self._step(1), self.note),
             _make_button("at random", "Take any other pair", self._draw_lot, self.note),
         ]
-        self.take = ipywidgets.Dropdown(options=[BOTH, TEXT, IMAGE], description="take", layout={"width": "230px"},
+        self.take = ipywidgets.Dropdown(options=[BOTH, TEXT, IMAGE], description="take", **sized("200px"),
                                         tooltip="What to take from a pair; the other side stays as it is")  # fmt: skip
         self.text = ipywidgets.Textarea(description="text", placeholder="Type a tweet", rows=3,
-                                        tooltip="The text of the pair", layout={"width": "98%"})  # fmt: skip
+                                        tooltip="The text of the pair", **sized("98%"))  # fmt: skip
         self.answer_soon = collapse(self.answer)
         self.text.observe(self.answer_soon, "value")
         self.sides = {}
@@ -142,6 +142,7 @@ class _Playground:
             )  # fmt: skip
             self.sides[side].observe(self.answer_soon, "value")
         self.upload = ipywidgets.FileUpload(accept="image/*", description="upload a picture",
+                                            layout={"width": "auto"},
                                             tooltip="A picture file of your own, up to 10 MB")  # fmt: skip
         self.upload.observe(guard(self._upload, self.note), "value")
 
@@ -178,13 +179,14 @@ class _Playground:
             pixels = None if image is None else self.lab.read_picture(image)
             source = "" if image is None else make_thumbnail(image, _PICTURE)
         except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture
-            raise MmlabError(
-                f"{name}: this is no picture that can be read. Give a {', '.join(FORMATS)} file."
-            ) from error
+            why = f"this is no picture that can be read. Give a file of {_FORMATS}."
+            raise MmlabError(f"{name}: {why}") from error
         self.image, self.pixels, self.rows[IMAGE] = image, pixels, row
         words = html.escape(name)
         shown = f"<img alt='the picture: {words}' src='{source}'>" if source else "<i>no image</i>"
-        self.picture.value = f"<figure style='margin:0'>{shown}<figcaption>{words}</figcaption></figure>"
+        self.picture.value = (
+            f"<figure style='margin:0;line-height:1.3'>{shown}<figcaption>{words}</figcaption></figure>"
+        )
 
     def _jump(self, change) -> str | None:
         guid = change.new.strip()
@@ -252,14 +254,15 @@ class _Playground:
 
     def _explain(self, _) -> str | None:
         text, has_image = self.asked
-        self.note.value = "<span role='status'>Explaining …</span>"
-        self.explanation.value = self.lab.explain(text, self.image if has_image else None)._repr_html_()
+        self.note.value = say("Explaining …")
+        explained = self.lab.explain(text, self.image if has_image else None)._repr_html_()
+        self.explanation.value = f"<div style='line-height:1.4'>{explained}</div>"
         self.explanation.layout.height = f"{_EXPLANATION_HEIGHT}px"
         return self._confess()
 
     def _search(self, _) -> str:
         text, has_image = self.asked
-        self.note.value = "<span role='status'>Asking the model about other texts of the course …</span>"
+        self.note.value = say("Asking the model about other texts of the course …")
         flip = find_flip(self.lab, self.pairs, text, self.pixels if has_image else None)
         if not flip.label:
             return f"None of the {flip.tried} texts that were tried changes the answer from {flip.before}."
