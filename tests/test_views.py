@@ -1,5 +1,6 @@
 """Neighbours, grid explorer, error explorer: the plain functions on their numbers, the controls without a browser."""
 
+import html
 import re
 import types
 
@@ -53,7 +54,7 @@ def find_control(box, description: str):
 def read_view(box) -> tuple[str, str]:
     """The view's HTML, and the words of its note."""
     view, note = (one.value for one in walk(box) if isinstance(one, ipywidgets.HTML))
-    return view, re.sub("<[^>]*>", "", note)
+    return view, html.unescape(re.sub("<[^>]*>", "", note))
 
 
 # ---- credit

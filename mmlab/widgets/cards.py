@@ -33,7 +33,7 @@ def name_pair(row: dict) -> str:
 def _draw_card(row: dict, title: str, foot: str) -> str:
     picture = "<i>no image</i>"
     with suppress(OSError, ValueError, AttributeError):  # missing or unreadable: the course's health has listed it
-        look = f"max-width:100%;border:3px solid {plots.COLOURS.get(row[LABEL], plots.OTHER)}"
+        look = f"box-sizing:border-box;max-width:100%;border:3px solid {plots.COLOURS.get(row[LABEL], plots.OTHER)}"
         source = make_thumbnail(row[IMAGE], _PICTURE) if row[IMAGE] else ""
         alt = f"the picture of pair {html.escape(str(row[GUID]))}"
         picture = f'<img alt="{alt}" style="{look}" src="{source}">' if source else picture

@@ -111,7 +111,7 @@ def _draw(setting: Any, compared: dict[str, Comparison]) -> np.ndarray:
     best = pd.concat([run.best_epochs for run in setting.runs], ignore_index=True)
     plots.plot_history(history, best, [loss, accuracy])
     loss.set_title(setting.name)
-    accuracy.set_title("on the pairs that decide when to stop")
+    accuracy.set_title("accuracy during training")
     if shown:
         plots.plot_comparisons({f"− ({name})": one for name, one in shown.items()}, others)
         which = f"the {COMPARED} closest others" if len(compared) > COMPARED else "the others"
