@@ -12,7 +12,7 @@ from mmlab.images import make_thumbnail
 
 _PICTURE = 170  # pixels
 _SHOWN = 160  # letters of a text
-_CARD = "flex:1 1 125px;max-width:220px"  # four of them fit beside each other in a narrow notebook
+_CARD = "flex:1 1 100px;max-width:220px"  # four of them fit beside each other in a narrow notebook
 
 
 def draw_cards(pairs: pd.DataFrame, titles: Sequence[str], foots: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from mmlab.widgets.steps import Steps
 CREDIT = {"text": "credit_text", "image": "credit_image"}
 ORDERS = ("highest first", "lowest first")  # of the confidence
 _SHOWN = 3  # pairs in the view
-_HEIGHT = 440  # pixels
+_HEIGHT = 460  # pixels
 _NEEDED = [GUID, LABEL, "predicted", "confidence", "p_none", "p_both", *CREDIT.values()]
 
 
@@ -101,19 +101,26 @@ class _Explorer:
                                          tooltip="Order of the pairs by the confidence of their answers")  # fmt: skip
         self.order.observe(guard(lambda _: self._choose(self.field), self.note), "value")
         self.steps = Steps("pair", self._show, self.note)
-        matrix = [in_a_row(*(self.fields[label, answer] for answer in LABELS)) for label in LABELS]
-        self.box = stack(*matrix, in_a_row(self.order, self.steps.row), self.view, self.note)
+        self.box = stack(*map(self._make_line, LABELS), in_a_row(self.order, self.steps.row), self.view, self.note)
         self._choose(self.field)
 
     def _make_field(self, label: str, answer: str):
         import ipywidgets
 
         count = self.counts.get((label, answer), 0)
-        words = f"{label}, right: {count}" if label == answer else f"{label} as {answer}: {count}"
         tooltip = f"Show the {count} pairs with the label {label} that were answered {answer}"
-        button = ipywidgets.Button(description=words, tooltip=tooltip, disabled=not count, layout={"width": "215px"})
+        button = ipywidgets.Button(description=f"as {answer}: {count}", tooltip=tooltip, disabled=not count,
+                                   layout={"flex": "1 1 0", "width": "auto", "max_width": "190px"})  # fmt: skip
+        button.style.font_weight = "bold" if label == answer else "normal"
         button.on_click(lambda _: self._choose((label, answer)))
         return button
+
+    def _make_line(self, label: str):
+        """A line of the matrix, which does not wrap: the fields of an answer stay below each other."""
+        import ipywidgets
+
+        name = ipywidgets.Label(label, layout={"flex": "0 0 64px"})
+        return ipywidgets.HBox([name, *(self.fields[label, answer] for answer in LABELS)])
 
     def _choose(self, field: tuple[str, str]) -> None:
         self.field = field
@@ -161,11 +168,11 @@ def _draw_html(row: dict) -> str:
     lines = []
     for side, name in CREDIT.items():
         colour = "rgb({},{},{})".format(*(FOR if row[name] > 0 else AGAINST))
-        width = 6 * abs(row[name])  # 6 em are 100 points
+        width = 3.5 * abs(row[name])  # 3.5 em are 100 points
         bar = f"display:inline-block;height:.8em;width:{width:.1f}em;background:{colour};border:1px solid {INK}"
         lines.append(
-            f"<tr><th scope='row' style='text-align:left;padding-right:.6em'>{side}</th>"
-            f"<td style='text-align:right;padding-right:.6em'>{_points(row[name])}</td>"
-            f"<td style='text-align:left'><span style='{bar}'></span></td></tr>"
+            f"<tr><th scope='row' style='text-align:left;padding:0 .4em 0 0'>{side}</th>"
+            f"<td style='text-align:right;padding:0 .4em 0 0'>{_points(row[name])}</td>"
+            f"<td style='text-align:left;padding:0'><span style='{bar}'></span></td></tr>"
         )
     return f"<table>{''.join(lines)}</table><small>{_sum_up(row)}</small>"

@@ -14,7 +14,7 @@ from mmlab.widgets.steps import Steps
 SPACES = ("text", "image")
 COSINE = "cosine"
 _SHOWN = 3  # neighbours in the view
-_HEIGHT = 400  # pixels
+_HEIGHT = 420  # pixels
 
 
 def find_neighbours(
