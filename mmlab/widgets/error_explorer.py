@@ -109,9 +109,9 @@ class _Explorer:
 
         count = self.counts.get((label, answer), 0)
         tooltip = f"Show the {count} pairs with the label {label} that were answered {answer}"
-        button = ipywidgets.Button(description=f"as {answer}: {count}", tooltip=tooltip, disabled=not count,
+        button = ipywidgets.Button(description=f"as {answer} {count}", tooltip=tooltip, disabled=not count,
                                    layout={"flex": "1 1 0", "width": "auto", "max_width": "190px"})  # fmt: skip
-        button.style.font_weight = "bold" if label == answer else "normal"
+        button.style.font_size = "12px"  # the numbers of a large course fit into a narrow notebook
         button.on_click(lambda _: self._choose((label, answer)))
         return button
 
@@ -133,7 +133,7 @@ class _Explorer:
         shown = self.found.iloc[place : place + _SHOWN]
         rows = shown.to_dict("records")
         self.view.value = draw_cards(shown, [_judge(row) for row in rows], [_draw_html(row) for row in rows])
-        return f"Percentage points of the probability of {self.field[1]}: + speaks for it, − against it."
+        return f"Percentage points of p({self.field[1]}): + speaks for it, − against it."
 
 
 def _judge(row: dict) -> str:
