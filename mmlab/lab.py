@@ -16,15 +16,15 @@ import pandas as pd
 from mmlab.answer import Answer, tabulate
 from mmlab.config import IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course
-from mmlab.course.tables import judge_kind
 from mmlab.encoders import ImageEncoder, TextEncoder, find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation.confidence import fit_temperature, heat
 from mmlab.evaluation.frames import class_numbers
 from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
 from mmlab.features import Features, Pairs, encode_pairs
-from mmlab.images import FORMATS, Picture, read_rgb
+from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
+from mmlab.storage import read_file
 
 EXPORT = "export.json"  # what an exported model holds beside the files of its run
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
@@ -77,7 +77,7 @@ class Lab:
         if image is not None:
             raise MmlabError("Give one text and one image, or a list of (text, image), or a DataFrame.")
         pairs, index = _list_pairs(text)
-        answers = self._ask(pairs, [f"row {name}: " for name in index])
+        answers = self._ask(pairs, [f"{index.name or 'row'} {name}: " for name in index])
         return tabulate(answers, self.scenarios, index)
 
     def explain(self, text: str | None = None, image: Picture | None = None, **options: Any) -> Explanation:
@@ -129,8 +129,8 @@ class Lab:
 
     def read_picture(self, image: Picture) -> np.ndarray:
         """The pixels that the image encoder sees, uint8 (height, width, 3). Raises OSError for what is no picture."""
-        if isinstance(image, str | Path) and (problem := judge_kind(Path(image))):
-            raise OSError(problem)
+        if isinstance(image, str | Path):
+            image = read_file(image, LARGEST_FILE)
         if "image" in self.config.tunes:
             from PIL import Image
 

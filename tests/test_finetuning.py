@@ -517,7 +517,7 @@ def test_bf16_changes_the_arithmetic_and_little_else(config, pairs):
 
 
 def test_trained_encoders_load_again_by_their_paths(run, course, pairs, config, tmp_path):
-    places = export_encoders(run, pairs, course, tmp_path / "mine")
+    places = export_encoders(run, pairs, tmp_path / "mine")
     model = run.load_models(pairs)[0][0]
     text = find_text_encoder(str(tmp_path / "mine" / "text"))
     image = find_image_encoder(str(tmp_path / "mine" / "image"))
@@ -537,13 +537,13 @@ def test_trained_encoders_load_again_by_their_paths(run, course, pairs, config, 
         assert words in card
     assert all(place.exists() for place in places)
     with pytest.raises(RunError, match="exists and is not empty"):
-        export_encoders(run, pairs, course, tmp_path / "mine")
+        export_encoders(run, pairs, tmp_path / "mine")
 
 
 def test_a_run_on_frozen_features_has_no_encoder_to_give_on(config, course, pairs, tmp_path):
     frozen = train_run(config.frozen().replace(epochs=1), course, pairs.frozen, tmp_path)
     with pytest.raises(RunError, match="trained no encoder"):
-        export_encoders(frozen, pairs, course, tmp_path / "mine")
+        export_encoders(frozen, pairs, tmp_path / "mine")
 
 
 # ------------------------------------------------------------------------------------------------ knobs and bar
