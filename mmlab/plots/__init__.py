@@ -15,7 +15,8 @@ from mmlab.plots.course import (
     plot_patch_answers,
     plot_patches,
 )
-from mmlab.plots.model import live_curve, plot_architecture, plot_history, plot_history_grid
+from mmlab.plots.explanation import plot_explanation
+from mmlab.plots.model import live_curve, plot_answer, plot_architecture, plot_history, plot_history_grid
 from mmlab.plots.picture import describe_figure, save_figure, show_with_words
 from mmlab.plots.scores import (
     plot_comparisons,
@@ -34,7 +35,6 @@ from mmlab.plots.style import (
     find_cjk_font,
     lab_style,
     new_figure,
-    show_as_jpeg,
     styled,
     translate_figure,
     wrap_text,

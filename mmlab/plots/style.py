@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import io
 import itertools
 import re
 import unicodedata
@@ -109,6 +108,11 @@ def lab_style() -> AbstractContextManager[None]:
     return style.context(["default", _look()])
 
 
+def fonts() -> list[str]:
+    """The families in use, in the order in which a letter is looked for."""
+    return list(_look()["font.family"])
+
+
 def styled(plot: Callable) -> Callable:
     """A plot function that draws in the lab's look and changes none of the caller's settings.
 
@@ -135,19 +139,6 @@ def new_figure(size: tuple[float, float]) -> Figure:
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=size)
-
-
-def show_as_jpeg(figure: Figure) -> None:
-    """Let notebooks show this figure as JPEG: photographs as PNG make a saved notebook four times as large."""
-
-    def show() -> None:
-        from IPython.display import Image, display
-
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
-        display(Image(buffer.getvalue(), format="jpeg"))
-
-    figure._ipython_display_ = show
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
@@ -248,4 +239,4 @@ def _drawable() -> frozenset[int]:
     """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
     from matplotlib.font_manager import findfont, get_font
 
-    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _look()["font.family"]))
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in fonts()))
