@@ -2,6 +2,7 @@
 what a trained model makes of the demo, whose cues are known."""
 
 import copy
+import functools
 import itertools
 import math
 import re
@@ -23,6 +24,7 @@ from mmlab.errors import MmlabError
 from mmlab.explain import explain
 from mmlab.explain.parts import MOST_WORDS, split_picture, split_text
 from mmlab.explain.shapley import credit_players, list_coalitions, list_orders
+from mmlab.lab import Lab, Seen
 
 PICTURE = np.repeat(np.repeat(np.arange(1, 10, dtype=np.uint8).reshape(3, 3, 1) * 20, 8, 0), 8, 1).repeat(3, 2)
 NONSENSE = (
@@ -384,34 +386,26 @@ def demo_lab(demo_folder, tmp_path_factory):
     """A lab whose models never saw the test pairs."""
     import mmlab
 
-    return mmlab.fit(mmlab.read_course(demo_folder), tmp_path_factory.mktemp("results"), folds=2, seeds=1)
+    return mmlab.fit(mmlab.read_course(demo_folder), tmp_path_factory.mktemp("results"), seeds=1)
 
 
-@pytest.fixture(scope="module")
-def guessing_lab(demo_lab):
-    """The same lab with random heads."""
+def make_random(head, seed: int):
+    """A head of the same form that has learnt nothing."""
     import torch
 
-    from mmlab.lab import Lab
-
-    def begin_again(head):
-        head = copy.deepcopy(head)
-        for part in head.modules():
-            if hasattr(part, "reset_parameters"):
-                part.reset_parameters()
-        return head
-
-    torch.manual_seed(0)
-    lab = Lab(demo_lab.run, None, {})
-    lab._models = [begin_again(head) for head in demo_lab._models]
-    return lab
+    torch.manual_seed(seed)
+    head = copy.deepcopy(head)
+    for part in head.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+    return head
 
 
 @pytest.fixture(scope="module")
 def asked():
-    """Test pairs of the demo: 13 texts with each cue that is a label."""
+    """Test pairs of the demo: 10 texts with each cue that is a label."""
     pairs = [pair for pair in plan_demo() if pair.split == "test"]
-    return [pair for label in LABELS for pair in [one for one in pairs if one.text_cue == label][:13]]
+    return [pair for label in LABELS for pair in [one for one in pairs if one.text_cue == label][:10]]
 
 
 def bare(word: str) -> str:
@@ -434,16 +428,28 @@ def share_of_cues_found(lab, pairs) -> float:
     """How often the word that speaks most for the label of a text's cue is a word of this cue."""
     cue_words, found = list_cue_words(), 0
     for pair in pairs:
-        side = lab.explain(pair.text, None, label=pair.text_cue, draws=3).sides[TEXT]
+        side = explain(lab, pair.text, None, label=pair.text_cue).sides[TEXT]
         best = bare(side.parts[int(side.first.values.argmax())])
         is_number = re.fullmatch(r"[\d:./]+", best) is not None
         found += best in cue_words[pair.text_cue] or (is_number and pair.text_cue == "neutral")
     return found / len(pairs)
 
 
-def test_the_planted_cue_ranks_first(demo_lab, guessing_lab, asked):
-    assert share_of_cues_found(demo_lab, asked) >= 0.9
-    assert share_of_cues_found(guessing_lab, asked) <= 0.6  # three words in ten are cues
+def test_the_planted_cue_ranks_first(demo_lab, asked):
+    @functools.cache
+    def encode(texts):
+        return demo_lab.see(texts, [])
+
+    def lab_of(heads):
+        """The lab with other heads; what is encoded is the same."""
+        lab = Lab(demo_lab.run, None, {})
+        lab._models = heads
+        lab.see = lambda texts, images: Seen(len(texts), [(head, encode(tuple(texts)).views[0][1]) for head in heads])
+        return lab
+
+    assert share_of_cues_found(lab_of(demo_lab._models), asked) >= 0.9
+    guesses = [share_of_cues_found(lab_of([make_random(demo_lab._models[0], seed)]), asked) for seed in range(8)]
+    assert np.mean(guesses) <= 0.6  # three words in ten are cues, and a random head may lean to a label
 
 
 def test_the_side_with_the_cue_has_the_credit(demo_lab, demo_folder):
