@@ -24,12 +24,14 @@ from matplotlib.axes import Axes
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
+from test_explain import PICTURE, FakeLab, entangled
 
 from mmlab import plots
 from mmlab.answer import Answer
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import compare_predictions
+from mmlab.explain import explain
 from mmlab.images import read_rgb
 from mmlab.plots import picture, style
 
@@ -54,9 +56,11 @@ def draw_all(pairs, scores, picture):
     runs, views = [("a", make_history(), 5), ("b", make_history(6), 5)], np.full((2, 9, 3), 1 / 3)
     table = make_table().assign(seconds=range(6))
     thirds = {scenario: np.full(3, 1 / 3) for scenario in SCENARIOS}
+    explanation = explain(FakeLab(entangled), "not so good", PICTURE, label="positive")
     answer = Answer("costs $5", picture, thirds, "text_and_image", "neutral", 0.5, True)
     return {
         "plot_answer": lambda: plots.plot_answer(answer),
+        "plot_explanation": lambda: plots.plot_explanation(explanation),
         "plot_architecture": lambda: plots.plot_architecture(make_nodes()),
         "plot_balance": lambda: plots.plot_balance(pairs),
         "plot_lengths": lambda: plots.plot_lengths(pairs),
@@ -83,6 +87,7 @@ def draw_all(pairs, scores, picture):
 WITH_NAMES = {"plot_scores", "plot_comparisons", "plot_timeline"}  # on the y axis: they need no label
 PICTURES = {
     "plot_answer",
+    "plot_explanation",
     "plot_gallery",
     "plot_patches",
     "plot_patch_answers",

@@ -35,7 +35,6 @@ from mmlab.plots.style import (
     find_cjk_font,
     lab_style,
     new_figure,
-    show_as_jpeg,
     styled,
     translate_figure,
     wrap_text,

@@ -72,7 +72,6 @@ def plot_answer(answer: Answer) -> np.ndarray:
     """
     n = len(answer.probabilities)
     figure = style.new_figure((2.5 + 2.1 * n, 3.2))
-    style.show_as_jpeg(figure)
     picture, *panels = axes = figure.subplots(1, 1 + n, width_ratios=[1.3] + [1] * n)
     figure.suptitle(answer.headline, fontsize=11, fontweight="bold", x=0.01, ha="left")
     picture.set(xticks=[], yticks=[])
@@ -83,8 +82,8 @@ def plot_answer(answer: Answer) -> np.ndarray:
         shown = read_rgb(answer.image)
         shown.thumbnail((400, 400))
         picture.imshow(np.asarray(shown))
-    text = style.wrap_text(answer.text, 36, lines=4) if answer.text else "(no text)"
-    picture.set_xlabel(text, fontsize=8, loc="left", parse_math=False)
+    text = style.fit_text(answer.text or "(no text)", 2.3, 4, 10)
+    picture.set_xlabel(text, fontsize=10, loc="left", parse_math=False)
     for panel, (scenario, probabilities) in zip(panels, answer.probabilities.items(), strict=True):
         bars = panel.barh(LABELS, probabilities, height=0.62, color=[style.COLOURS[label] for label in LABELS])
         panel.bar_label(bars, [f"{p:.2f}" for p in probabilities], padding=3, fontsize=9)

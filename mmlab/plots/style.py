@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import io
 import itertools
 import re
 import unicodedata
@@ -140,19 +139,6 @@ def new_figure(size: tuple[float, float]) -> Figure:
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=size)
-
-
-def show_as_jpeg(figure: Figure) -> None:
-    """Let notebooks show this figure as JPEG: photographs as PNG make a saved notebook four times as large."""
-
-    def show() -> None:
-        from IPython.display import Image, display
-
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
-        display(Image(buffer.getvalue(), format="jpeg"))
-
-    figure._ipython_display_ = show
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
