@@ -29,6 +29,7 @@ from mmlab.plots.scores import (
 from mmlab.plots.style import (
     COLOURS,
     OTHER,
+    can_draw,
     lab_style,
     new_figure,
     save_figure,

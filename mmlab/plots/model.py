@@ -54,7 +54,7 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
             ends = {"patchA": boxes[node.name], "patchB": boxes[name], "shrinkA": 1, "shrinkB": 1}
             arrow = {"arrowstyle": "-|>", "color": style.OTHER, "linewidth": 1.1, **ends}
             ax.annotate("", xy=places[name], xytext=places[node.name], arrowprops=arrow, zorder=1)
-    ax.set(xlim=(-0.75, 2.75), ylim=(last - 0.5, 0.5))
+    ax.set(xlim=(-0.81, 2.81), ylim=(last - 0.5, 0.5))
     ax.axis("off")
     return ax
 
@@ -168,7 +168,7 @@ def _place(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
             here = [name for name in depth if depth[name] == level and reached[name] & {"text", "image"} == inputs]
             for number, name in enumerate(here):
                 step = (number - (len(here) - 1) / 2) * (-1 if middle == 2.0 else 1)  # those that go on, inside
-                places[name] = (middle + 0.62 * step, -level)
+                places[name] = (middle + 0.8 * step, -level)
     return places
 
 

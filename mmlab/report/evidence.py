@@ -19,6 +19,7 @@ from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.report.words import ENGLISH, Say
 from mmlab.runs import JOINT, MAIN, MAIN_NOTEBOOK, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
+from mmlab.runs.records import RECORDS
 from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
 
 DATA_NOTEBOOK, GRID_NOTEBOOK, TUNED = NAMES[0], "05_hyperparameter_grid", "tuned"
@@ -147,6 +148,8 @@ class Evidence:
     def gather(cls, results: Path | str, data: Path | None = None) -> "Evidence":
         """Read the records and runs of a results folder. Never raises for what is missing or damaged in it."""
         found = cls(Path(results), data)
+        if found.grid_alone:
+            return found
         for name in NAMES[:-1]:
             try:
                 found.records[name] = found._read_record(name)
@@ -159,8 +162,15 @@ class Evidence:
         found.stale = [part for part, run in found.runs.items() if not run.is_fresh]
         return found
 
+    @cached_property
+    def grid_alone(self) -> bool:
+        """Whether only a grid was run here: its runs are there, and no notebook has left a record."""
+        return not any((self.results / RECORDS).glob("*.json")) and bool(self.grid)
+
     def check_runs(self) -> None:
         """Raise RunError, naming the first, when a run of the workbook is missing, damaged or of other data."""
+        if self.grid_alone:
+            raise RunError(f"{self.results} holds a grid alone. `{self.run_command()}` runs the notebooks.")
         for part in [part for part in PARTS if part not in self.runs]:
             gap = next(gap for gap in self.gaps if gap.notebook == PARTS[part].notebook)
             raise RunError(gap.text(ENGLISH).replace("`", ""))
@@ -207,6 +217,11 @@ class Evidence:
     def main(self) -> Run | None:
         return self.runs.get(MAIN)
 
+    @property
+    def first(self) -> Run | None:
+        """The run that speaks for the others where they have something in common: the main run if it is there."""
+        return next(iter([*filter(None, [self.main]), *self.runs.values(), *self.grid]), None)
+
     @cached_property
     def given(self) -> dict[str, Any]:
         """What `mmlab run` was called with: data and knobs."""
@@ -244,11 +259,6 @@ class Evidence:
         if self.data is not None:  # asked for; the folder that was recorded long ago may well be gone
             self.gaps.append(Gap(kind, {"place": self.course_folder}, detail=detail))
         return None
-
-    @property
-    def ceilings(self) -> dict[str, float] | None:
-        """The best possible accuracies, which only the demo's recipe knows: None for real pairs."""
-        return next((one["ceilings"] for one in self.records.values() if one.get("ceilings")), None)
 
     def row(self, part: str, scenario: str) -> Row:
         """One row; without a run where that is missing."""
@@ -313,6 +323,10 @@ class Evidence:
     def grid_command(self, preset: str) -> str:
         """Run a grid that has a name."""
         return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])
+
+    def run_command(self) -> str:
+        """Run the workbook in this results folder."""
+        return shlex.join(["mmlab", "run", *self.places])
 
     def _notebook_command(self, notebook: str) -> str:
         """Execute one notebook alone, with the knobs of the workbook."""
