@@ -92,7 +92,8 @@ class Table:
 class Example:
     """One pair of a gallery: a line above it, its picture and its text. picture: None where it is not shown.
 
-    alt: the words for a reader who cannot see the picture. path: of the JPEG, once the gallery is saved; None where there is no picture, or one that cannot be read.
+    alt: the words for a reader who cannot see the picture. path: of the JPEG, once the gallery is saved; None where
+    there is no picture, or one that cannot be read.
     """
 
     title: str

@@ -58,7 +58,7 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     formula = vars(FUSIONS[config.fusion]).get("formula")  # its own: one that it inherits says what another fusion does
     return [
         Paragraph(say("method.text", **names, folds=folds, seeds=config.seeds)),
-        Figure("architecture", plots.plot_architecture(_list_parts(main)), say("method.figure"), height=3.9),
+        Figure("architecture", plots.plot_architecture(_list_parts(main)), say("method.figure"), height=3.6),
         *([Formula(formula)] if formula else []),
         Paragraph(say("method.loss", smoothing=config.label_smoothing)),
         Formula(LOSS_FORMULA),

@@ -11,6 +11,8 @@ UNENCODED = (IMPORTS, DATA_NOTEBOOK, NAMES[-1], REPORT)  # they need no features
 
 def seconds(evidence: Evidence, say: Say) -> list[Block]:
     parts = read_timeline(evidence.results)
+    if evidence.grid_alone:
+        return []
     if not parts:
         return [Notice(say("seconds.none"))]
     names = {name: ENGLISH.name("part", name) for name in (IMPORTS, ENCODING, REPORT)}
