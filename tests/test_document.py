@@ -1,6 +1,7 @@
 """A report's document as files: the HTML page, the PDF, and the tables; and what report.yml may say."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from mmlab.report import (
     SECTIONS,
     Code,
     Document,
+    Example,
     Formula,
+    Gallery,
     Heading,
     Items,
     Notice,
@@ -29,6 +32,33 @@ from mmlab.report import (
 )
 from mmlab.report.evidence import PARTS
 from mmlab.report.words import LANGUAGES, read_words
+
+
+def make_gallery(tmp_path, picture) -> Gallery:
+    examples = [
+        Example("1: a_b", "#50 % <b> @me", picture, "The picture"),
+        Example("2: c", "no", tmp_path / "gone.jpg"),
+    ]
+    return Gallery("pairs", examples, "Two `pairs`", "no picture").save(tmp_path)
+
+
+def test_a_gallery_is_text_and_small_pictures(tmp_path, picture):
+    """Also where a picture cannot be read, and where it is left out on purpose."""
+    gallery = make_gallery(tmp_path, picture)
+    assert [one.path and one.path.name for one in gallery.examples] == ["report_pairs_1.jpg", None]
+    page = to_html(Document("T", [], [gallery]))
+    assert page.count("<img") == 1 and 'alt="The picture"' in page and '<p class="nothing">no picture</p>' in page
+    assert "#50 % &lt;b&gt; @me" in page and "<b>Figure 1.</b> Two <code>pairs</code>" in page
+    hidden = Gallery("pairs", [Example("1", "a")], "One").save(tmp_path)
+    assert "<img" not in (page := to_html(Document("T", [], [hidden]))) and 'class="nothing"' not in page
+
+
+def test_typst_sets_a_gallery(tmp_path, picture):
+    typst = pytest.importorskip("typst", reason="typst is not installed")
+    source = tmp_path / "r.typ"
+    source.write_text(pdf.to_typst(Document("T", [], [make_gallery(tmp_path, picture)]), tmp_path), encoding="utf-8")
+    assert typst.compile(str(source)).startswith(b"%PDF")
+    assert "Two " in source.read_text() and "block0_0.jpg" in source.read_text()
 
 
 def simple(tmp_path) -> tuple[Document, Path]:
@@ -115,7 +145,24 @@ def test_the_browser_prints_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "typst", None)
     with pytest.raises(MmlabError):
         write_pdf(*simple(tmp_path), tmp_path / "r.pdf")
-    assert {"--disable-background-networking", "--disable-component-update"} <= set(said.read_text().split())
+    assert "--disable-background-networking" in said.read_text()
+    assert "--host-resolver-rules=MAP * ~NOTFOUND" in said.read_text()
+
+
+def test_printing_looks_up_no_name(tmp_path):
+    """By Chromium's own log of what it did on the network."""
+    if not (browser := next(filter(None, map(shutil.which, pdf.BROWSERS)), None)):
+        pytest.skip("no browser of Chromium's family is installed")
+    looked_up = '"hostname":"'
+    for rules, found in (
+        ("", False),
+        ("--host-resolver-rules=EXCLUDE localhost", True),
+    ):  # the later one counts: the twin
+        wrapper, log = tmp_path / f"browser{len(rules)}", tmp_path / f"log{len(rules)}.json"
+        wrapper.write_text(f'#!/bin/sh\nexec {browser} "$@" {shlex.quote(rules)} --log-net-log={log}\n')
+        wrapper.chmod(0o755)
+        pdf._print_with(str(wrapper), simple(tmp_path)[1], tmp_path)
+        assert (looked_up in log.read_text(errors="replace")) == found
 
 
 # ------------------------------------------------------------------------------------------------- report.yml

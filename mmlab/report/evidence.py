@@ -170,13 +170,13 @@ class Evidence:
     def check_runs(self) -> None:
         """Raise RunError, naming the first, when a run of the workbook is missing, damaged or of other data."""
         if self.grid_alone:
-            raise RunError(f"{self.results} holds a grid alone. `{self.run_command()}` runs the notebooks.")
+            raise RunError(f"{self.results} holds a grid alone. `{self.notebook_command()}` runs the notebooks.")
         for part in [part for part in PARTS if part not in self.runs]:
             gap = next(gap for gap in self.gaps if gap.notebook == PARTS[part].notebook)
             raise RunError(gap.text(ENGLISH).replace("`", ""))
 
     def _miss(self, kind: str, notebook: str, error: Exception | str = "", **values: Any) -> None:
-        command = self._notebook_command(notebook)
+        command = self.notebook_command(notebook)
         self.gaps.append(Gap(kind, {"notebook": notebook, **values}, notebook, str(error), command))
 
     def _read_part(self, name: str, part: Part) -> None:
@@ -312,7 +312,7 @@ class Evidence:
     def command_of(self, part: str) -> str:
         """The command that makes the run of this part, to be typed as it is; so are those of the next three."""
         run = self.runs[part]
-        return self.train_command(run.config) if run.config else self._notebook_command(PARTS[part].notebook)
+        return self.train_command(run.config) if run.config else self.notebook_command(PARTS[part].notebook)
 
     def train_command(self, config: RunConfig, folder: str = "") -> str:
         """Train one config, in a folder of the results: the defaults, and `--set` for each knob that differs."""
@@ -324,18 +324,14 @@ class Evidence:
         """Run a grid that has a name."""
         return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])
 
-    def run_command(self) -> str:
-        """Run the workbook in this results folder."""
-        return shlex.join(["mmlab", "run", *self.places])
-
-    def _notebook_command(self, notebook: str) -> str:
-        """Execute one notebook alone, with the knobs of the workbook."""
-        words = []
+    def notebook_command(self, notebook: str = "") -> str:
+        """Execute one notebook alone, or all of them, with the knobs of the workbook."""
+        words, only = [], ["--only", notebook] if notebook else []
         for name, value in self.given.get("knobs", {}).items():
             flag = name.replace("_", "-")
             switch = isinstance(value, bool)
             words += [f"--{flag}" if value else f"--no-{flag}"] if switch else [f"--{flag}", write_value(value)]
-        return shlex.join(["mmlab", "run", "--only", notebook, *self.places, *words])
+        return shlex.join(["mmlab", "run", *only, *self.places, *words])
 
 
 def name_setting(run: Run, among: list[Run]) -> str:

@@ -52,7 +52,7 @@ def write_document(evidence: Evidence, options: ReportOptions, figures: Path) ->
                 blocks += [*heading, *written]
     missing: list[Block] = [Notice(gap.text(say)) for gap in evidence.gaps]
     if evidence.grid_alone:
-        missing.append(Notice(say("grid_alone", command=evidence.run_command())))
+        missing.append(Notice(say("grid_alone", command=evidence.notebook_command())))
     if evidence.stale:
         missing.append(Notice(say("stale", parts=", ".join(map(say.row, evidence.rows(*evidence.stale))))))
     if say.drawn and not plots.can_draw("".join(say.drawn.values())):
