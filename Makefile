@@ -29,12 +29,14 @@ report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write the re
 	@.venv/bin/mmlab run --data "$$DATA" --results "$$RESULTS"
 
 # 07 reads what 01 to 06 wrote, so it runs after them. One file per worker, because the cells of a notebook share a kernel;
-# one thread per worker, because two workers use two cores.
+# one thread per worker, because two workers use two cores. The tests in a browser come last: they find the runs of the
+# notebooks there, and open one JupyterLab.
 test: $(STAMP) ## check style, run every test, compare every notebook with its saved outputs
 	.venv/bin/ruff check .
-	$(PYTEST) tests
+	$(PYTEST) tests -m "not browser"
 	$(PYTEST) $(NBVAL) notebooks/0[1-6]*.ipynb
 	$(PYTEST) $(NBVAL) notebooks/07_report.ipynb
+	.venv/bin/python -m pytest tests -m browser
 
 # Students work in copies, so that an edit changes neither what `mmlab run` executes nor what git follows.
 lab: $(STAMP) ## write your own copies of the notebooks to work/ and open them in JupyterLab

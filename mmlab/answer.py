@@ -1,8 +1,6 @@
 """The answer to one pair: probabilities of each scenario, the label, and how sure it is. Explained in docs/ask.md."""
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mmlab.config import LABELS, probability_columns
-from mmlab.images import Picture, open_image
+from mmlab.images import Picture, make_thumbnail
 
 _THUMBNAIL = 160  # pixels
 _SHOWN = 280  # letters of a text
@@ -48,13 +46,18 @@ class Answer:
             },
         }
 
+    def to_table(self) -> tuple[list[str], list[list[str]]]:
+        """The head and the rows of a table, in words: a row for each scenario."""
+        rows = [[name, *(f"{p:.2f}" for p in one)] for name, one in self.probabilities.items()]
+        return ["scenario", *LABELS], rows
+
     def __repr__(self) -> str:
         width = max(map(len, self.probabilities))
         rows = [
             f"  {name:<{width}}  " + "  ".join(f"{label} {p:.2f}" for label, p in zip(LABELS, one, strict=True))
             for name, one in self.probabilities.items()
         ]
-        return "\n".join([self._headline, *rows])
+        return "\n".join([self.headline, *rows])
 
     def _repr_html_(self) -> str:
         """A table of the scenarios with bars, beside the text and a small picture; its colours follow the page's."""
@@ -64,28 +67,23 @@ class Answer:
             for name, one in self.probabilities.items()
         )
         words = html.escape(self.text[:_SHOWN] + "…" * (len(self.text) > _SHOWN)) if self.text else "<i>no text</i>"
+        picture = draw_thumbnail(self.image, _THUMBNAIL) if self.image is not None else "<i>no image</i>"
         table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
         return (
             "<div style='display:flex;gap:1em;align-items:flex-start'>"
-            f"{self._thumbnail()}<div><p>{words}</p><p><b>{html.escape(self._headline)}</b></p>{table}</div></div>"
+            f"{picture}<div><p>{words}</p><p><b>{html.escape(self.headline)}</b></p>{table}</div></div>"
         )
 
     @property
-    def _headline(self) -> str:
+    def headline(self) -> str:
+        """The label with its confidence, in words."""
         kind = "calibrated" if self.calibrated else "not calibrated"
         return f"{self.label}, confidence {self.confidence:.2f} ({kind})"
 
-    def _thumbnail(self) -> str:
-        if self.image is None:
-            return "<i>no image</i>"
-        buffer = io.BytesIO()
-        with open_image(self.image) as image:
-            image.draft("RGB", (2 * _THUMBNAIL, 2 * _THUMBNAIL))
-            small = image.convert("RGB")
-            small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-            small.save(buffer, "JPEG", quality=80)
-        picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-        return f"<img alt='the picture of the pair' src='data:image/jpeg;base64,{picture}'>"
+
+def draw_thumbnail(image: Picture, side: int) -> str:
+    """A picture as HTML, at most `side` pixels wide and high."""
+    return f"<img alt='the picture of the pair' src='{make_thumbnail(image, side)}'>"
 
 
 def tabulate(answers: Sequence[Answer], scenarios: Sequence[str], index: pd.Index) -> pd.DataFrame:

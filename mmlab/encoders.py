@@ -71,7 +71,7 @@ class Encoder:
 
         It changes once when the engine turns out to be unable to run the network: see `prepare`.
         """
-        return digest_of(self._key, self._engine, find_precision(self.precision), length=32)
+        return digest_of(self.identity, self._engine, find_precision(self.precision), length=32)
 
     def prepare(self) -> None:
         """Make all ready to encode. Raises EncoderError when the weights cannot be had.
@@ -117,11 +117,11 @@ class Encoder:
 
     @cached_property
     def _folder(self) -> Path:
-        return network_folder(self._key)
+        return network_folder(self.identity)
 
     @cached_property
-    def _key(self) -> str:
-        """Names the weights and the code."""
+    def identity(self) -> str:
+        """32 hex digits that name the weights and the code, on whatever machine."""
         weights = _weights_id(self.source, self.load) if self.source else ""
         return digest_of(weights, code_digest(*type(self).__mro__[:-1]), length=32)
 

@@ -1,18 +1,86 @@
-"""A fine-tuned model as others can load it: each encoder in its library's own format, with a model card.
+"""Models for others: a finished model as one folder, and fine-tuned encoders in their libraries' own formats.
 
-Explained in docs/fine-tuning.md.
+Explained in docs/ask.md and docs/fine-tuning.md.
 """
 
+import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from mmlab.course import Course
-from mmlab.errors import RunError
+from mmlab.config import RunConfig
+from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
+from mmlab.errors import MmlabError, RunError
 from mmlab.features import Pairs
-from mmlab.runs import Run, model_file
-from mmlab.storage import write_atomic
+from mmlab.runs import METRICS, Run, load_run, model_file
+from mmlab.runs.folder import BEST_EPOCHS, CONFIG, digest_file
+from mmlab.storage import draft_folder, write_atomic
+
+EXPORT, CARD = "export.json", "README.md"
+ENCODERS = "encoders"  # the folder with those that are copied
 
 
-def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) -> list[Path]:
+def export_model(run: Run, temperature: float | None, scores: dict[str, str], folder: Path | str) -> Path:
+    """Write a finished model into a new folder that `mmlab.load` reads on any machine; returns the folder.
+
+    It holds the heads and all trained layers, encoders that are folders (others go by name), the settings, the
+    digest of each file and a model card; of the course it holds nothing but counts and scores. temperature, scores:
+    those of the run's lab. Raises RunError where the folder holds something already.
+    """
+    folder = check_new(folder)
+    run.check_files()
+    names = [CONFIG, BEST_EPOCHS, *(model_file(*row) for row in _list_models(run))]
+    with draft_folder(folder, lambda one: (one / EXPORT).is_file()) as draft:
+        for name in names:
+            shutil.copyfile(run.folder / name, draft / name)
+        plain = {scenario: one.to_dict() for scenario, one in run.scores.items()}
+        metrics = {"name": run.name, "scores": plain, "seconds": run.seconds}
+        write_atomic(draft / METRICS, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+        encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in _find_encoders(run.config)}
+        opening = f"A {run.config.fusion} head on {run.config.text_encoder} and {run.config.image_encoder}: "
+        opening += f"{len(names) - 2} models, whose answers are averaged."
+        load = [
+            '    mmlab ask FOLDER "a tweet" --image picture.jpg',
+            '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")',
+        ]
+        write_atomic(draft / CARD, write_card(run, opening, load))
+        files = {path.relative_to(draft).as_posix(): digest_file(path) for path in _list_files(draft)}
+        facts = {"temperature": temperature, "scores": scores, "encoders": encoders, "files": files}
+        write_atomic(draft / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return folder
+
+
+def read_export(folder: Path | str) -> tuple[Run, float | None, dict[str, str]]:
+    """The run, the temperature and the scores in words of an exported model.
+
+    Raises RunError, naming the file, where one is missing or not as it was written, and where an encoder here is of
+    other weights or of code that gives other vectors.
+    """
+    folder = Path(folder)
+    try:
+        facts = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
+        files, encoders = dict(facts["files"]), dict(facts["encoders"])
+        temperature, scores = facts["temperature"], dict(facts["scores"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{folder / EXPORT}: is damaged ({error}). Export the model again.") from None
+    for name, digest in files.items():
+        if not (folder / name).is_file() or digest_file(folder / name) != digest:
+            raise RunError(f"{folder / name}: is missing or not as it was exported. Export the model again.")
+    run = load_run(folder)
+    for modality, one in encoders.items():
+        if copied := one.get("folder"):
+            object.__setattr__(run, "config", run.config.replace(**{f"{modality}_encoder": str(folder / copied)}))
+    for encoder in _find_encoders(run.config):
+        if encoder.identity != encoders[encoder.modality]["identity"]:
+            raise RunError(
+                f"{folder}: was made with other weights of {encoder.name}, or with a version of mmlab that encodes in "
+                "another way. Install the version that made it, or export the model again with this one."
+            )
+    return run, temperature, scores
+
+
+def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
     """Write the encoders that the first model of a run has trained, and its head, into a folder.
 
     pairs: those of `prepare_pairs`. Writes `text` as transformers does and `image` as timm does (both load again by
@@ -27,9 +95,9 @@ def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) 
     if run.config is None or not run.config.tunes:
         raise RunError(f"{run.id} trained no encoder, so there is none to save. Use --preset tuned.")
     folder = check_new(folder)
-    first = run.best_epochs.iloc[0]
+    fold, seed = _list_models(run)[0]
     model = build_model(run.config, pairs)
-    model.load_learned(load_file(run.folder / model_file(first["fold"], first["seed"])))
+    model.load_learned(load_file(run.folder / model_file(fold, seed)))
     written = []
     for modality, tower in model.towers.items():
         place = folder / modality
@@ -41,7 +109,18 @@ def export_encoders(run: Run, pairs: Pairs, course: Course, folder: Path | str) 
             save_for_hf(tower.model, place, model_config={"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}})
         written.append(place)
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
-    written.append(write_atomic(folder / "README.md", write_card(run, course, list(model.towers), int(first["fold"]))))
+    sources = {"text": run.config.text_encoder, "image": run.config.image_encoder}
+    trained = ", ".join(f"{name} from `{sources[name]}`" for name in model.towers)
+    opening = (
+        f"Encoders fine-tuned with a {run.config.fusion} head: {trained}. This is the model of fold {fold}; the scores "
+        "below are of the models of all folds, each on pairs that it was not trained on, nor on twins of them."
+    )
+    load = [f"    mmlab train --set {name}_encoder=PATH/{name} --data ... --results ..." for name in model.towers]
+    note = (
+        "Load them for other pairs than those of this course: they have learned the labels of their fold's training "
+        "pairs, so cross-fitted scores on the same course would be too high."
+    )
+    written.append(write_atomic(folder / CARD, write_card(run, opening, load, note)))
     return written
 
 
@@ -53,28 +132,21 @@ def check_new(folder: Path | str) -> Path:
     return folder
 
 
-def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> str:
+def write_card(run: Run, opening: str, load: Sequence[str], note: str = "") -> str:
+    """A model card in Markdown: what it is, its data, scores, limits, how to load it, and every knob."""
     config, origin = run.config, run.provenance
-    encoders = {"text": config.text_encoder, "image": config.image_encoder}
-    shares = course.labelled["label"].value_counts(normalize=True)
-    rows = [f"| {name} | {scores.accuracy} | {scores.macro_f1} |" for name, scores in run.scores.items()]
-    load = [f"    mmlab train --set {name}_encoder=PATH/{name} --data ... --results ..." for name in modalities]
-    knobs = [f"- {name}: {value}" for name, value in config.to_dict().items()]
+    shares = run.predictions["label"].value_counts(normalize=True)
+    rows = [f"| {name} | {scores.accuracy:.3f} | {scores.macro_f1:.3f} |" for name, scores in run.scores.items()]
     blocks = [
         ["# Sentiment of paired tweet text and image"],
-        [
-            f"Encoders fine-tuned with a {config.fusion} head: "
-            + ", ".join(f"{name} from `{encoders[name]}`" for name in modalities)
-            + f". This is the model of fold {fold}; the scores below are of the models of all folds, each on pairs "
-            "that it was not trained on, nor on twins of them."
-        ],
+        [opening],
         ["## Data"],
         [
             f"- {origin['n_labelled']} labelled pairs, fingerprint `{origin['data_fingerprint']}`",
             f"- split and folds `{origin['split_hash']}`, seed {config.seed}; twins always in one fold",
             "- labels: " + ", ".join(f"{label} {share:.1%}" for label, share in shares.items()),
         ],
-        [f"## Scores, out of fold (n = {next(iter(run.scores.values())).n}; 95 % intervals)"],
+        [f"## Scores, out of fold (n = {run.n}; 95 % intervals)"],
         ["| scenario | accuracy | macro-F1 |", "| --- | --- | --- |", *rows],
         [f"Always answering the most frequent label scores {shares.max():.3f}."],
         ["## Intended use and limits"],
@@ -85,13 +157,37 @@ def write_card(run: Run, course: Course, modalities: list[str], fold: int) -> st
             "- The rarest class has the lowest recall: check the confusion matrix of your own data.",
         ],
         ["## Load"],
-        load,
-        [
-            "Load them for other pairs than those of this course: they have learned the labels of their fold's "
-            "training pairs, so cross-fitted scores on the same course would be too high."
-        ],
+        list(load),
+        *([[note]] if note else []),
         ["## Training"],
         [f"Run `{run.id}`, commit {origin['commit'] or 'unknown'}, on {origin['device']}."],
-        knobs,
+        [f"- {name}: {value}" for name, value in config.to_dict().items()],
     ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _list_models(run: Run) -> list[tuple[int, int]]:
+    """Fold and seed of each model."""
+    return [(int(fold), int(seed)) for fold, seed in run.best_epochs[["fold", "seed"]].itertuples(index=False)]
+
+
+def _find_encoders(config: RunConfig) -> tuple[Encoder, Encoder]:
+    return find_text_encoder(config.text_encoder), find_image_encoder(config.image_encoder)
+
+
+def _export_encoder(encoder: Encoder, draft: Path) -> dict[str, Any]:
+    """What `read_export` needs to find an encoder again; one that is a folder is copied."""
+    facts = {"name": encoder.name, "identity": encoder.identity}
+    source = Path(encoder.source.removeprefix(encoder.prefix))
+    if encoder.package or not source.is_dir():
+        return facts
+    place = f"{ENCODERS}/{encoder.modality}"
+    try:
+        shutil.copytree(source, draft / place)
+    except OSError as error:
+        raise MmlabError(f"{source}: cannot be copied ({error.strerror}).") from None
+    return {**facts, "name": source.name, "folder": place}
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

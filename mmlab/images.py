@@ -1,15 +1,27 @@
 """One way to open an image: a closed list of formats, and pixels in one form.
 
 Pillow knows formats that start a program (Ghostscript for EPS). A data file must never do that: only FORMATS are tried.
+A picture is shown to an encoder as a person sees it: turned as its camera says, transparency laid on white, and so on.
 """
 
+import base64
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 # What stands for a picture: its file, that file's bytes, a Pillow image, or pixels, uint8 (height, width, 3).
 Picture = Any
+# How a picture may have to be changed before an encoder sees it.
+CONVERSIONS = ("turned", "first frame of several", "16 bits made 8", "transparency on white", "CMYK")
+ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
+LARGEST_FILE = 100 * 10**6  # bytes
+LARGEST_PICTURE = 178_000_000  # pixels; from here on Pillow itself takes a picture for an attack
+DECODED_AT_ONCE = 60_000_000  # pixels of all pictures that are decoded at a time: 0.2 GB, or one larger picture alone
+_DECODING, _decoding = threading.Condition(), []  # pixels of each
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 
@@ -24,10 +36,79 @@ def open_image(source: Picture):
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
 
 
+def list_conversions(image) -> list[str]:
+    """What `to_rgb` has to do to an open image besides unpacking it: some of CONVERSIONS, in their order."""
+    needs = {
+        "turned": image.getexif().get(ORIENTATION, 1) not in (0, 1),
+        "first frame of several": getattr(image, "is_animated", False),
+        "16 bits made 8": image.mode.startswith(("I", "F")),
+        "transparency on white": image.has_transparency_data,
+        "CMYK": image.mode == "CMYK",
+    }
+    return [name for name in CONVERSIONS if needs[name]]
+
+
+def to_rgb(image):
+    """An open image as a person sees it, in RGB with 8 bits a channel: the first frame, turned upright.
+
+    More than 8 bits a channel are scaled to 8, transparency lies on white, CMYK goes through its own colour profile.
+    """
+    from PIL import Image, ImageOps
+
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK":
+        image = _print_colours(image, profile)
+    elif image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image, np.uint16) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):  # whole numbers of 16 bits in some files; nobody knows the range of the others
+        values = np.asarray(image, np.float64)
+        top = 65535 if image.mode == "I" and values.max(initial=0) <= 65535 else max(values.max(initial=0), 1e-12)
+        image = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _print_colours(image, profile: bytes | None):
+    """A CMYK image in RGB: through its profile; without one, or with a damaged one, by the plain formula."""
+    from PIL import ImageCms
+
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    return image.convert("RGB")
+
+
+@contextmanager
+def room_for(image) -> Iterator[None]:
+    """Hold back until the pictures that are decoded at this moment leave room for this open one.
+
+    Raises OSError for one of more than LARGEST_PICTURE pixels.
+    """
+    pixels = image.size[0] * image.size[1]
+    if pixels > LARGEST_PICTURE:
+        raise OSError(f"the picture has {pixels / 1e6:.0f} megapixels; at most {LARGEST_PICTURE / 1e6:.0f} are read")
+    with _DECODING:
+        _DECODING.wait_for(lambda: not _decoding or sum(_decoding) + pixels <= DECODED_AT_ONCE)
+        _decoding.append(pixels)
+    try:
+        yield
+    finally:
+        with _DECODING:
+            _decoding.remove(pixels)
+            _DECODING.notify_all()
+
+
 def read_rgb(source: Picture):
     """All pixels of a picture as a Pillow image in RGB. Raises OSError as `open_image` does."""
-    with open_image(source) as image:
-        return image.convert("RGB")
+    with open_image(source) as image, room_for(image):
+        image.load()
+        return to_rgb(image).copy()  # the pixels outlive the file
 
 
 def read_pixels(source: Picture, size: tuple[int, int], interpolation: str = "bicubic") -> np.ndarray:
@@ -41,7 +122,22 @@ def read_pixels(source: Picture, size: tuple[int, int], interpolation: str = "bi
 
     height, width = size
     with open_image(source) as image:
-        image.draft("RGB", (2 * width, 2 * height))  # other formats ignore it
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        image.draft(None, (2 * width, 2 * height))  # other formats ignore it
+        with room_for(image):
+            pixels = torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
     mode = functional.InterpolationMode(interpolation)
     return functional.resize(pixels, [height, width], interpolation=mode, antialias=True).permute(1, 2, 0).numpy()
+
+
+def make_thumbnail(source: Picture, longest: int) -> str:
+    """A picture as a small JPEG, for the `src` of an HTML `img`: at most `longest` pixels wide and high.
+
+    Raises OSError as `open_image` does.
+    """
+    buffer = io.BytesIO()
+    with open_image(source) as image:
+        image.draft("RGB", (2 * longest, 2 * longest))
+        small = image.convert("RGB")
+        small.thumbnail((longest, longest))
+        small.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -16,14 +16,15 @@ import pandas as pd
 from mmlab.answer import Answer, tabulate
 from mmlab.config import IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course
-from mmlab.course.tables import judge_kind
 from mmlab.encoders import ImageEncoder, TextEncoder, find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation.confidence import fit_temperature, heat
 from mmlab.evaluation.frames import class_numbers
+from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
 from mmlab.features import Features, Pairs, encode_pairs
-from mmlab.images import FORMATS, Picture, read_rgb
+from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
+from mmlab.storage import read_file
 
 EXPORT = "export.json"  # what an exported model holds beside the files of its run
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
@@ -76,8 +77,17 @@ class Lab:
         if image is not None:
             raise MmlabError("Give one text and one image, or a list of (text, image), or a DataFrame.")
         pairs, index = _list_pairs(text)
-        answers = self._ask(pairs, [f"row {name}: " for name in index])
+        answers = self._ask(pairs, [f"{index.name or 'row'} {name}: " for name in index])
         return tabulate(answers, self.scenarios, index)
+
+    def explain(self, text: str | None = None, image: Picture | None = None, **options: Any) -> Explanation:
+        """What each word and each cell of the picture did to the answer; options: as `mmlab.explain.explain` has them.
+
+        Encoders that were trained take longer, since each model has its own: there, fewer draws are the default. Raises
+        MmlabError for a picture that cannot be read and for a pair of nothing.
+        """
+        (text,), _ = self._read([(text, image)], [""])
+        return explain(self, text, image, **{"draws": FEW_DRAWS if self.config.tunes else DRAWS} | options)
 
     def see(self, texts: Sequence[str | None], images: Sequence[Picture | None]) -> Seen:
         """Encode texts and pictures, None where one is missing; the two lists need not belong together or be as long.
@@ -119,10 +129,16 @@ class Lab:
 
     def read_picture(self, image: Picture) -> np.ndarray:
         """The pixels that the image encoder sees, uint8 (height, width, 3). Raises OSError for what is no picture."""
-        if isinstance(image, str | Path) and (problem := judge_kind(Path(image))):
-            raise OSError(problem)
+        if isinstance(image, str | Path):
+            image = read_file(image, LARGEST_FILE)
         if "image" in self.config.tunes:
-            return np.asarray(read_rgb(image))
+            from PIL import Image
+
+            settings, side = self.encoders[1].settings, self.config.image_side
+            height, width = (side, side) if side else settings["input_size"][1:]
+            return np.asarray(
+                read_rgb(image).resize((width, height), Image.Resampling[settings["interpolation"].upper()])
+            )
         return self.encoders[1].read(image)
 
     @cached_property

@@ -1,16 +1,20 @@
-"""Where the lab keeps what it need not compute twice, and how it writes files whole or not at all."""
+"""Where the lab keeps what it need not compute twice; how it reads files it does not trust and writes files whole."""
 
 import csv
-import glob
+import errno
+import hashlib
 import io
 import os
+import platform
+import re
 import shutil
+import stat
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,10 @@ from mmlab.errors import RunError, find_fix
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
+LARGEST = 2**30  # bytes of a file that is read at once, unless its reader says less
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
+_LEFT = re.compile(r"\.([0-9a-f]{8})-(\d+)\.")  # `_owner` in a name
+_TIDIED: set[Path] = set()
 _UMASK = threading.Lock()
 
 
@@ -54,11 +61,47 @@ def is_inside(path: Path | str, folder: Path | str) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
+def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> bytes:
+    """The bytes of a regular file. follow: go where a symbolic link points.
+
+    Raises OSError, whose `strerror` says it in plain words, for a folder, a pipe, a device or a socket, which may never
+    end, and for more than `largest` bytes: nothing of them is read.
+    """
+    flags = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):  # a pipe is not waited for
+        flags |= getattr(os, name, 0)
+    try:
+        facts = os.stat(path, follow_symlinks=follow)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, "there is no such file", str(path)) from None
+    _refuse(path, facts, largest)  # opening a device may already do something
+    with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
+        _refuse(path, os.fstat(file.fileno()), largest)
+        raw = file.read(largest + 1)  # it may have grown
+    _refuse_size(path, len(raw), largest)
+    return raw
+
+
+def _refuse(path: Path | str, facts: os.stat_result, largest: int) -> None:
+    kinds = {stat.S_ISDIR: "it is a folder", stat.S_ISLNK: "it is a symbolic link", stat.S_ISFIFO: "it is a pipe"}
+    if not stat.S_ISREG(facts.st_mode):
+        what = next((words for test, words in kinds.items() if test(facts.st_mode)), "it is a device or a socket")
+        raise OSError(errno.EINVAL, f"{what}, not a regular file", str(path))
+    _refuse_size(path, facts.st_size, largest)
+
+
+def _refuse_size(path: Path | str, size: int, largest: int) -> None:
+    if size > largest:
+        have, most = (f"{one / 1e6:,.0f} MB" if one >= 1e6 else f"{one:,} bytes" for one in (size, largest))
+        raise OSError(errno.EFBIG, f"it has {have}, more than the {most} that are read", str(path))
+
+
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    tidy(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}{_owner()}", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data.encode("utf-8") if isinstance(data, str) else data)
@@ -72,6 +115,48 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     return path
 
 
+def _owner() -> str:
+    """What a temporary name says of the process that made it: `.<digits of the machine>-<process>.`"""
+    return f".{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-{os.getpid()}."
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder: once for each folder and process."""
+    if folder in _TIDIED:
+        return
+    _TIDIED.add(folder)
+    machine = _LEFT.search(_owner())[1]
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if not entry.name.startswith((".", "mmlab.")) or not (found := _LEFT.search(entry.name)):
+                continue
+            here = found[1] == machine and sys.platform != "win32"  # there, signal 0 would end the process
+            with suppress(OSError):
+                dead = here and not _is_alive(int(found[2]))
+                if dead or time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                    remove = shutil.rmtree if entry.is_dir(follow_symlinks=False) else os.unlink
+                    remove(entry.path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that only this user can read, for as long as the block lasts."""
+    root = Path(tempfile.gettempdir())
+    tidy(root)
+    with tempfile.TemporaryDirectory(prefix=f"mmlab{_owner()}", dir=root, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @contextmanager
 def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
     """An empty folder next to the final one to write into; it is moved there when all is written, removed when not.
@@ -81,10 +166,8 @@ def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[
     draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # by a process that was killed
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        tidy(folder.parent)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_owner()}", dir=folder.parent))
         yield draft
         os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
         if folder.exists() and not is_complete(folder):

@@ -20,6 +20,7 @@ from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
 from mmlab.features import Pairs
+from mmlab.lab import Lab
 from mmlab.models import Dropout, FusionModel
 from mmlab.runs import run_folder, train_run
 from mmlab.training import (
@@ -374,6 +375,19 @@ def test_fine_tuning_learns_and_is_kept_like_any_run(run, course, pairs):
     np.testing.assert_allclose(again, held_out.filter(like="text_only").to_numpy(), atol=1e-5)
 
 
+def test_what_moved_the_answer_of_fine_tuned_models(run, folder):
+    lab = Lab(run, None, {})
+    explanation = lab.explain("so happy today", folder / "data" / "2.jpg", second_baseline=True)
+    assert sum(explanation.credit.values()) == pytest.approx(explanation.both - explanation.none, abs=1e-5)
+    assert explanation.sides["image"].first.values.sum() == pytest.approx(explanation.credit["image"], abs=1e-5)
+    assert explanation.sides["text"].second.baseline.endswith("<mask>")
+    answer = lab.predict("so happy today", folder / "data" / "2.jpg")
+    assert explanation.both == pytest.approx(answer.probabilities["text_and_image"].max(), abs=1e-5)
+    # A picture that is shrunk to what the encoder sees gives the answer of the picture.
+    again = lab.predict("so happy today", lab.read_picture(folder / "data" / "2.jpg"))
+    np.testing.assert_allclose(again.probabilities["image_only"], answer.probabilities["image_only"], atol=1e-6)
+
+
 def test_the_encoder_did_move(run, config, pairs):
     before, after = build_model(config, pairs), run.load_models(pairs)[0][0]
     moved = [
@@ -503,7 +517,7 @@ def test_bf16_changes_the_arithmetic_and_little_else(config, pairs):
 
 
 def test_trained_encoders_load_again_by_their_paths(run, course, pairs, config, tmp_path):
-    places = export_encoders(run, pairs, course, tmp_path / "mine")
+    places = export_encoders(run, pairs, tmp_path / "mine")
     model = run.load_models(pairs)[0][0]
     text = find_text_encoder(str(tmp_path / "mine" / "text"))
     image = find_image_encoder(str(tmp_path / "mine" / "image"))
@@ -523,13 +537,13 @@ def test_trained_encoders_load_again_by_their_paths(run, course, pairs, config, 
         assert words in card
     assert all(place.exists() for place in places)
     with pytest.raises(RunError, match="exists and is not empty"):
-        export_encoders(run, pairs, course, tmp_path / "mine")
+        export_encoders(run, pairs, tmp_path / "mine")
 
 
 def test_a_run_on_frozen_features_has_no_encoder_to_give_on(config, course, pairs, tmp_path):
     frozen = train_run(config.frozen().replace(epochs=1), course, pairs.frozen, tmp_path)
     with pytest.raises(RunError, match="trained no encoder"):
-        export_encoders(frozen, pairs, course, tmp_path / "mine")
+        export_encoders(frozen, pairs, tmp_path / "mine")
 
 
 # ------------------------------------------------------------------------------------------------ knobs and bar

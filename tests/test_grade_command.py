@@ -90,7 +90,7 @@ def test_pipes_and_devices_are_no_files_to_read(class_of_two, tmp_path):
     os.mkfifo(pipe)
     for place in (pipe, Path("/dev/zero")):
         for given in ({"labels": place}, {"ledger": place}, {"references": {"tutor": place}}):
-            with pytest.raises(MmlabError, match="this is no regular file"):
+            with pytest.raises(MmlabError, match="not a regular file"):
                 grade_submissions(inbox, **{"labels": key, **given})
 
 

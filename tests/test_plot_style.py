@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from mmlab import plots
+from mmlab.answer import Answer
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import compare_predictions
@@ -47,7 +48,10 @@ def draw_all(pairs, scores, picture):
     comparison = compare_predictions(labels, labels, np.roll(labels, 1), range(60), draws=100)
     runs, views = [("a", make_history(), 5), ("b", make_history(6), 5)], np.full((2, 9, 3), 1 / 3)
     table = make_table().assign(seconds=range(6))
+    thirds = {scenario: np.full(3, 1 / 3) for scenario in SCENARIOS}
+    answer = Answer("costs $5", picture, thirds, "text_and_image", "neutral", 0.5, True)
     return {
+        "plot_answer": lambda: plots.plot_answer(answer),
         "plot_architecture": lambda: plots.plot_architecture(make_nodes()),
         "plot_balance": lambda: plots.plot_balance(pairs),
         "plot_lengths": lambda: plots.plot_lengths(pairs),
@@ -72,7 +76,14 @@ def draw_all(pairs, scores, picture):
 
 
 WITH_NAMES = {"plot_scores", "plot_comparisons", "plot_timeline"}  # on the y axis: they need no label
-PICTURES = {"plot_gallery", "plot_patches", "plot_patch_answers", "plot_architecture", "plot_parallel"}  # without axes
+PICTURES = {
+    "plot_answer",
+    "plot_gallery",
+    "plot_patches",
+    "plot_patch_answers",
+    "plot_architecture",
+    "plot_parallel",
+}  # without axes
 
 
 def test_every_figure_has_labels_with_n_and_draws_without_a_warning(draw_all):

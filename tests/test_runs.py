@@ -5,13 +5,15 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmlab import training
+from mmlab import storage, training
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course import Course, split_folds
 from mmlab.errors import RunError
@@ -232,6 +234,8 @@ def test_the_same_training_twice_gives_the_same_files_byte_for_byte(trained, dat
     assert list(first) == list(second)
     assert {name for name in first if first[name] != second[name]} <= {"history.csv", "metrics.json"}
     without_time = [{**json.loads(files["metrics.json"]), "seconds": 0} for files in (first, second)]
+    for record in without_time:
+        del record["seal"]["history.csv"]  # it holds the seconds of each epoch
     assert without_time[0] == without_time[1]
     other = contents(train_run(CONFIG.replace(seed=1), *data, tmp_path).folder)  # the twin
     assert first["predictions.csv"] != other["predictions.csv"]
@@ -328,6 +332,47 @@ def test_a_damaged_run_is_one_clear_error(results, trained, file, damage):
     assert "run again" in str(caught.value).lower()
     with pytest.raises(RunError):
         list_runs(results)
+
+
+def flip_bit(path: Path, place: float) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[int(place * (len(raw) - 1))] ^= 1
+    path.write_bytes(raw)
+
+
+SEALED = ["config.json", "predictions.csv", "test_predictions.csv", "history.csv", "best_epochs.csv",
+          "model_fold0_seed0.safetensors", "test_result_0.01_0.3_text_only.txt"]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", SEALED)
+def test_the_seal_notices_one_changed_bit_and_a_lost_file(results, trained, file):
+    folder = results / "runs" / trained.id
+    sealed = load_run(folder)
+    sealed.check_files()  # the twin: sound as it is
+    for place in (0.0, 0.5, 1.0):
+        whole = (folder / file).read_bytes()
+        flip_bit(folder / file, place)
+        with pytest.raises(RunError, match=f"{file}: is damaged .it was changed"):
+            sealed.check_files()
+        (folder / file).write_bytes(whole)
+    (folder / file).unlink()
+    with pytest.raises(RunError, match=f"{file}: is damaged .it is missing"):
+        sealed.check_files()
+
+
+def test_a_run_that_was_changed_is_set_aside_and_made_again(results, trained, data, capsys):
+    folder = results / "runs" / trained.id
+    whole = contents(folder)
+    (folder / "predictions.csv").write_text((folder / "predictions.csv").read_text().replace("positive", "neutral"))
+    changed = contents(folder)
+    again = train_run(CONFIG, *data, results)
+    assert contents(again.folder)["predictions.csv"] == whole["predictions.csv"]
+    (aside,) = (results / "set_aside").iterdir()
+    assert contents(aside) == changed, "nothing is lost"
+    said = capsys.readouterr().out
+    assert "predictions.csv" in said and str(aside) in said
+    train_run(CONFIG, *data, results)  # the twin: a sound run is left alone
+    assert capsys.readouterr().out == "" and len(list((results / "set_aside").iterdir())) == 1
 
 
 @pytest.mark.parametrize("file", ["predictions.csv", "history.csv"])
@@ -476,11 +521,21 @@ def test_a_full_disk_leaves_nothing_half_written_and_says_what_to_do(data, tmp_p
     assert is_complete(train_run(CONFIG.replace(epochs=1), *data, tmp_path).folder)
 
 
-def test_drafts_of_killed_processes_are_removed_and_others_left(data, tmp_path):
+def test_what_killed_processes_left_is_removed_by_the_next_call_and_what_is_in_use_is_not(data, tmp_path):
     run = train_run(CONFIG.replace(epochs=1), *data, tmp_path)
-    old, fresh = (run.folder.with_name(f".{run.id}.{name}") for name in ("old", "fresh"))
-    old.mkdir(), fresh.mkdir()
-    os.utime(old, (0, 0))
     shutil.rmtree(run.folder)
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    mine = storage._owner()
+    killed, elsewhere = mine.replace(str(os.getpid()), dead.stdout.decode().strip()), ".0123abcd-1."
+    folder = run.folder.parent
+    for mark in (mine, killed, elsewhere):
+        (folder / f".{run.id}{mark}xyz").mkdir()
+        (folder / f".metrics.json{mark}xyz.part").touch()
+    (old := folder / f".{run.id}.0123abcd-2.xyz").mkdir()
+    os.utime(old, (0, 0))
+    (folder / "notes.txt").touch()
+    storage._TIDIED.clear()
     train_run(CONFIG.replace(epochs=1), *data, tmp_path)
-    assert not old.exists() and fresh.exists()
+    left = {path.name for path in folder.iterdir()} - {run.id}
+    kept = {f".{run.id}{mark}xyz" for mark in (mine, elsewhere)}
+    assert left == {*kept, *(f".metrics.json{mark}xyz.part" for mark in (mine, elsewhere)), "notes.txt"}

@@ -5,6 +5,7 @@ import pytest
 from courses import N_TEST, N_TRAIN, guid_of, make_folder, sentence
 
 from mmlab.course import random_split_leak, read_course, save_split, split_folds
+from mmlab.course.split import fit_folds
 from mmlab.errors import CourseError
 
 
@@ -60,6 +61,14 @@ def test_folds_that_cannot_be_filled_are_refused():
         split_folds(labels, groups, 3, seed=0)
     with pytest.raises(CourseError, match="folds=1"):
         split_folds(labels, groups, 1, seed=0)
+
+
+def test_folds_adapt_to_the_rarest_label():
+    labels, groups = np.array([0] * 20 + [1] * 4 + [2] * 20), np.arange(44)
+    assert fit_folds(labels, groups, 5) == 4 and fit_folds(labels, groups, 3) == 3
+    assert fit_folds(np.array([0] * 20 + [1]), np.arange(21), 5) == 5, "a label of one pair decides nothing"
+    fold = split_folds(labels, groups, 8, seed=0, sparse=True)
+    assert len(set(fold[labels == 1])) == 4 and set(fold) == set(range(8))
 
 
 @pytest.fixture

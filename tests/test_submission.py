@@ -105,7 +105,7 @@ def test_a_missing_file_is_an_error(tmp_path, sound):
 
 
 def test_a_folder_is_called_one(tmp_path, sound):
-    with pytest.raises(CourseError, match="this is a folder"):
+    with pytest.raises(CourseError, match="it is a folder"):
         verify_predictions(tmp_path, sound)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from mmlab.config import LABELS, SCENARIOS, RunConfig, probability_columns
 from mmlab.course import Course, split_folds
-from mmlab.errors import ConfigError, CourseError, RunError
+from mmlab.errors import ConfigError, RunError
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import FUSIONS
 from mmlab.training import (
@@ -27,6 +27,7 @@ from mmlab.training import (
     total_loss,
     warmup_cosine,
 )
+from mmlab.training.crossfit import _choose_stoppers
 
 QUICK = RunConfig(
     fusion="concat", hidden=16, heads=2, dropout=0.1, modality_dropout=0.1, lr=1e-2, epochs=12, patience=12,
@@ -540,7 +541,18 @@ def test_a_test_pair_without_a_side_is_answered_from_the_other(data):
     assert joint[0].argmax() == found.test_predictions[probability_columns("text_only")].to_numpy()[0].argmax()
 
 
-def test_a_class_with_too_few_pairs_is_an_error_that_says_so():
+def test_a_class_with_too_few_pairs_means_fewer_folds_and_it_is_said(capsys):
     course, features = make_data(60, "text")
-    with pytest.raises(CourseError, match="Use at most"):
-        cross_fit(QUICK.replace(folds=40), course, features)
+    rarest = np.bincount(course.labels).min()
+    fitted = cross_fit(QUICK.replace(folds=40, epochs=1), course, features)
+    assert fitted.predictions["fold"].nunique() <= rarest < 40
+    assert f"so {len(fitted.best_epochs)} folds are used" in capsys.readouterr().out
+    cross_fit(QUICK.replace(folds=2, epochs=1), course, features)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_label_of_a_single_pair_is_never_kept_from_the_training_alone():
+    labels = np.array([0] + [1] * 6 + [2] * 9)
+    stops = _choose_stoppers(labels, np.arange(16), seed=0)
+    assert 0 < stops.sum() < 8 and not stops[0]
+    assert set(labels[~stops]) == {0, 1, 2}

@@ -1,5 +1,6 @@
 """The browser of pairs: the plain function is tested on its axes, the controls without a kernel and with a real one."""
 
+import asyncio
 import base64
 import html
 import io
@@ -22,6 +23,7 @@ from PIL import Image
 from mmlab.errors import MmlabError
 from mmlab.widgets import ANY, NO_LABEL, browse_pairs, find_pairs, show_pair
 from mmlab.widgets import browser as widgets
+from mmlab.widgets.parts import NO_KERNEL, collapse, guard, say
 from mmlab.workbook.execute import run_notebook
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
@@ -65,6 +67,15 @@ def test_find_pairs_filters_by_label_and_split(pairs, label, split, expected):
 
 def test_find_pairs_gives_positions_and_not_the_index(pairs):
     assert find_pairs(pairs.set_index(np.arange(8) + 100), "positive").tolist() == [1, 2, 4]
+
+
+def test_find_pairs_joins_its_filters(pairs):
+    pairs = pairs.assign(right=[True, False, False, None, None, None, None, None])
+    assert find_pairs(pairs, charset="gb18030").tolist() == [1, 3, 5, 7]
+    assert find_pairs(pairs, words="TODAY 今天 $3").tolist() == [3]
+    assert find_pairs(pairs, twins=True).tolist() == [0, 3, 6]
+    assert find_pairs(pairs, wrong=True).tolist() == [1, 2]
+    assert find_pairs(pairs, split="dev", charset="utf-8", wrong=True).tolist() == [2]
 
 
 # ---- one pair
@@ -120,83 +131,176 @@ def test_words_stay_inside_the_figure_and_apart(pairs):
 # ---- the controls
 
 
-def find_controls(box) -> dict:
-    rows = box.children[0].children + box.children[1].children
-    return {control.description: control for control in rows if control.description}
+class Clicks:
+    """A view without a page: its controls by their description, and what it shows."""
+
+    def __init__(self, box) -> None:
+        self.box, self.view, self.note = box, box.children[2], box.children[4]
+        rows = [*box.children[0].children, *box.children[1].children, *box.children[3].children]
+        self.controls = {one.description: one for one in rows if getattr(one, "description", "")}
+
+    def __getitem__(self, name):
+        return self.controls[name]
+
+    @property
+    def shown(self) -> str:
+        return re.search(r"<b>(\w+) ·", self.view.value).group(1) if self.view.value else ""
+
+    @property
+    def count(self) -> str:
+        return self.box.children[1].children[3].value
+
+    @property
+    def twins(self) -> list[str]:
+        return [one.description for one in self.box.children[3].children if one.layout.visibility == "visible"]
 
 
 @pytest.fixture
-def drawn(monkeypatch) -> list[int]:
-    """The positions that the browser draws."""
+def answers(pairs) -> pd.DataFrame:
+    """Of a model that answers positive to all labelled pairs but the last."""
+    known = pairs[pairs.label.notna()].iloc[:-1]
+    return pd.DataFrame(
+        {"guid": known.guid, "predicted": "positive", "confidence": 0.875, "right": known.label == "positive"}
+    )
+
+
+def test_browser_steps_through_all_pairs_and_around(pairs):
+    view = Clicks(browse_pairs(pairs))
+    assert (view.shown, view.count) == ("g0", "of 8")
+    view["next"].click()
+    assert (view.shown, view["pair"].value, view["guid"].value) == ("g1", 2, "g1")
+    view["pair"].value = 8
+    assert view.shown == "g7"
+    view["next"].click()
+    assert view.shown == "g0"
+    view["previous"].click()
+    assert view.shown == "g7"
+
+
+def test_browser_starts_again_when_a_filter_changes(pairs):
+    view = Clicks(browse_pairs(pairs))
+    view["pair"].value = 8
+    view["label"].value = "positive"
+    assert (view.shown, view["pair"].value, view["pair"].max, view.count) == ("g1", 1, 3, "of 3")
+    view["pair"].value = 3
+    assert view.shown == "g4"
+    view["split"].value = "dev"
+    assert (view.shown, view["pair"].max, view["pair"].disabled) == ("g2", 1, True)
+    view["label"].value = view["split"].value = ANY
+    assert (view.shown, view["pair"].max, view["pair"].disabled) == ("g0", 8, False)
+    view["charset"].value = "gb18030"
+    assert (view.shown, view.count) == ("g1", "of 4")
+    view["charset"].value, view["has twins"].value = ANY, True
+    assert view.count == "of 3"
+
+
+def test_browser_searches_words(pairs):
+    view = Clicks(browse_pairs(pairs))
+    view["words"].value = "$6 Costs"
+    assert (view.shown, view.count) == ("g6", "of 1")
+    view["words"].value = "costs.*"  # a letter stands for itself
+    assert (view.shown, view.count) == ("", "of 0")
+
+
+def test_browser_jumps_to_a_guid(pairs):
+    view = Clicks(browse_pairs(pairs))
+    view["guid"].value = " g4 "
+    assert (view.shown, view["pair"].value) == ("g4", 5)
+    view["guid"].value = "g44"
+    assert view.shown == "g4"
+    assert "There is no pair &#x27;g44&#x27; here." in view.note.value
+    view["next"].click()
+    assert view.shown == "g5" and "no pair" not in view.note.value
+
+
+def test_browser_shows_a_twin_that_the_filters_leave_out(pairs):
+    view = Clicks(browse_pairs(pairs))
+    assert view.twins == ["g3", "g6"]
+    view["label"].value = "negative"
+    view["g6"].click()
+    assert (view.shown, view.twins, view.count) == ("g6", ["g0", "g3"], "of 2")
+    assert "Pair g6 does not fit the filters." in view.note.value
+    view["next"].click()
+    assert (view.shown, view["pair"].value) == ("g3", 2)
+    assert "does not fit" not in view.note.value
+    view["label"].value = "neutral"
+    assert (view.shown, view.twins) == ("g5", [])
+
+
+def test_browser_says_when_no_pair_fits(pairs):
+    view = Clicks(browse_pairs(pairs))
+    view["label"].value, view["split"].value = "neutral", "dev"
+    assert (view.view.value, view.count, view.twins) == ("", "of 0", [])
+    assert "No pair fits these filters." in view.note.value
+    view["next"].click()
+    assert view.view.value == ""
+    view["split"].value = ANY
+    assert view.shown == "g5" and "No pair" not in view.note.value
+
+
+def test_browser_shows_answers_and_the_wrong_ones_alone(pairs, answers):
+    view = Clicks(browse_pairs(pairs, answers))
+    assert "positive, ✗ wrong, confidence 0.88" in view.view.value
+    view["guid"].value = "g1"
+    assert "positive, ✓ right, confidence 0.88" in view.view.value
+    view["guid"].value = "g5"  # this one was not answered
+    assert "confidence" not in view.view.value
+    view["wrong only"].value = True
+    assert (view.shown, view.count) == ("g0", "of 2")
+    assert "wrong only" not in Clicks(browse_pairs(pairs)).controls
+
+
+def test_show_pair_shows_an_answer(pairs, answers):
+    assert "answer: positive, ✗ wrong, confidence 0.88" in read_words(show_pair(pairs, 0, answers))
+    assert "answer" not in read_words(show_pair(pairs, 5, answers))
+
+
+def test_browser_refuses_answers_without_a_verdict(pairs, answers):
+    with pytest.raises(MmlabError, match="no column right"):
+        browse_pairs(pairs, answers.drop(columns="right"))
+
+
+def test_controls_come_in_the_order_of_their_use_and_say_what_they_do(pairs, answers):
+    view = Clicks(browse_pairs(pairs, answers))
+    order = ["label", "split", "charset", "words", "has twins", "wrong only", "previous", "next", "pair", "guid"]
+    assert list(view.controls)[:10] == order
+    assert all(one.tooltip for one in view.controls.values())
+    assert view["label"].options == (ANY, "negative", "neutral", "positive", NO_LABEL)
+    assert view["split"].options == (ANY, "train", "dev", "test")
+    assert view["pair"].continuous_update is False
+    assert isinstance(view.view, ipywidgets.HTML)  # an Output may stall a headless run
+    assert view.view.layout.height == "320px"
+
+
+def test_choices_that_no_pair_has_are_not_offered(pairs):
+    view = Clicks(browse_pairs(pairs[pairs.split == "dev"]))
+    assert view["label"].options == (ANY, "negative", "positive")
+    assert view["split"].options == (ANY, "dev")
+
+
+def test_browser_draws_once_for_each_change(pairs, monkeypatch):
     positions = []
     monkeypatch.setattr(widgets, "_draw_html", lambda pairs, position: positions.append(int(position)) or "<img>")
-    return positions
+    view = Clicks(browse_pairs(pairs))
+    view["pair"].value = 8
+    view["label"].value = "positive"
+    view["next"].click()
+    assert positions == [0, 7, 1, 2]
 
 
-def test_browser_steps_through_all_pairs(pairs, drawn):
-    controls = find_controls(browse_pairs(pairs))
-    assert drawn == [0]
-    controls["pair"].value = 8
-    assert drawn[-1] == 7
+def test_browser_shows_a_picture_and_its_words(pairs):
+    view = Clicks(browse_pairs(pairs.assign(text='"<b>5 > 3</b>"')))
+    view["pair"].value = 2
+    alt, picture = re.search(r'<img alt="([^"]*)".* src="data:image/jpeg;base64,([^"]*)">', view.view.value).groups()
+    assert alt == "the picture of pair g1"
+    assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (80, 40)
+    assert html.escape('"<b>5 > 3</b>"') in view.view.value
+    assert plt.get_fignums() == []
 
 
-def test_browser_starts_again_when_the_filter_changes(pairs, drawn):
-    box = browse_pairs(pairs)
-    controls, count = find_controls(box), box.children[1].children[1]
-    controls["pair"].value = 8
-    controls["label"].value = "positive"
-    assert (drawn[-1], controls["pair"].value, controls["pair"].max, count.value) == (1, 1, 3, "of 3")
-    controls["pair"].value = 3
-    assert drawn[-1] == 4
-    controls["split"].value = "dev"
-    assert (drawn[-1], controls["pair"].max, controls["pair"].disabled) == (2, 1, True)
-    controls["label"].value = controls["split"].value = ANY
-    assert (drawn[-1], controls["pair"].max, controls["pair"].disabled) == (0, 8, False)
-
-
-def test_browser_says_when_no_pair_fits(pairs, drawn):
-    box = browse_pairs(pairs)
-    controls = find_controls(box)
-    controls["label"].value = "neutral"
-    drawn.clear()
-    controls["split"].value = "dev"
-    assert drawn == []
-    assert "No pair has this label in this split." in box.children[-1].value
-    assert box.children[1].children[1].value == "of 0"
-
-
-def test_controls_are_named_and_draw_only_when_let_go(pairs, drawn):
-    box = browse_pairs(pairs)
-    controls = find_controls(box)
-    assert list(controls) == ["label", "split", "pair"]
-    assert controls["label"].options == (ANY, "negative", "neutral", "positive", NO_LABEL)
-    assert controls["split"].options == (ANY, "train", "dev", "test")
-    assert controls["pair"].continuous_update is False
-    assert isinstance(box.children[-1], ipywidgets.HTML)  # an Output may stall a headless run
-    assert box.children[-1].layout.height == "383px"
-
-
-def test_choices_that_no_pair_has_are_not_offered(pairs, drawn):
-    controls = find_controls(browse_pairs(pairs[pairs.split == "dev"]))
-    assert controls["label"].options == (ANY, "negative", "positive")
-    assert controls["split"].options == (ANY, "dev")
-
-
-def test_browser_draws_once_for_each_change(pairs, drawn):
-    controls = find_controls(browse_pairs(pairs))
-    controls["pair"].value = 8
-    controls["label"].value = "positive"
-    assert drawn == [0, 7, 1]
-
-
-def test_browser_shows_a_picture_with_its_words(pairs):
-    box = browse_pairs(pairs.assign(text='"<b>5 > 3</b>"'))
-    find_controls(box)["pair"].value = 2
-    shown = re.fullmatch(r'<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', box.children[-1].value)
-    alt, picture = shown.groups()
-    assert html.unescape(alt) == 'Pair g1, positive: "<b>5 > 3</b>"'
-    assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (946, 363)
-    assert plt.get_fignums() == []  # pyplot would show an open figure once more, below the cell
+def test_browser_shows_a_pair_whose_picture_is_gone(pairs, tmp_path):
+    view = Clicks(browse_pairs(pairs.assign(image=str(tmp_path / "gone.jpg"))))
+    assert "no image" in view.view.value and view.shown == "g0"
 
 
 def test_browser_refuses_an_empty_frame(pairs):
@@ -205,7 +309,7 @@ def test_browser_refuses_an_empty_frame(pairs):
 
 
 def test_browser_in_a_real_kernel(pairs, tmp_path):
-    """Headless, the picture goes into the widget and not into the cell, and nothing of the widget is saved."""
+    """Headless, the picture goes into the widget and not into the cell; of the widget a sentence alone is saved."""
     pairs.to_csv(tmp_path / "pairs.csv", index=False)
     cells = [
         "import pandas as pd\nfrom mmlab.workbook import finish_notebook\nfrom mmlab.widgets import browse_pairs",
@@ -213,7 +317,7 @@ def test_browser_in_a_real_kernel(pairs, tmp_path):
         "box = browse_pairs(pd.read_csv(file))",
         "box",
         "box.children[0].children[0].value = 'neutral'",
-        "print(box.children[-1].value[:60])",
+        "print('g5 · neutral' in box.children[2].value)",
         f"finish_notebook({str(tmp_path / 'results')!r}, 'x', {{}})",
     ]
     node = new_notebook(cells=[new_code_cell(source) for source in cells])
@@ -226,5 +330,52 @@ def test_browser_in_a_real_kernel(pairs, tmp_path):
         run_notebook(source, output, {}, timeout_s=120)
     done = json.loads(output.read_text(encoding="utf-8"))
     assert "widgets" not in done["metadata"]
-    assert [len(cell["outputs"]) for cell in done["cells"]] == [0, 0, 0, 0, 0, 1, 0]
-    assert "Pair g5, neutral: costs $5 and $5 today" in "".join(done["cells"][5]["outputs"][0]["text"])
+    assert [len(cell["outputs"]) for cell in done["cells"]] == [0, 0, 0, 1, 0, 1, 0]
+    assert done["cells"][3]["outputs"][0]["data"].keys() == {"text/html", "text/plain"}
+    assert NO_KERNEL in "".join(done["cells"][3]["outputs"][0]["data"]["text/html"])
+    assert done["cells"][5]["outputs"][0]["text"] == ["True\n"]
+
+
+# ---- what views share
+
+
+def test_a_burst_is_collapsed_and_two_changes_apart_are_not():
+    calls = []
+
+    async def type_quickly() -> None:
+        later = collapse(lambda: calls.append(len(calls)), pause=0.01)
+        for _ in range(20):
+            later()
+        assert calls == []
+        await asyncio.sleep(0.1)
+        assert calls == [0]
+        later()
+        await asyncio.sleep(0.1)
+        assert calls == [0, 1]
+
+    asyncio.run(type_quickly())
+
+
+def test_without_an_event_loop_a_change_is_answered_at_once():
+    calls = []
+    later = collapse(lambda: calls.append(1))
+    later()
+    later()
+    assert calls == [1, 1]
+
+
+def test_an_error_of_a_callback_is_one_sentence():
+    note = ipywidgets.HTML()
+
+    def fail(error):
+        raise error
+
+    guard(lambda: fail(MmlabError("<b> is no guid.")), note)()
+    assert note.value == say("<b> is no guid.")
+    assert "&lt;b&gt; is no guid." in note.value
+    guard(lambda: fail(KeyError("x")), note)()
+    assert "This did not work (KeyError" in note.value
+    guard(lambda: "done", note)()
+    assert note.value == say("done")
+    with pytest.raises(KeyboardInterrupt):
+        guard(lambda: fail(KeyboardInterrupt()), note)()

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mmlab.cli import exercises, grading, training
+from mmlab.cli import asking, exercises, grading, training
 from mmlab.cli.options import PATH, Data, Results, RichCommand
 from mmlab.cli.output import print_error, print_outcome, print_table
 from mmlab.config import SCENARIOS
@@ -142,6 +142,10 @@ def predict(
 
     path, rows = predict_test(data, results, out, scenario)
     print(f"{rows} rows written to {path}")
+
+
+app.command(cls=RichCommand)(asking.ask)
+app.command(cls=RichCommand)(asking.export)
 
 
 @app.command(cls=RichCommand)

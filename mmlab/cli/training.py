@@ -161,7 +161,7 @@ def train(
             print(f"{name:<15} fine-tuned − frozen {gain.difference:+.3f}, McNemar p = {gain.p_value:.2g}")
     print(f"{'run':<22} {trained.folder}")
     if save is not None:
-        for place in export_encoders(trained, pairs, course, save):
+        for place in export_encoders(trained, pairs, save):
             print(f"{'saved':<22} {place}")
 
 

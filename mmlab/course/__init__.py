@@ -5,7 +5,7 @@ In: a folder. Out: a `Course`. Explained in notebook 01.
 
 from mmlab.course.health import Health, Issue
 from mmlab.course.reading import Course, random_split_leak, read_course, save_split
-from mmlab.course.split import DEV_SHARE, split_folds
+from mmlab.course.split import DEV_SHARE, fit_folds, split_folds
 from mmlab.course.submission import (
     Verification,
     judge_predictions,

@@ -50,6 +50,7 @@ class Health:
     test_twins: int  # test pairs with a labelled twin
     orphans: list[str]  # files in data/ that no row names
     issues: list[Issue]
+    conversions: dict[str, int]  # how many pictures are turned upright, laid on white, ...: see mmlab/images.py
     image_sizes: pd.DataFrame = field(repr=False)  # width, height, count: pixels, most frequent size first
     text_lengths: dict[str, float]  # characters: min, median, mean, max
 
@@ -63,6 +64,7 @@ class Health:
         wide, high = (f"{side.min()} to {side.max()}" for side in (sizes.width, sizes.height))
         shares = ", ".join(f"{name} {count / self.n_labelled:.1%}" for name, count in self.label_counts.items())
         charsets = ", ".join(f"{name} {count}" for name, count in self.encodings.items())
+        changed = first_few([f"{count} {name}" for name, count in self.conversions.items()])
         actions = Counter(issue.action for issue in self.issues)
         rows = [
             ("labelled pairs", self.n_labelled, shares),
@@ -75,6 +77,7 @@ class Health:
             ("twins in image", self.twins_in_image, "pairs whose picture another pair has too, or nearly"),
             ("label conflicts", self.label_conflicts, "twin groups whose labels disagree"),
             ("test twins", self.test_twins, "test pairs with a labelled twin"),
+            ("conversions", sum(self.conversions.values()), changed),
             ("orphans", len(self.orphans), first_few(self.orphans)),
             ("issues", len(self.issues), ", ".join(f"{count} {action}" for action, count in actions.items())),
         ]
@@ -82,7 +85,12 @@ class Health:
 
 
 def judge_course(
-    pairs: pd.DataFrame, by_text: list[Link], by_image: list[Link], orphans: list[str], issues: list[Issue]
+    pairs: pd.DataFrame,
+    by_text: list[Link],
+    by_image: list[Link],
+    orphans: list[str],
+    issues: list[Issue],
+    conversions: dict[str, int],
 ) -> Health:
     """The health of a folder from its usable pairs (the columns of `Course.pairs`) and from what was set aside."""
     labelled, test = pairs[pairs[SPLIT] != "test"], pairs[pairs[SPLIT] == "test"]
@@ -102,6 +110,7 @@ def judge_course(
         test_twins=int(test[TWIN].isin(labelled[TWIN]).sum()),
         orphans=orphans,
         issues=issues,
+        conversions=dict(conversions),
         image_sizes=sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True),
         text_lengths=lengths.agg(["min", "median", "mean", "max"]).round(1).to_dict(),
     )

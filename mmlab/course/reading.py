@@ -6,6 +6,7 @@ of it, and is listed in the health report. Explained in notebook 01, section 1.
 
 import hashlib
 import os
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -20,10 +21,20 @@ from mmlab.course.health import EXCLUDED, FROM_IMAGE, FROM_TEXT, Health, Issue, 
 from mmlab.course.split import DEV_SHARE, class_numbers, split_dev
 from mmlab.course.tables import DATA_FOLDER, TEST_FILE, TRAIN_FILE, Row, first_few, read_rows
 from mmlab.course.text import decode_text, normalise_for_twins
-from mmlab.course.twins import group_links, link_equal, link_images, load_facts, look_at_image, save_facts
+from mmlab.course.twins import (
+    group_links,
+    link_equal,
+    link_images,
+    load_facts,
+    look_at_image,
+    read_conversions,
+    save_facts,
+)
 from mmlab.errors import CourseError
-from mmlab.storage import write_atomic
+from mmlab.images import LARGEST_FILE
+from mmlab.storage import printable, read_file, write_atomic
 
+LARGEST_TEXT = 10**6  # bytes
 _READERS = 4  # threads: reading waits on the disk, decoding leaves the interpreter lock
 _NEW_LINE = "\n  "
 
@@ -97,7 +108,7 @@ def read_course(
     try:
         data = _find_parts(root, unlabelled)
         rows = read_rows(root, unlabelled)
-        names = {entry.name for entry in os.scandir(data) if not entry.name.startswith(".")}
+        names = _Names(entry.name for entry in os.scandir(data) if not entry.name.startswith("."))
     except OSError as error:
         raise CourseError(f"{error.filename or root}: cannot be read ({error.strerror}). Make it readable.") from None
     kept, issues = _judge_pairs(root, _read_pairs(data, rows, names))
@@ -114,10 +125,12 @@ def read_course(
     pairs[TWIN] = group_links(len(pairs), by_text + by_image)
     pairs[SPLIT] = split_dev(root, pairs, seed, dev_share)
     orphans = sorted(names - {f"{row.guid}{suffix}" for row in rows for suffix in (".txt", ".jpg")})
+    seen = [image.facts for _, _, image in kept if image.facts is not None]
+    conversions = Counter(name for facts in seen for name in read_conversions(facts))
     return Course(
         root=root,
         pairs=pairs,
-        health=judge_course(pairs, by_text, by_image, orphans, issues),
+        health=judge_course(pairs, by_text, by_image, list(map(printable, orphans)), issues, conversions),
         seed=seed,
         fingerprint=_fingerprint(pairs),
         split_hash=hashlib.sha256(_split_csv(pairs).encode()).hexdigest(),
@@ -143,6 +156,17 @@ def write_file(path: Path | str, body: str) -> Path:
         return write_atomic(path, body)
     except OSError as error:
         raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
+
+
+class _Names(frozenset):
+    """The names of files, and those that differ from one only in case or ending, found at once."""
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[str]]:
+        stems = defaultdict(list)
+        for name in sorted(self):
+            stems[os.path.splitext(name)[0].lower()].append(name)
+        return stems
 
 
 @dataclass(frozen=True)
@@ -183,14 +207,14 @@ def _find_parts(root: Path, unlabelled: bool) -> Path:
     return data
 
 
-def _read_pairs(data: Path, rows: list[Row], names: set[str]) -> list[_Pair]:
+def _read_pairs(data: Path, rows: list[Row], names: _Names) -> list[_Pair]:
     """Each row with its text and its image; `names` are the files in `data`."""
     known = load_facts()
     judge_image = partial(_judge_image, known)
 
     def read(row: Row) -> _Pair:
-        text = _read_part(data, f"{row.guid}.txt", names, _judge_text)
-        return row, text, _read_part(data, f"{row.guid}.jpg", names, judge_image)
+        text = _read_part(data, f"{row.guid}.txt", names, _judge_text, LARGEST_TEXT)
+        return row, text, _read_part(data, f"{row.guid}.jpg", names, judge_image, LARGEST_FILE)
 
     with ThreadPool(_READERS) as pool:
         pairs = pool.map(read, rows, chunksize=32)  # a task costs as much as reading a cached file
@@ -200,24 +224,23 @@ def _read_pairs(data: Path, rows: list[Row], names: set[str]) -> list[_Pair]:
     return pairs
 
 
-def _read_part(data: Path, name: str, names: set[str], judge: Callable[[bytes, str, str], _Part]) -> _Part:
+def _read_part(data: Path, name: str, names: _Names, judge: Callable[[bytes, str, str], _Part], largest: int) -> _Part:
     """What `judge` makes of a file's bytes, its name in messages and its path; a problem where there is no file."""
     file, path = f"{DATA_FOLDER}/{name}", f"{data}{os.sep}{name}"
     if name not in names:
         return _Part(file, *_absent(name, names))
     try:
-        with open(path, "rb") as opened:
-            raw = opened.read()
+        raw = read_file(path, largest)
     except OSError as error:
-        return _Part(file, f"cannot be read ({error.strerror})", "Make the file readable.")
+        return _Part(file, f"cannot be read ({error.strerror})", "Make it a file that can be read, or remove the row.")
     return judge(raw, file, path)
 
 
-def _absent(name: str, names: set[str]) -> tuple[str, str]:
+def _absent(name: str, names: _Names) -> tuple[str, str]:
     """(problem, fix) for a file that is not there, with a look at files of nearly the same name."""
     stem, suffix = os.path.splitext(name)
-    others = {".jpg": (".jpeg", ".png", ".webp", ".gif"), ".txt": (".text",)}[suffix]
-    near = [other for other in names if other.lower() in {name.lower(), *(stem.lower() + end for end in others)}]
+    others = {".jpg": (".jpg", ".jpeg", ".png", ".webp", ".gif"), ".txt": (".txt", ".text")}[suffix]
+    near = [other for other in names.by_stem.get(stem.lower(), ()) if other.lower().endswith(others)]
     if not near:
         return "the file is missing", f"Put {name} into data/ or remove the row."
     how = "rename" if min(near).lower().endswith((suffix, ".jpeg", ".text")) else "convert"

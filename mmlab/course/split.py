@@ -13,13 +13,22 @@ from mmlab.errors import CourseError
 DEV_SHARE = 0.2  # of the labelled pairs
 
 
-def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def fit_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> int:
+    """`folds`, or fewer where a label has fewer twin groups: as many as the rarest label that has two, at least 2.
+
+    labels (n,) class numbers, groups (n,) twin ids.
+    """
+    found = [len(np.unique(groups[labels == number])) for number in np.unique(labels)]
+    return max(2, min([folds, *(one for one in found if one > 1)]))
+
+
+def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int, sparse: bool = False) -> np.ndarray:
     """Fold numbers 0 .. folds-1 of any set of pairs, (n,) int8: no twin group in two folds, class shares kept.
 
     labels (n,) class numbers, groups (n,) twin ids. Raises CourseError when a class has fewer twin groups than
-    there are folds. Like scikit-learn's StratifiedGroupKFold (large groups first, each where it is missed most), but
-    20 ms instead of 1 s on 3,200 pairs, with class counts equal to within a pair or so. Explained in notebook 01,
-    section 5.
+    there are folds, unless `sparse`: then such a class is in some of the folds alone. Like scikit-learn's
+    StratifiedGroupKFold (large groups first, each where it is missed most), but 20 ms instead of 1 s on 3,200 pairs,
+    with class counts equal to within a pair or so. Explained in notebook 01, section 5.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if not 2 <= folds <= 127:
@@ -28,7 +37,7 @@ def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -
         raise CourseError(f"{len(labels)} labels but {len(groups)} twin ids: they must belong to the same pairs.")
     for number in np.unique(labels):
         found = len(np.unique(groups[labels == number]))
-        if found < folds:
+        if found < folds and not sparse:
             fix = f"Use at most {found} folds, or add pairs with this label to {TRAIN_FILE}."
             raise CourseError(f"{LABELS[number]}: {found} independent pairs cannot be dealt to {folds} folds. {fix}")
     return _deal(labels, groups, np.full(folds, 1 / folds), seed)
@@ -37,21 +46,24 @@ def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -
 def split_dev(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> list[str]:
     """The split, "train", "dev" or "test" for each row of `Course.pairs`; the labelled rows come first.
 
-    Raises CourseError where a label has too few independent pairs for both sides.
+    Raises CourseError where nothing is left for one of the sides, or no pair of a label to train on.
     """
     labelled = frame[LABEL].notna().to_numpy()
     if not labelled.any():
         return ["test"] * len(frame)
     labels = class_numbers(frame.loc[labelled, LABEL])
     dev = _deal(labels, frame.loc[labelled, TWIN].to_numpy(), np.array([1 - dev_share, dev_share]), seed) == 1
-    for number, label in enumerate(LABELS):
-        here = labels == number
-        if not (here & dev).any() or not (here & ~dev).any():
-            enough = int(np.ceil(1 / min(dev_share, 1 - dev_share)))
-            problem = f"{here.sum()} usable pairs with the label {label!r} are too few to split with {dev_share=:g}"
-            fix = f"Add pairs: at least {enough} of each label that are not twins of one another."
-            raise CourseError(f"{root / TRAIN_FILE}: {problem}. {fix}")
-    return np.where(dev, "dev", "train").tolist() + ["test"] * int((~labelled).sum())
+    present = np.unique(labels)
+    unlearned = [LABELS[number] for number in present if not (~dev & (labels == number)).any()]
+    problem = f"{len(labels)} usable pairs are too few to split with {dev_share=:g}"
+    if len(present) < 2:
+        problem = f"every usable pair has the label {LABELS[present[0]]!r}, so there is nothing to tell apart"
+    elif unlearned:
+        problem += f": no pair with the label {unlearned[0]!r} is left to train on"
+    elif dev.any():
+        return np.where(dev, "dev", "train").tolist() + ["test"] * int((~labelled).sum())
+    fix = "Add pairs that are not twins of one another: a few of each label."
+    raise CourseError(f"{root / TRAIN_FILE}: {problem}. {fix}")
 
 
 def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, suggest
 from mmlab.course.reading import Course, write_file
-from mmlab.course.tables import HEADER, TEST_FILE, first_few, guid_fault, judge_kind, split_table
+from mmlab.course.tables import HEADER, LARGEST_TABLE, TEST_FILE, first_few, guid_fault, split_table
 from mmlab.errors import CourseError
+from mmlab.storage import read_file
 
 SHORT = 60  # letters of a file's text that a message shows
 _Answer = tuple[int, str, str]  # line, guid, label
@@ -96,12 +97,10 @@ def train_shares(course: Course) -> list[float]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if problem := judge_kind(path):
-        raise CourseError(f"{path}: {problem}. Give the path of a prediction file.")
     try:
-        return path.read_bytes()
+        return read_file(path, LARGEST_TABLE)
     except OSError as error:
-        raise CourseError(f"{path}: cannot be read ({error.strerror}). Make the file readable.") from None
+        raise CourseError(f"{path}: cannot be read ({error.strerror}). Give the path of a prediction file.") from None
 
 
 def _split_answers(raw: bytes) -> tuple[list[_Answer], list[str], list[str]]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from mmlab.config import GUID, LABELS, suggest
 from mmlab.course.text import decode_text
 from mmlab.errors import CourseError
+from mmlab.storage import read_file
 
 TRAIN_FILE, TEST_FILE, DATA_FOLDER = "train.txt", "test_without_label.txt", "data"
 LABEL_COLUMN, NO_LABEL = "tag", "null"  # the course files' word for the label, and for a label that is to be predicted
 HEADER = f"{GUID},{LABEL_COLUMN}"
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|,')
+LARGEST_TABLE = 100 * 10**6  # bytes
 SHOWN = 5  # how many items a message lists
 
 
@@ -43,27 +45,18 @@ def read_rows(root: Path, unlabelled: bool = False) -> list[Row]:
 
 def read_labels(path: Path) -> list[Row]:
     """The rows of one table of labelled pairs, written like train.txt. Raises CourseError with every fault of it."""
-    if problem := judge_kind(path):
-        raise CourseError(f"{path}: {problem}. Give a file with the header {HEADER} and one row for each pair.")
     try:
         return _require_labels(path, _read_tables((path, True)))
     except OSError as error:
-        raise CourseError(f"{path}: cannot be read ({error.strerror}). Make the file readable.") from None
-
-
-def judge_kind(path: Path) -> str:
-    """Why a path is no file that can be read, or "": reading a pipe or a device may never end."""
-    if path.is_file():
-        return ""
-    other = "this is no regular file" if path.exists() else "there is no such file"
-    return "this is a folder" if path.is_dir() else other
+        fix = f"Give a file with the header {HEADER} and one row for each pair"
+        raise CourseError(f"{path}: cannot be read ({error.strerror}). {fix}.") from None
 
 
 def _read_tables(*tables: tuple[Path, bool]) -> list[Row]:
     """The rows of all tables, each given with whether it is labelled; no guid may be in two of them."""
     rows, faults, places = [], {}, {}
     for path, labelled in tables:
-        for line, cells in split_table(decode_text(path.read_bytes(), path)[0], f"{path}, line 1"):
+        for line, cells in split_table(decode_text(read_file(path, LARGEST_TABLE), path)[0], f"{path}, line 1"):
             fault = _row_fault(cells, labelled, alone=len(tables) == 1)
             if not fault and cells[0] in places:
                 fault = "guid twice", f"{cells[0]!r} is already in {places[cells[0]]}", "Keep one row for each guid."

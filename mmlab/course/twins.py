@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFile, __version__
 
-from mmlab.images import open_image
+from mmlab.images import CONVERSIONS, list_conversions, open_image, room_for, to_rgb
 from mmlab.storage import cache_folder, write_atomic
 
 # Nearly the same image: see `link_images` for what the three numbers mean and how they were chosen.
 HASH_BITS_APART, COLOUR_LEVELS_APART, STEPS_NEEDED = 32, 6.0, 64
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 
 _NUMBERS = [(name, "<i4") for name in ("width", "height", "steps")]
-FACTS = np.dtype([("digest", "V32"), *_NUMBERS, ("hash", "<u8", 4), ("colours", "u1", 192)])
+FACTS = np.dtype([("digest", "V32"), *_NUMBERS, ("hash", "<u8", 4), ("colours", "u1", 192), ("conversions", "u1")])
 
 Link = tuple[int, int]  # two positions that are twins, directly
 
@@ -101,20 +101,30 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
     file = _WholeFile(raw)
     image = open_image(file)
     file.opened = True
-    width, height = image.size
+    conversions = list_conversions(image)
     # A download cut short and padded with zeros decodes without complaint, but its last scan has no end marker.
     if image.format == "JPEG" and raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda"):
         raise OSError("the image is truncated")
+    width, height = image.size
     image.draft("RGB", (128, 128))  # coarser is hardly faster and moves the hash by as much again
-    image = image.convert("RGB")
+    with room_for(image):
+        image = to_rgb(image)
+    if (image.width > image.height) != (width > height):  # it was turned by a quarter
+        width, height = height, width
     grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
     steps = np.diff(grey, axis=1)  # (16, 16): brighter or darker than the neighbour to the left
     facts = np.zeros((), dtype=FACTS)
     facts["digest"], facts["width"], facts["height"] = np.void(digest), width, height
+    facts["conversions"] = sum(1 << CONVERSIONS.index(name) for name in conversions)
     facts["steps"] = np.count_nonzero(np.abs(steps) > 1)
     facts["hash"] = np.packbits(steps > 0).view("<u8")
     facts["colours"] = np.asarray(image.resize((8, 8), Image.Resampling.BOX)).ravel()
     return facts[()]
+
+
+def read_conversions(facts: np.void) -> list[str]:
+    """Which of CONVERSIONS a picture needs."""
+    return [name for bit, name in enumerate(CONVERSIONS) if facts["conversions"] >> bit & 1]
 
 
 def _facts_file() -> Path:

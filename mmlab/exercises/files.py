@@ -1,12 +1,11 @@
 """Notebook files as plain JSON: read without trust, written whole. nbformat's checks take longer than all else."""
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 from mmlab.errors import RunError
-from mmlab.storage import write_atomic
+from mmlab.storage import read_file, write_atomic
 
 LARGEST = 50_000_000  # bytes; the lab's own notebooks have half a million
 
@@ -18,14 +17,7 @@ def load_notebook(path: Path) -> dict[str, Any]:
     or no notebook.
     """
     try:
-        facts = path.lstat()
-        if stat.S_ISLNK(facts.st_mode):
-            raise RunError(f"{path}: is a symbolic link, which is not followed.")
-        if not stat.S_ISREG(facts.st_mode):
-            raise RunError(f"{path}: is not a regular file.")
-        if facts.st_size > LARGEST:
-            raise RunError(f"{path}: has {facts.st_size / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} MB are read at most.")
-        notebook = json.loads(path.read_bytes())
+        notebook = json.loads(read_file(path, LARGEST, follow=False))
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:

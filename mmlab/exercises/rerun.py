@@ -8,7 +8,6 @@ import ctypes
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from mmlab.exercises.files import has_tag, load_notebook, read_source
 from mmlab.exercises.progress import UNRUN, Answer, Progress
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.progress import open_bar
-from mmlab.storage import CHECKOUT, printable
+from mmlab.storage import CHECKOUT, printable, temporary_folder
 
 PRELOAD = ("IPython.core.interactiveshell", "torch", "pandas", "scipy.stats", "sklearn.linear_model")
 NETWORK = "the network could not be cut"
@@ -55,17 +54,17 @@ def rerun_answers(found: Sequence[Progress], limits: Limits) -> None:
 
 
 def _rerun(progress: Progress, limits: Limits, nursery: str | None, stop: threading.Event) -> None:
-    with tempfile.TemporaryDirectory(prefix="mmlab-", ignore_cleanup_errors=True) as folder:
-        order, said = Path(folder) / "order.json", Path(folder) / "said.jsonl"
+    with temporary_folder() as folder:
+        order, said = folder / "order.json", folder / "said.jsonl"
         cells = choose_cells(load_notebook(progress.file)["cells"], progress.notebook)
         order.write_text(json.dumps({"notebook": progress.notebook, "cells": cells, "memory": limits.memory}))
         said.touch()
         own = {
-            "IPYTHONDIR": folder,
+            "IPYTHONDIR": str(folder),
             "MPLBACKEND": "agg",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            "TMPDIR": folder,
+            "TMPDIR": str(folder),
         }
         process = start_process(nursery, [__name__, str(order), str(said)], {**os.environ, **own}, CHECKOUT)
         ends, cut_off = time.monotonic() + limits.seconds, False

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mmlab.errors import ConfigError, MmlabError
-from mmlab.storage import printable
+from mmlab.storage import printable, read_file
 
 CSV, JSON, PAGE, FEEDBACK = "grades.csv", "grades.json", "index.html", "feedback"  # what a folder of grades holds
 MAX_BYTES = 5_000_000  # of one file; 50,000 answers take a fifth of it
@@ -239,14 +239,8 @@ def _judge_kind(mode: int, size: int) -> str:
 
 
 def _read_file(path: str) -> bytes:
-    # What was listed may have been exchanged since: neither a link is followed nor a pipe waited for.
-    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
-            facts = os.fstat(file.fileno())
-            if refusal := _judge_kind(facts.st_mode, facts.st_size):
-                raise Unreadable(refusal)
-            return _read_bounded(file)
+        return read_file(path, MAX_BYTES, follow=False)  # what was listed may have been exchanged since
     except OSError as error:
         raise Unreadable(f"it cannot be read ({error.strerror})") from None
 

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 
 from mmlab.config import GUID, KNOBS, LABELS, PRESETS, TEXT, RunConfig, name_knobs, probability_columns
-from mmlab.course.tables import judge_kind
+from mmlab.course.tables import LARGEST_TABLE
 from mmlab.errors import CourseError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF
 from mmlab.grading.key import Key
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run
+from mmlab.storage import read_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +62,9 @@ def _tfidf(key: Key) -> Entrant:
 
 def _read_reference(key: Key, name: str, path: Path) -> Entrant:
     try:
-        problem = judge_kind(path)
-        judged = None if problem else key.judge(path.read_bytes())
+        judged = key.judge(read_file(path, LARGEST_TABLE))
     except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-    if problem:
-        raise CourseError(f"{path}: {problem}. --reference takes NAME=FILE.")
+        raise CourseError(f"{path}: cannot be read ({error.strerror}). --reference takes NAME=FILE.") from None
     if not judged.ok:
         raise CourseError(f"{path}: cannot be a reference. {judged.problems[0]}")
     return Entrant(name, "reference", key.align(judged.answers))

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from mmlab.config import LABELS
-from mmlab.course.tables import judge_kind
 from mmlab.errors import MmlabError
 from mmlab.grading.key import Key
-from mmlab.storage import write_atomic
+from mmlab.storage import read_file, write_atomic
 
 LEAST = 0.5  # two honest models differ in the rightness of about a quarter of the pairs, which has this spread
 _DIGITS = frozenset("".join(map(str, range(len(LABELS)))))
@@ -70,13 +69,12 @@ class Ledger:
         )
 
     def _read(self) -> dict[str, Rung]:
-        if problem := judge_kind(self.path):
-            raise MmlabError(f"{self.path}: {problem}. Name another file for --ledger.")
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = json.loads(read_file(self.path).decode("utf-8"))
             key, rungs = content["key"], {name: _read_rung(facts) for name, facts in content["students"].items()}
         except OSError as error:
-            raise MmlabError(f"{self.path}: cannot be read ({error.strerror}). Make the file readable.") from None
+            why = f"cannot be read ({error.strerror})"
+            raise MmlabError(f"{self.path}: {why}. Name another file for --ledger.") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise MmlabError(f"{self.path}: is no ledger that mmlab wrote. Name another file for --ledger.") from None
         if key != self.key or any(len(one.answers) != len(self.labels) for one in rungs.values()):

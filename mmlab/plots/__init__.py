@@ -14,7 +14,8 @@ from mmlab.plots.course import (
     plot_patch_answers,
     plot_patches,
 )
-from mmlab.plots.model import live_curve, plot_architecture, plot_history, plot_history_grid
+from mmlab.plots.explanation import plot_explanation
+from mmlab.plots.model import live_curve, plot_answer, plot_architecture, plot_history, plot_history_grid
 from mmlab.plots.scores import (
     plot_comparisons,
     plot_confusion,

@@ -1,4 +1,4 @@
-"""A model: what it is made of, and how its loss and accuracy went over the epochs of its training."""
+"""A model: what it is made of, how its loss and accuracy went over the epochs of its training, what it answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD
+from mmlab.config import FOLD, LABELS
 from mmlab.errors import MmlabError
+from mmlab.images import read_rgb
 from mmlab.plots import style
 from mmlab.progress import in_kernel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mmlab.answer import Answer
     from mmlab.models import Node
 
 _FILLS = {"input": "#FFFFFF", "logits": "#EFEFEF"}  # a module is light blue
@@ -57,6 +59,38 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.81, 2.81), ylim=(last - 0.5, 0.5))
     ax.axis("off")
     return ax
+
+
+@style.styled
+def plot_answer(answer: Answer) -> np.ndarray:
+    """One answer: the picture and the text, and beside them the probabilities of each scenario.
+
+    Returns an array of Axes, the picture's first. Explained in notebook 04, section 7.
+    """
+    n = len(answer.probabilities)
+    figure = style.new_figure((2.5 + 2.1 * n, 3.2))
+    style.show_as_jpeg(figure)
+    picture, *panels = axes = figure.subplots(1, 1 + n, width_ratios=[1.3] + [1] * n)
+    figure.suptitle(answer.headline, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    picture.set(xticks=[], yticks=[])
+    picture.grid(False)
+    if answer.image is None:
+        picture.text(0.5, 0.5, "no image", ha="center", va="center", color=style.OTHER)
+    else:
+        shown = read_rgb(answer.image)
+        shown.thumbnail((400, 400))
+        picture.imshow(np.asarray(shown))
+    text = style.wrap_text(answer.text, 36, lines=4) if answer.text else "(no text)"
+    picture.set_xlabel(text, fontsize=8, loc="left", parse_math=False)
+    for panel, (scenario, probabilities) in zip(panels, answer.probabilities.items(), strict=True):
+        bars = panel.barh(LABELS, probabilities, height=0.62, color=[style.COLOURS[label] for label in LABELS])
+        panel.bar_label(bars, [f"{p:.2f}" for p in probabilities], padding=3, fontsize=9)
+        panel.set(xlim=(0, 1.25), xticks=(0, 0.5, 1), xlabel="probability", title=scenario)
+        panel.grid(axis="y", visible=False)
+        panel.invert_yaxis()
+    for panel in panels[1:]:
+        panel.set_yticklabels([])
+    return axes
 
 
 @style.styled

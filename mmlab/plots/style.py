@@ -91,6 +91,11 @@ def lab_style() -> AbstractContextManager[None]:
     return style.context(["default", _look()])
 
 
+def fonts() -> list[str]:
+    """The families in use, in the order in which a letter is looked for."""
+    return list(_look()["font.family"])
+
+
 def styled(plot: Callable) -> Callable:
     """A plot function that draws in the lab's look and changes none of the caller's settings."""
 
@@ -272,4 +277,4 @@ def _drawable() -> frozenset[int]:
     """Code points that one of the fonts in use can draw; for the others matplotlib would warn and draw boxes."""
     from matplotlib.font_manager import findfont, get_font
 
-    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _look()["font.family"]))
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in fonts()))

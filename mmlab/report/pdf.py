@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from mmlab.errors import MmlabError
@@ -23,7 +22,7 @@ from mmlab.report.document import (
     Table,
 )
 from mmlab.report.html import CODE
-from mmlab.storage import write_atomic
+from mmlab.storage import temporary_folder, write_atomic
 
 BROWSERS = (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge",
@@ -52,8 +51,8 @@ def write_pdf(document: Document, page: Path, pdf: Path) -> str:
     reasons = []
     for name, make in makers.items():
         try:
-            with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-                made = make(Path(folder))
+            with temporary_folder() as folder:
+                made = make(folder)
         except Exception as error:  # typst raises its own kinds
             reasons.append(f"{name}: {str(error).partition(chr(10))[0]}")
         else:

@@ -3,19 +3,18 @@
 import os
 import pickle
 import sys
-import tempfile
 from pathlib import Path
 
 from mmlab.errors import RunError
 from mmlab.processes import kill_session, start_warm
 from mmlab.report.build import BuiltReport, rebuild_report
-from mmlab.storage import write_atomic
+from mmlab.storage import temporary_folder, write_atomic
 
 
 def rebuild_warm(nursery: str | None, results: Path | str) -> BuiltReport:
     """`rebuild_report(results)` in a child of the nursery, or here where there is none; raises what that raises."""
-    with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:  # only this user can read it
-        said = Path(folder) / "built"
+    with temporary_folder() as folder:
+        said = folder / "built"
         process = start_warm(nursery, [__name__, str(results), str(said)], dict(os.environ), Path.cwd())
         if process is None:
             return rebuild_report(results)

@@ -12,10 +12,12 @@ import yaml
 from mmlab.config import suggest
 from mmlab.errors import ConfigError
 from mmlab.evaluation import METRICS
+from mmlab.storage import read_file
 
 OPTIONS = "report.yml"
 _SWITCH = {"true": True, "yes": True, "false": False, "no": False}
 DRAWN = "drawn."  # the prefix of what figures say: `drawn.true label` is the translation of `true label`
+LARGEST_OPTIONS = 10**6  # bytes
 LANGUAGES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.yml")))
 
 
@@ -51,11 +53,13 @@ class ReportOptions:
 def _read_yaml(path: Path) -> dict[str, str]:
     try:
         # BaseLoader leaves every value the text it was written as: a student number keeps its zeros, and no is no.
-        node = yaml.compose(path.read_text(encoding="utf-8-sig"), yaml.BaseLoader)
+        node = yaml.compose(read_file(path, LARGEST_OPTIONS).decode("utf-8-sig"), yaml.BaseLoader)
     except UnicodeError:
         raise ConfigError(f"{path}: is not UTF-8. Save it as UTF-8.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Make it a text file, or remove it.") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply. Write one `key: value` per line.") from None
     except yaml.YAMLError as error:
         where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
         raise ConfigError(f"{path}{where}: is not YAML ({str(error).splitlines()[0]}). Write `name: ...`.") from None

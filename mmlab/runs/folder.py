@@ -1,5 +1,6 @@
 """A run as its folder: where it belongs, and what is read from it. Explained in notebook 04, section 4.1."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Run:
     scenarios: tuple[str, ...]  # those it predicts
     n: int  # pairs scored
     seconds: float
+    seal: dict[str, str]  # the digest of each file of the run but metrics.json, which holds them; {}: made without
 
     @property
     def id(self) -> str:
@@ -88,7 +90,12 @@ class Run:
         return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
     def check_files(self) -> None:
-        """Read each table and the head of each weight file. Raises RunError naming the first that is damaged."""
+        """Hold each file against the seal, or read it where there is none. Raises RunError naming the first fault."""
+        for name, digest in self.seal.items():
+            if not (self.folder / name).is_file():
+                raise _damaged(self.folder / name, "it is missing")
+            if digest_file(self.folder / name) != digest:
+                raise _damaged(self.folder / name, "it was changed after the run")
         from safetensors import SafetensorError, safe_open
 
         _ = self.predictions
@@ -133,9 +140,21 @@ def load_run(folder: Path | str) -> Run:
     try:
         config = RunConfig.from_params(record["config"]) if "config" in record else None
         scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
-        return Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"])
+        seal = {str(name): str(digest) for name, digest in metrics.get("seal", {}).items()}
+        return Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], seal)
     except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(folder / f"{CONFIG} or {METRICS}", error) from error
+
+
+def seal_folder(folder: Path) -> dict[str, str]:
+    """The digest of each file of a run that is about to be completed."""
+    return {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.name != METRICS}
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_complete(folder: Path) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import cache
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from mmlab.runs import folder as files
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
 from mmlab.storage import CHECKOUT, draft_folder, write_atomic
 
+SET_ASIDE = "set_aside"  # runs that were changed after they were made, in the results folder
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
 
@@ -45,8 +46,8 @@ def train_run(
     Raises RunError as `write_test_results` does.
     """
     folder = run_folder(config, course, features, results)
-    if is_complete(folder):
-        return load_run(folder)
+    if run := _find_sound(folder):
+        return run
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
     if checkpoints and not resume:
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -85,8 +86,8 @@ def keep_predictions(
     """
     digest = digest_of(name, key, course.fingerprint, code_digest(predict), length=10)
     folder = Path(results) / files.RUNS / f"{name}-{digest}"
-    if is_complete(folder):
-        return load_run(folder)
+    if run := _find_sound(folder):
+        return run
     started = time.perf_counter()
     predictions = predict()
     seconds = time.perf_counter() - started
@@ -118,7 +119,25 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
 def _write_scored(folder: Path, name: str, frame: pd.DataFrame, scenarios: tuple[str, ...], seconds: float) -> None:
     _write_frame(folder / files.PREDICTIONS, frame)
     scores = {scenario: score_frame(frame, scenario).to_dict() for scenario in scenarios}
-    _write_json(folder / files.METRICS, {"name": name, "scores": scores, "seconds": round(seconds, 2)})
+    sealed = {"name": name, "scores": scores, "seconds": round(seconds, 2), "seal": files.seal_folder(folder)}
+    _write_json(folder / files.METRICS, sealed)
+
+
+def _find_sound(folder: Path) -> Run | None:
+    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed."""
+    if not is_complete(folder):
+        return None
+    try:
+        run = load_run(folder)
+        run.check_files()
+    except RunError as error:
+        aside = folder.parents[1] / SET_ASIDE
+        aside.mkdir(exist_ok=True)
+        place = next(one for n in count(1) if not (one := aside / f"{folder.name}-{n}").exists())
+        folder.rename(place)
+        print(f"{str(error).partition('. ')[0]}. The folder is kept as {place}, and the run is made again.")
+        return None
+    return run
 
 
 def _write_json(path: Path, data: dict) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from torch import nn
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
-from mmlab.course import DEV_SHARE, Course, split_folds
+from mmlab.course import DEV_SHARE, Course, fit_folds, split_folds
 from mmlab.features import Pairs
 from mmlab.progress import open_bar
 from mmlab.training.loop import needed
@@ -105,13 +105,25 @@ def _plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_o
         held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
-            inner = split_folds(labels[others], twins[others], INNER_FOLDS, seed)
-            yield Part(fold, seed, others[inner != 0], others[inner == 0], held_out)
+            stops = _choose_stoppers(labels[others], twins[others], seed)
+            yield Part(fold, seed, others[~stops], others[stops], held_out)
+
+
+def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.ndarray:
+    """Which of a fold's training pairs decide when to stop, bool (n,): one inner fold that holds no label alone."""
+    folds = fit_folds(labels, twins, INNER_FOLDS)
+    inner = split_folds(labels, twins, folds, seed, sparse=True)
+    every = len(np.unique(labels))
+    whole = [one for one in range(folds) if (inner == one).any() and len(np.unique(labels[inner != one])) == every]
+    return inner == (whole[0] if whole else 0)
 
 
 def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
     if config.folds:
-        return split_folds(labels, frame[TWIN].to_numpy(), config.folds, config.seed)
+        folds = fit_folds(labels, twins := frame[TWIN].to_numpy(), config.folds)
+        if folds < config.folds:
+            print(f"folds={config.folds}: the rarest label has {folds} independent pairs, so {folds} folds are used.")
+        return split_folds(labels, twins, folds, config.seed, sparse=True)
     return np.where(frame["split"].to_numpy() == "dev", 0, -1)  # -1: only trained on
 
 

@@ -5,7 +5,6 @@ What passes between the processes are files of a temporary folder that only this
 
 import os
 import pickle
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,7 +21,7 @@ from mmlab.errors import RunError
 from mmlab.features import Pairs
 from mmlab.models import FUSIONS, FusionModel
 from mmlab.processes import ADDRESS, kill_session, start_process
-from mmlab.storage import write_atomic
+from mmlab.storage import temporary_folder, write_atomic
 from mmlab.training.finetuning import TunedModel, TuningHooks
 from mmlab.training.loop import Hooks, fit, needed, predict
 
@@ -97,10 +96,10 @@ def fit_in_processes(
     config: RunConfig, features: Pairs, labels: np.ndarray, parts: list[Part], workers: int
 ) -> Iterator[FittedPart]:
     """The fitted parts in order; closing the iterator stops the processes. Raises what a training raises."""
-    with tempfile.TemporaryDirectory(prefix="mmlab-") as name:
-        folder, env = Path(name), os.environ | {"OMP_NUM_THREADS": "1"}
+    with temporary_folder() as folder:
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
         _write(folder / SHARED, (config, features, labels, parts))
-        call = os.environ.get(ADDRESS), [WORKER, name], env, Path.cwd()
+        call = os.environ.get(ADDRESS), [WORKER, str(folder)], env, Path.cwd()
         processes = [start_process(*call) for _ in range(workers)]
         try:
             for number in range(len(parts)):

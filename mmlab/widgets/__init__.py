@@ -4,3 +4,4 @@ The plain function draws the same picture without a kernel, for readers of a sav
 """
 
 from mmlab.widgets.browser import ANY, NO_LABEL, browse_pairs, find_pairs, show_pair
+from mmlab.widgets.playground import Flip, find_flip, open_playground, show_answer

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import queue
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -26,7 +25,7 @@ from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
 from mmlab.processes import ADDRESS, kill_session, open_nursery
 from mmlab.runs.records import RECEIPT
-from mmlab.storage import write_atomic
+from mmlab.storage import temporary_folder, write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
@@ -154,8 +153,8 @@ class _Execution:
         place, started = places.get(), time.perf_counter()
         record, error = None, None
         try:
-            with tempfile.TemporaryDirectory(prefix="mmlab-") as folder:
-                receipt = Path(folder) / "record.json"
+            with temporary_folder() as folder:
+                receipt = folder / "record.json"
                 asyncio.run(self._execute({**os.environ, **place, RECEIPT: str(receipt)}, nursery))
                 record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
         except Exception as caught:
@@ -244,7 +243,10 @@ def _explain(error: Exception | None, timeout: int) -> str:
 
 
 def _to_text(notebook) -> str:
-    """The executed notebook without what differs between two equal runs, and without widgets that show nothing."""
+    """The executed notebook without what differs between two equal runs, and without widgets, which show nothing.
+
+    Of a widget that has HTML for readers without a kernel, this HTML is kept.
+    """
     import nbformat
 
     notebook.metadata.pop("widgets", None)
@@ -256,5 +258,8 @@ def _to_text(notebook) -> str:
         if is_tagged(cell, "injected-parameters"):
             cell["id"] = f"papermill-{number}"  # papermill's is random
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            shown = [output.get("data", {}) for output in cell.outputs]
+            widgets = [WIDGET in data and data.pop(WIDGET) is not None for data in shown]
+            kept = ["text/html" in data or not widget for data, widget in zip(shown, widgets, strict=True)]
+            cell.outputs = [output for output, keep in zip(cell.outputs, kept, strict=True) if keep]
     return nbformat.writes(notebook) + "\n"

@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmlab.config import EXERCISE_TAG, TWIN, suggest
-from mmlab.course import read_course, split_folds
+from mmlab.config import EXERCISE_TAG, suggest
+from mmlab.course import read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.runs import open_results
@@ -116,9 +116,7 @@ def _plan_jobs(data: Path | str, results: Path | str, knobs: dict[str, Any], ord
     if missing := [name for name, source in sources.items() if not source.is_file()]:
         fix = "Run mmlab from a checkout of the lab (pip install -e .)."
         raise RunError(f"{NOTEBOOKS}: {', '.join(missing)} missing. {fix}")
-    course = read_course(data, seed=config.seed)
-    if config.folds:
-        split_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds, config.seed)
+    read_course(data, seed=config.seed)  # a fault of the folder is told before anything runs
     own = dict(zip(NAMES, share_parameters([*sources.values()], results, {"data": str(data), **knobs}), strict=True))
     open_results(results, data)
     alone = len(order) == 1
