@@ -21,7 +21,7 @@ from mmlab.report.document import (
 )
 from mmlab.report.evidence import Compared, Evidence, Gap, Row, differing_answers, judge_predictions, predicted_labels
 from mmlab.report.html import to_html
-from mmlab.report.pdf import write_pdf
+from mmlab.report.pdf import find_browser, write_pdf
 from mmlab.report.tables import difference_table, knob_table, score_table, write_tables
 from mmlab.report.words import ReportOptions, Say
 from mmlab.report.writer import SECTIONS, Section, report_digest, write_document

@@ -37,15 +37,20 @@ OPTIONS = (
 )  # fmt: skip
 
 
+def find_browser() -> str | None:
+    """The path of the browser that prints reports, if one is installed; MMLAB_BROWSER names another one, or `none`."""
+    wanted = os.environ.get("MMLAB_BROWSER", "")
+    names = () if wanted == "none" else (wanted,) if wanted else BROWSERS
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 def write_pdf(document: Document, page: Path, pdf: Path) -> str:
     """Write the PDF; the name of what did it. Raises MmlabError, saying how to print the page, when nothing can.
 
     An installed browser of Chromium's family prints exactly the page; without one, typst sets the same blocks.
     MMLAB_BROWSER names another browser, or `none`.
     """
-    wanted = os.environ.get("MMLAB_BROWSER", "")
-    names = () if wanted == "none" else (wanted,) if wanted else BROWSERS
-    browser = next(filter(None, map(shutil.which, names)), None)
+    browser = find_browser()
     makers = {Path(browser).name: lambda folder: _print_with(browser, page, folder)} if browser else {}
     makers["typst"] = lambda folder: _set_with_typst(document, folder)
     reasons = []
