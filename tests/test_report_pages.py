@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from reports import build, text_of
+from reports import build, text_in, text_of
 
 from mmlab.config import KNOBS
 from mmlab.errors import ConfigError, MmlabError
@@ -116,7 +116,9 @@ def test_pairs_can_be_shown_so_that_nobody_is_named_or_seen(finished, tmp_path):
         and "data:image/jpeg" in page
         and len(guids_in(results, page)) > 3
     )
-    assert list((results / "figures").glob("report_wrong_*.jpg")) and (jpegs_in(results / "report.pdf") or not printed)
+    assert list((results / "figures").glob("report_wrong_*.jpg"))
+    if printed:
+        assert jpegs_in(results / "report.pdf") and TRACE.search(text_in(results / "report.pdf"))
     built = report.rebuild_report(results, anonymise=True)
     page = (results / "report.html").read_text()
     seen = re.sub(r"<style.*?</style>|base64,[^\"]+|xmlns=\"[^\"]+", "", page, flags=re.S)  # with alt texts
@@ -128,9 +130,9 @@ def test_pairs_can_be_shown_so_that_nobody_is_named_or_seen(finished, tmp_path):
     charts = list((results / "figures").glob("report_*.png"))
     assert charts and all(path.with_suffix(".svg").is_file() for path in charts), "photographs have no SVG"
     if printed:
-        assert jpegs_in(results / "report.pdf") == 0 and not re.search(
-            rb"/Alt \([^)]*@", (results / "report.pdf").read_bytes()
-        )
+        assert jpegs_in(results / "report.pdf") == 0 and b"/Alt" in (results / "report.pdf").read_bytes()
+        assert not re.search(rb"/Alt \([^)]*(@|http)", (results / "report.pdf").read_bytes())
+        assert "[handle]" in text_in(results / "report.pdf") and not TRACE.search(text_in(results / "report.pdf"))
     assert "Only the report is anonymous" in built.notes[-1] and "notebooks" in built.notes[-1]
 
 
