@@ -56,9 +56,11 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     folds = say("method.folds", n=config.folds) if config.folds else say("method.split")
     names = {"text": config.text_encoder, "image": config.image_encoder, "fusion": config.fusion}
     formula = vars(FUSIONS[config.fusion]).get("formula")  # its own: one that it inherits says what another fusion does
+    axes = plots.plot_architecture(_list_parts(main))
+    across, down = axes.figure.get_size_inches()
     return [
         Paragraph(say("method.text", **names, folds=folds, seeds=config.seeds)),
-        Figure("architecture", plots.plot_architecture(_list_parts(main)), say("method.figure"), height=3.6),
+        Figure("architecture", axes, say("method.figure"), drawn=across, height=0.78 * down),  # with shorter arrows
         *([Formula(formula)] if formula else []),
         Paragraph(say("method.loss", smoothing=config.label_smoothing)),
         Formula(LOSS_FORMULA),
