@@ -32,6 +32,7 @@ from mmlab.plots.scores import (
 from mmlab.plots.style import (
     COLOURS,
     OTHER,
+    can_draw,
     find_cjk_font,
     lab_style,
     new_figure,

@@ -157,7 +157,7 @@ def translate_figure(drawn, words: Mapping[str, str]) -> None:
     from matplotlib.text import Text
 
     figure = np.ravel(drawn)[0].figure
-    possible = [one for one, translation in words.items() if _drawable().issuperset(map(ord, translation))]
+    possible = [one for one, translation in words.items() if can_draw(translation)]
     phrases = "|".join(re.escape(one) for one in sorted(possible, key=len, reverse=True))
     if not phrases:
         return
@@ -206,6 +206,11 @@ def wrap_text(text: str, width: int, lines: int) -> str:
     if len(rows) > lines:
         rows = [*rows[: lines - 1], chop_cells(rows[lines - 1], width - 1)[0].rstrip() + "…"]
     return "\n".join(rows).replace(_WIDE, "□")
+
+
+def can_draw(text: str) -> bool:
+    """Whether one of the fonts in use has each letter of a text."""
+    return _drawable().issuperset(map(ord, text))
 
 
 def fit_text(text: str, inches: float, lines: int, size: float, weight: str = "normal") -> str:

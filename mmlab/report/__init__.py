@@ -5,7 +5,20 @@ and `tables` write it. The words are in `en.yml` and `zh.yml`. Explained in note
 """
 
 from mmlab.report.build import BuiltReport, build_report, predict_test, publish, read_runs, rebuild_report, watch_report
-from mmlab.report.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.report.document import (
+    Block,
+    Code,
+    Document,
+    Example,
+    Figure,
+    Formula,
+    Gallery,
+    Heading,
+    Items,
+    Notice,
+    Paragraph,
+    Table,
+)
 from mmlab.report.evidence import Compared, Evidence, Gap, Row, differing_answers, judge_predictions, predicted_labels
 from mmlab.report.html import to_html
 from mmlab.report.pdf import find_browser, write_pdf

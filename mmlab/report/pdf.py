@@ -7,7 +7,20 @@ import subprocess
 from pathlib import Path
 
 from mmlab.errors import MmlabError
-from mmlab.report.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.report.document import (
+    Block,
+    Code,
+    Document,
+    Example,
+    Figure,
+    Formula,
+    Gallery,
+    Heading,
+    Items,
+    Notice,
+    Paragraph,
+    Table,
+)
 from mmlab.report.html import CODE
 from mmlab.storage import temporary_folder, write_atomic
 
@@ -18,7 +31,9 @@ BROWSERS = (
 BROWSER_SECONDS = 90
 OPTIONS = (
     "--headless", "--disable-gpu", "--no-pdf-header-footer",
-    "--disable-background-networking", "--disable-component-update",  # printing a page needs no network
+    # Printing a page needs no network. Chromium asks for updates and accounts all the same: it may look up no name.
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
 
 
@@ -80,7 +95,7 @@ def to_typst(document: Document, folder: Path) -> str:
     """The document in typst's language; the figures that it reads are put into `folder`."""
     parts = [
         '#set page(paper: "a4", margin: 2cm, numbering: "1")',
-        '#set text(size: 10pt, font: ("New Computer Modern", "Noto Sans CJK SC", "Noto Serif CJK SC"))',
+        '#set text(size: 10pt, font: ("New Computer Modern", "Noto Sans CJK SC", "WenQuanYi Micro Hei"))',
         "#set table(stroke: 0.4pt + gray)",
         "#show table: set text(size: 8pt)",
         f"#align(center)[#text(size: 18pt)[{_text(document.title)}]]",
@@ -113,11 +128,24 @@ def _block(block: Block, place: Path) -> str:
             shutil.copyfile(block.path, place.with_suffix(".png"))
             image = f'image("{place.name}.png", width: {min(block.width, 6.6)}in)'
             return f"#figure({image}, caption: [{_text(block.caption)}])"
+        case Gallery(_, examples, caption):
+            cells = [_typeset(one, place.with_name(f"{place.name}_{n}.jpg")) for n, one in enumerate(examples)]
+            grid = f"grid(columns: 3, gutter: 8pt, align: left, {', '.join(cells)})"
+            return f"#figure({grid}, kind: image, caption: [{_text(caption)}])"
         case Table(_, frame, caption):
             cells = [*map(str, frame.columns), *(str(value) for row in frame.to_numpy() for value in row)]
             inside = ", ".join(f"[{_escaped(cell)}]" for cell in cells)
             table = f"table(columns: {len(frame.columns)}, {inside})"
             return f"#figure({table}, kind: table, caption: [{_text(caption)}])"
+
+
+def _typeset(example: Example, copy: Path) -> str:
+    """A pair of a gallery; its picture is copied to where typst finds it."""
+    picture = ""
+    if example.path is not None:
+        shutil.copyfile(example.path, copy)
+        picture = f'#image("{copy.name}", height: 3.5cm)\n'
+    return f"[#text(size: 8pt)[*{_escaped(example.title)}*\n\n{picture}\n{_escaped(example.text)}]]"
 
 
 def _text(text: str) -> str:
