@@ -19,7 +19,7 @@ import numpy as np
 from mmlab.config import GUID, IMAGE, TEXT
 from mmlab.course import Course
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
-from mmlab.errors import EncoderError
+from mmlab.errors import EncoderError, stoppable
 from mmlab.freshness import code_digest, digest_of
 from mmlab.images import Picture
 from mmlab.progress import open_bar
@@ -287,6 +287,7 @@ class Features(Pairs):
         return replace(self, text=self.text.summaries("text"), image=self.image.summaries("image"))
 
 
+@stoppable("Features that were encoded before are kept.")
 def encode_course(
     course: Course,
     text_encoder: str = "minilm",

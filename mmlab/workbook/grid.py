@@ -18,7 +18,7 @@ import pandas as pd
 
 from mmlab.config import EXERCISE_TAG, GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
-from mmlab.errors import ConfigError, RunError
+from mmlab.errors import ConfigError, RunError, stoppable
 from mmlab.evaluation import METRICS, Scores, score_frame
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
@@ -139,6 +139,7 @@ class Grid:
             found.append(SettingRun(knobs, run, file.read_text("utf-8") if not run and file.is_file() else ""))
         return found
 
+    @stoppable("Trainings that were complete before are kept.")
     def run(
         self, jobs: int = 1, on: str = "local", on_run: Callable[[SettingRun], Any] = lambda one: None, **cluster: Any
     ) -> list[SettingRun]:
