@@ -298,6 +298,8 @@ def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, 
         return registered[name](name, _packaged(registered[name]), precision)
     if Path(name).expanduser().is_dir() or name.startswith((".", "/", "~")):
         return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
+    if Path(name).is_file():
+        raise EncoderError(f"{name} is a file, and an encoder is a name or a folder. Give the folder that holds it.")
     return kind(name, name, precision)
 
 

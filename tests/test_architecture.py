@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mmlab"
 # In the order in which data flows. A room imports itself and the rooms before it.
 ROOMS = (
-    "errors", "config", "storage", "progress", "processes", "freshness", "images", "device", "course", "demo",
+    "errors", "config", "progress", "storage", "processes", "freshness", "images", "device", "course", "demo",
     "engine", "encoders", "features", "models", "training", "evaluation", "runs", "export", "answer", "explain", "lab",
     "plots", "widgets", "workbook", "report", "exercises", "grading", "doctor", "cli",
 )  # fmt: skip

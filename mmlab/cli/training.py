@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mmlab.cli.options import PATH, Data, Results, with_knobs
+from mmlab.cli.options import PATH, WHOLE, Data, Results, with_knobs
 from mmlab.cli.output import print_outcome, print_scores
-from mmlab.config import GRID_PRESETS, PRESETS, RunConfig, check_choice, name_knobs
+from mmlab.config import GRID_PRESETS, KNOBS, PRESETS, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
+
+_KNOBS = f"Knobs, explained by `mmlab run --help`: {', '.join(KNOBS)}."
 
 
 @with_knobs
@@ -57,13 +59,13 @@ def run(
 def grid(
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A knob and the values to try, lr=1e-2,1e-3. Repeat it for another knob."),
+        typer.Option("--set", help=f"A knob and the values to try, lr=1e-2,1e-3. Repeat it for another. {_KNOBS}"),
     ] = None,
     preset: Annotated[str | None, typer.Option(help=f"Values to begin with: {', '.join(GRID_PRESETS)}.")] = None,
-    seeds: Annotated[int, typer.Option(help="How often each setting is trained, with seeds 0, 1, ...")] = 1,
-    jobs: Annotated[int, typer.Option(help="Trainings at a time.")] = 2,
-    on: Annotated[str, typer.Option(help="local, or slurm (pip install mmlab\\[slurm]).")] = "local",
-    folds: Annotated[int, typer.Option(help="0 scores each setting on dev, quickly; 5 cross-fits it.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How often each setting is trained, with seeds 0, 1, ...", **WHOLE)] = 1,
+    jobs: Annotated[int, typer.Option(help="Trainings at a time.", **WHOLE)] = 2,
+    on: Annotated[str, typer.Option(help="local, or slurm (python -m pip install submitit).")] = "local",
+    folds: Annotated[int, typer.Option(help="0 scores each setting on dev, quickly; 5 cross-fits it.", **WHOLE)] = 0,
     partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
     data: Data = Path("data/demo"),
     results: Results = Path("results/run"),
@@ -110,7 +112,8 @@ def train(
     results: Results,
     preset: Annotated[str, typer.Option(help=f"The knobs to begin with: {', '.join(PRESETS)}.")] = "tuned",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A knob and its value, encoder_lr=1e-4. Repeat it for another.")
+        list[str] | None,
+        typer.Option("--set", help=f"A knob and its value, encoder_lr=1e-4. Repeat it for another. {_KNOBS}"),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoints of an interrupted training.")] = True,
     save: Annotated[Path | None, typer.Option(help="A new folder for the trained encoders.", **PATH)] = None,

@@ -25,7 +25,7 @@ from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, ru
 from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import check_knobs, check_parameters, resolve_folders
-from mmlab.workbook.slurm import run_array
+from mmlab.workbook.slurm import check_cluster, run_array
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
 FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
@@ -184,10 +184,12 @@ class Grid:
         return [Setting(knobs, complete) for knobs, complete in found.values() if all(complete)]
 
     def check_call(self, jobs: int, on: str) -> None:
-        """Raise ConfigError for arguments that `run` would refuse, RunError for a folder that cannot be written."""
+        """Raise ConfigError for arguments that `run` would refuse, RunError for a folder or a cluster out of reach."""
         check_choice("on", on, ("local", "slurm"))
         if jobs < 1:
             raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
+        if on == "slurm":
+            check_cluster()
         open_results(self.folder, self.data)
 
     def count_superseded(self) -> int:
