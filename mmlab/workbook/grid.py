@@ -22,13 +22,13 @@ from mmlab.errors import ConfigError, RunError, stoppable
 from mmlab.evaluation import METRICS, Scores, score_frame
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
-from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
+from mmlab.storage import one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
-from mmlab.workbook.parameters import check_knobs, check_parameters, resolve_folders
+from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, check_parameters, resolve_folders
 from mmlab.workbook.slurm import check_cluster, run_array
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
-FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
+FUSION_NOTEBOOK = NOTEBOOKS / "04_fusion.ipynb"
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,10 @@ from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.runs import open_results
 from mmlab.runs.records import MAIN_NOTEBOOK, find_main, write_record
-from mmlab.storage import CHECKOUT
 from mmlab.workbook.execute import Job, run_notebooks
-from mmlab.workbook.parameters import check_knobs, resolve_folders, share_parameters
+from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, resolve_folders, share_parameters
 from mmlab.workbook.timeline import ENCODING, IMPORTS, REPORT, Timeline
 
-NOTEBOOKS = CHECKOUT / "notebooks"
 # The notebooks whose runs each one reads. Features are no need: they are encoded while the first notebooks begin. In
 # the order in which the notebooks start, two at a time, since the heads train on one thread each: the longest first.
 # When 05 trains its best setting anew, 04 has long trained the same, if it is the same.
