@@ -299,10 +299,10 @@ def find_image_encoder(name: str, precision: str = "auto") -> ImageEncoder:
 def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, precision: str) -> Encoder:
     if name in registered:
         return registered[name](name, _packaged(registered[name]), precision)
+    if Path(name).expanduser().is_file():
+        raise EncoderError(f"{name} is a file, and an encoder is a name or a folder. Give the folder that holds it.")
     if Path(name).expanduser().is_dir() or name.startswith((".", "/", "~")):
         return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
-    if Path(name).is_file():
-        raise EncoderError(f"{name} is a file, and an encoder is a name or a folder. Give the folder that holds it.")
     encoder = kind(name, name, precision)
     with _explain_loading(encoder):
         reach_hub(cached=_hub_revision(name) is not None)

@@ -1,5 +1,6 @@
 """The hub of models on the network: whether it can be reached, asked before its own client tries for a minute."""
 
+import os
 import socket
 from contextlib import suppress
 from threading import Thread
@@ -14,13 +15,12 @@ def reach_hub(cached: bool) -> None:
 
     Elsewhere its client is told to work offline, if the model is cached. Raises ConnectionError if it is not.
     """
-    from huggingface_hub import constants  # knows HF_ENDPOINT and HF_HUB_OFFLINE
-
-    if constants.HF_HUB_OFFLINE or _connects(constants.ENDPOINT):
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if os.environ.get("HF_HUB_OFFLINE") or _connects(endpoint):
         return
     if not cached:
-        raise ConnectionError(f"{constants.ENDPOINT} cannot be reached")
-    constants.HF_HUB_OFFLINE = True
+        raise ConnectionError(f"{endpoint} cannot be reached")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # the client reads it when it is imported, here and in the processes to come
 
 
 def _connects(endpoint: str) -> bool:

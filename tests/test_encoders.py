@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from huggingface_hub import constants
 from networks import save_text_model
 from PIL import Image
 
@@ -385,7 +384,8 @@ def run_python(code: str, **environment: str) -> str:
     [(find_text_encoder, "nobody/nothing"), (find_image_encoder, "test_vit.nothing"), (find_image_encoder, "no_model")],
 )
 def test_a_hub_name_without_a_network_gives_one_line_that_says_what_to_do(find, name, tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # HF_HUB_OFFLINE=1 is read at its import
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at its import
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     message = refusal(lambda: find(name).encode(["a"]))
     assert repr(name) in message and "minilm and efficientnet_lite0 need no network" in message
@@ -404,7 +404,9 @@ def test_a_file_given_as_encoder_is_refused_in_one_sentence(tmp_path):
 def no_proxy(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False), monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    yield
+    os.environ.pop("HF_HUB_OFFLINE", None)
 
 
 @pytest.fixture
@@ -445,21 +447,23 @@ def mirror():
 def test_a_hub_that_cannot_be_reached_is_told_when_the_encoder_is_found(closed, deaf, monkeypatch, tmp_path):
     """Its own client would try for a minute, in a notebook, when the features are wanted."""
     endpoint = "http://127.0.0.1:9" if closed else deaf
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     message = refusal(lambda: find_text_encoder("some/model"))
     assert f"{endpoint} cannot be reached" in message and "hf download some/model" in message
     (tmp_path / "hub" / "models--some--model" / "refs").mkdir(parents=True)
     (tmp_path / "hub" / "models--some--model" / "refs" / "main").write_text("1111")
-    assert find_text_encoder("some/model").name == "some/model" and constants.HF_HUB_OFFLINE  # what is cached is used
+    assert (
+        find_text_encoder("some/model").name == "some/model" and os.environ["HF_HUB_OFFLINE"]
+    )  # what is cached is used
 
 
 @pytest.mark.usefixtures("no_proxy")
 def test_a_hub_or_a_proxy_that_answers_is_reached(mirror, monkeypatch):
     for endpoint, proxy in ((mirror[0], ""), ("http://no-such-host.invalid", mirror[0])):
-        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
         monkeypatch.setenv("http_proxy", proxy)
-        assert find_text_encoder("some/model").name == "some/model" and not constants.HF_HUB_OFFLINE
+        assert find_text_encoder("some/model").name == "some/model" and "HF_HUB_OFFLINE" not in os.environ
 
 
 def test_a_mirror_is_asked_for_the_model(mirror, tmp_path):
@@ -508,7 +512,7 @@ def test_a_fingerprint_follows_the_weights_and_not_the_time(text_folders, tmp_pa
 
 
 def test_the_fingerprint_of_a_hub_model_is_its_revision_in_the_local_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     revisions = tmp_path / "hub" / "models--some--model" / "refs"

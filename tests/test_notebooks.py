@@ -461,6 +461,16 @@ def test_a_wrong_parameter_of_one_starts_none(tmp_path, no_kernel):
         list(run_notebooks([Job(path, tmp_path / "a.ipynb", {"n": 1}), Job(path, tmp_path / "b.ipynb", {"nn": 1})]))
 
 
+def test_what_runs_is_told_each_second(tmp_path):
+    path, seen = write_notebook(tmp_path / "tiny.ipynb", "time.sleep(2.5)"), []
+    job = Job(path, tmp_path / "out.ipynb", {"results": str(tmp_path)})
+    list(run_notebooks([job], on_wait=seen.append))
+    told = [one for underway in seen for one in underway]
+    assert {one.name for one in told} == {"tiny"} and told[-1].seconds > 1
+    assert max(one.done for one in told) >= 3 and all(one.done <= one.total <= 6 for one in told)
+    assert seen[-1] == []  # it has ended
+
+
 def test_a_notebook_waits_for_those_it_needs(tmp_path):
     """The first given is begun last; what needs a failed one is not begun."""
     says = f"with open({str(tmp_path / 'order')!r}, 'a') as file:\n    file.write(str(n))"

@@ -1,7 +1,7 @@
 """The commands that train: the workbook, a grid of settings, and fine-tuning."""
 
-import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,22 +35,23 @@ def run(
 
     mmlab run --data ../course --results results/course --text-encoder ./my_encoders/text
     """
+    from mmlab.cli.live import LiveLine
     from mmlab.report.build import publish
     from mmlab.report.process import rebuild_warm
     from mmlab.report.words import OPTIONS, ReportOptions
+    from mmlab.workbook.estimate import find_cost
     from mmlab.workbook.pipeline import run_workbook
 
-    clear = "\r\033[K" if sys.stdout.isatty() else ""  # the line of the bar that shows the encoding
-
-    def on_done(name: str, seconds: float, number: int, total: int) -> None:
-        print(f"{clear}[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
-
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
-    print(f"mmlab: {only or 'seven notebooks'} on {data}")
+    line = LiveLine(f"{only or 'seven notebooks'} on {data}", find_cost(knobs.get("fusion", KNOBS["fusion"].default)))
+    watch = {"on_done": line.on_done, "on_start": line.on_start, "on_wait": line.on_wait}
     reports: list = []
-    seconds = run_workbook(
-        data, results, knobs, on_done, only, lambda nursery: reports.append(rebuild_warm(nursery, results))
-    )
+
+    def write_report(nursery: str | None) -> None:
+        reports.append(rebuild_warm(nursery, results))
+
+    with closing(line):
+        seconds = run_workbook(data, results, knobs, only=only, write_report=write_report, **watch)
     for outcome in reports:
         publish(outcome.evidence, seconds)
         print_outcome(outcome)
