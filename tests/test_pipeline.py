@@ -98,7 +98,7 @@ def test_encoding_begins_in_a_process_of_its_own_that_reports_nothing(folder, tm
     assert started < ended and stopped.ended.done() and failed.underway == []
     with pipeline._encode_ahead(None, folder, {}) as encoded:
         encoded.ended.result()
-        assert read_note(encoded.note) == (16, 16) and encoded.underway == []
+        assert read_note(encoded.note) == (57, 57) and encoded.underway == []
     assert count_missing() == {"text": 0, "image": 0}
 
 
