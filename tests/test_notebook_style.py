@@ -91,6 +91,15 @@ def check_parameters_cell(node) -> list[str]:
     return problems + [f"a second = in `{line}`: papermill cannot see it" for line in lines if line.count("=") > 1]
 
 
+def check_beginning(node) -> list[str]:
+    """What follows the parameters judges them, under the name with which the notebook finishes."""
+    cells = list_code_cells(leave_out_exercises(node))
+    ended = re.search(r'finish_notebook\(\w+, ["\'](\w+)["\']', cells[-1].source)
+    wanted = f'begin_notebook("{ended and ended[1]}", globals())'
+    after = next((n for n, cell in enumerate(cells) if is_tagged(cell)), 0) + 1
+    return [] if cells[after].source.startswith(wanted) else [f"the cell after the parameters begins with {wanted}"]
+
+
 def check_cell_sizes(node) -> list[str]:
     sizes = [count_lines(cell.source) for cell in list_code_cells(leave_out_exercises(node))]
     problems = [f"code cell {n} has {size} lines (30 at most)" for n, size in enumerate(sizes, start=1) if size > 30]
@@ -234,6 +243,7 @@ RULES = (
     check_imports,
     check_parameters_cell,
     check_knobs,
+    check_beginning,
     check_cell_sizes,
     check_prose_between,
     check_definitions,
@@ -315,7 +325,7 @@ def make_good():
             code("import os"),
             code("n = 3  # how many\nresults = '../results'  # where", tags=["parameters"]),
             new_markdown_cell("## 1 First\nLook at the share."),
-            code("print(0.597)", text("0.597\n"), tags=[CHECKED]),
+            code('begin_notebook("x", globals())\nprint(0.597)', text("0.597\n"), tags=[CHECKED]),
             code("print('gain 0.0152')", text("gain 0.0152 https://a.b/home/x\n"), tags=[CHECKED]),
             new_markdown_cell(saw),
             new_markdown_cell("## Exercises\n1. Do 0.123 better."),
@@ -374,6 +384,8 @@ BREAKS = [
     (check_knobs, set_source(2, "seed = 1  # of the split, the folds and the training")),
     (check_knobs, set_source(2, "seed = 0  # chance")),
     (check_knobs, set_source(2, "knobs = 'lr'  # more")),
+    (check_beginning, set_source(4, "print(0.597)")),
+    (check_beginning, set_source(4, "begin_notebook('y', globals())")),
     (check_cell_sizes, set_source(4, LONG)),
     (check_cell_sizes, lambda node: [set_source(n, LONG[: LONG.index("x9")])(node) for n in (1, 4, 5)]),
     (check_cell_sizes, set_source(4, LONG[: LONG.index("x21")])),

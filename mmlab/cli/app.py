@@ -10,20 +10,35 @@ from typing import Annotated
 
 import typer
 
+from mmlab import __version__
 from mmlab.cli import asking, exercises, grading, training
-from mmlab.cli.options import PATH, Data, Results, RichCommand
+from mmlab.cli.options import PATH, WHOLE, Data, Results, RichCommand
 from mmlab.cli.output import print_error, print_outcome, print_table
 from mmlab.config import SCENARIOS
 from mmlab.errors import MmlabError, find_fix
 
 app = typer.Typer(
     name="mmlab",
-    help="A course lab for the sentiment of paired tweet text and image.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mmlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A course lab for the sentiment of paired tweet text and image."""
 
 
 def main() -> None:
@@ -176,7 +191,7 @@ app.command(cls=RichCommand)(grading.grade)
 @app.command(cls=RichCommand)
 def demo(
     folder: Annotated[Path, typer.Argument(help="A new folder, or an older demo to be replaced.", **PATH)],
-    seed: Annotated[int, typer.Option(help="Another seed draws other pairs from the same recipe.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed draws other pairs from the same recipe.", **WHOLE)] = 0,
 ) -> None:
     """Make a demo course with known ceilings.
 
