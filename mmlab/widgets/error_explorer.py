@@ -65,7 +65,6 @@ def show_errors(
         raise MmlabError(f"No pair with the label {label} was answered {predicted}. Choose another field.")
     figure = plots.new_figure((2.9 * len(found), 5.4))
     figure.set_dpi(90)
-    plots.show_as_jpeg(figure)
     axes = figure.subplots(2, len(found), squeeze=False, height_ratios=(2.6, 1))
     plots.plot_gallery(found, n=len(found), predicted="predicted", ax=axes[0])
     for panel, row in zip(axes[0], found.to_dict("records"), strict=True):
