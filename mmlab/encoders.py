@@ -48,6 +48,7 @@ MIDDLE_DEPTH = 2 / 3
 TEXT_BATCH = 64
 IMAGE_BATCH = 8
 LENGTH_STEP = 8  # tokens: texts are padded to a multiple
+TOKENIZER = "tokenizer.json"  # in the folder of a converted network
 
 
 @dataclass(frozen=True)
@@ -150,17 +151,35 @@ class TextEncoder(Encoder):
         with _explain_loading(self):
             return _quiet_transformers().AutoTokenizer.from_pretrained(self.source)
 
-    @property
+    @cached_property
+    def _fast_tokenizer(self):
+        """The tokenizer without transformers, as it was kept with the converted network; None where it was not."""
+        from tokenizers import Tokenizer
+
+        try:
+            return Tokenizer.from_file(str(self._folder / TOKENIZER))
+        except Exception:  # the library raises nothing narrower
+            return None
+
+    @cached_property
     def padding(self) -> int:
-        return self.tokenizer.pad_token_id or 0
+        """The id that fills a batch of texts up."""
+        notes = read_notes(self._folder) or {}
+        return notes["padding"] if "padding" in notes else self.tokenizer.pad_token_id or 0
 
     def tokenise(self, texts: list[str]) -> list[list[int]]:
+        """The ids of each text, at most MAX_TOKENS."""
+        if self._fast_tokenizer:
+            return [one.ids for one in self._fast_tokenizer.encode_batch(texts)]
         return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
     def network(self) -> Network:
-        _, model = self.load()
+        tokenizer, model = self.load()
         few, many = (self._pad(self.tokenise(texts)) for texts in (["a b c", "d"], ["e", "f g h i j k l m n o p", "q"]))
-        return Network(_as_module(model, _read_ids), (few, many))
+        # By now the part that is no Python holds all settings of `tokenise`, but for one that its file has no place for.
+        whole = tokenizer.is_fast and not tokenizer.split_special_tokens
+        files = {TOKENIZER: tokenizer.backend_tokenizer.to_str()} if whole else {}
+        return Network(_as_module(model, _read_ids), (few, many), {"padding": self.padding}, files)
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """One float16 array (tokens, 2 · encoder width) per text, at most MAX_TOKENS long, as `read_tokens` gives them.
