@@ -171,12 +171,13 @@ class TextEncoder(Encoder):
         """The ids of each text, at most MAX_TOKENS."""
         if self._fast_tokenizer:
             return [one.ids for one in self._fast_tokenizer.encode_batch(texts)]
-        return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        return _read_texts(self.tokenizer, texts)
 
     def network(self) -> Network:
         tokenizer, model = self.load()
-        few, many = (self._pad(self.tokenise(texts)) for texts in (["a b c", "d"], ["e", "f g h i j k l m n o p", "q"]))
-        # By now the part that is no Python holds all settings of `tokenise`, but for one that its file has no place for.
+        examples = ["a b c", "d"], ["e", "f g h i j k l m n o p", "q"]
+        few, many = (self._pad(_read_texts(tokenizer, texts)) for texts in examples)
+        # By now its fast part holds all that `_read_texts` asks for, but for one setting that the file cannot hold.
         whole = tokenizer.is_fast and not tokenizer.split_special_tokens
         files = {TOKENIZER: tokenizer.backend_tokenizer.to_str()} if whole else {}
         return Network(_as_module(model, _read_ids), (few, many), {"padding": self.padding}, files)
@@ -442,6 +443,10 @@ def _file_digest(path: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         write_atomic(note, json.dumps({"file": path.name, "sha256": digest}))
         return digest
+
+
+def _read_texts(tokenizer, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
 
 def _read_ids(model, ids, mask):
