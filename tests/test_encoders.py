@@ -245,7 +245,7 @@ def test_an_image_has_the_same_vectors_alone_and_in_a_batch(efficientnet, photog
 ODD_TEXTS = [
     "",
     " ",
-    "word " * 500,
+    "first " + "word " * 500 + "last",
     "[MASK] [SEP] x [PAD]",
     "\U0001f600 \u200d",
     "中文 テスト",
