@@ -10,23 +10,25 @@ All else, code cells and outputs included, is taken from the English notebook.
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmlab.config import suggest
-from mmlab.errors import RunError
+from mmlab.errors import MmlabError
 from mmlab.exercises.cells import NOTEBOOKS, list_notebooks
 from mmlab.exercises.files import load_notebook, read_source, save_notebook
 from mmlab.freshness import digest_of
 
-# What is said in a notebook of each language below its title: a copy, unlike it, finds the data.
+ENGLISH = "en"
+# What is said below the title of a notebook in each other language: a copy finds the data, this notebook does not.
 NOTES = {
     "zh": "> 本页供阅读：代码与输出和英文版完全相同。要运行和做练习，请执行 `mmlab start work/zh --language zh`，"
     "然后打开 `work/zh` 中的副本。"
 }
+LANGUAGES = (ENGLISH, *NOTES)
 _MARK = re.compile(r"^<!-- ([\w-]+) ([0-9a-f]{8}) -->\n", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 # What a translation leaves as it is. Each is taken out before the next is looked for.
@@ -48,29 +50,27 @@ class Block:
 
 
 def find_translation(notebook: str, language: str) -> Path:
-    """The file of a notebook's translation. Raises RunError for a language without one."""
-    if language not in NOTES:
-        raise RunError(f"There are no notebooks in the language {language!r}.{suggest(language, NOTES)}")
+    """The file of a notebook's translation."""
     return NOTEBOOKS / language / f"{notebook}.md"
 
 
 def read_blocks(path: Path) -> dict[str, Block]:
     """The blocks of a translation by the ids of their cells, in the order of the file.
 
-    Raises RunError for a file that cannot be read, an id that occurs twice, and text before the first block.
+    Raises MmlabError for a file that cannot be read, an id that occurs twice, and text before the first block.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}).") from None
+        raise MmlabError(f"{path}: cannot be read ({error}).") from None
     found = list(_MARK.finditer(text))
     if not found or found[0].start():
-        raise RunError(f"{path}: begin the file with a block: <!-- id digest -->")
+        raise MmlabError(f"{path}: begin the file with a block: <!-- id digest -->")
     ends = [one.start() for one in found[1:]] + [len(text)]
     blocks: dict[str, Block] = {}
     for one, end in zip(found, ends, strict=True):
         if one[1] in blocks:
-            raise RunError(f"{path}: the block {one[1]} occurs twice. Remove one of them.")
+            raise MmlabError(f"{path}: the block {one[1]} occurs twice. Remove one of them.")
         blocks[one[1]] = Block(one[2], text[one.end() : end].strip("\n"))
     return blocks
 
@@ -103,11 +103,11 @@ def compare_texts(english: str, translated: str) -> list[str]:
 
 
 def translate(cells: list[dict[str, Any]], notebook: str, language: str) -> None:
-    """Replace the prose in these cells of a notebook, in place. Raises RunError where a translation is not current."""
+    """Replace the prose in these cells of a notebook, in place. Raises MmlabError where a translation is not current."""
     path = find_translation(notebook, language)
     blocks, ids = read_blocks(path), {cell["id"] for cell in cells}
     if faults := list(list_faults(cells, {id: block for id, block in blocks.items() if id in ids})):
-        raise RunError(f"{path}: {faults[0]}" + f" ({len(faults) - 1} more blocks have faults.)" * (len(faults) > 1))
+        raise MmlabError(f"{path}: {faults[0]}" + f" ({len(faults) - 1} more blocks have faults.)" * (len(faults) > 1))
     for cell in cells:
         if cell["cell_type"] == "markdown":
             cell["source"] = blocks[cell["id"]].text.splitlines(keepends=True)
@@ -124,7 +124,7 @@ def make_translation(notebook: str, language: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write every notebook in every language. Raises RunError, before anything is written, with all faults."""
+    """Write every notebook in every language; where a translation has faults, say all of them and write nothing."""
     faults, made = [], {}
     for language in NOTES:
         for name in list_notebooks():
@@ -134,7 +134,7 @@ def main() -> None:
             if not found:
                 made[path.with_suffix(".ipynb")] = make_translation(name, language)
     if faults:
-        raise RunError("\n".join(faults))
+        sys.exit("\n".join(faults))
     for path, notebook in made.items():
         save_notebook(path, notebook)
         print(path)
