@@ -103,7 +103,7 @@ def compare_texts(english: str, translated: str) -> list[str]:
 
 
 def translate(cells: list[dict[str, Any]], notebook: str, language: str) -> None:
-    """Replace the prose in these cells of a notebook, in place. Raises MmlabError where a translation is not current."""
+    """Replace the prose of these cells, in place. Raises MmlabError where the translation is not current."""
     path = find_translation(notebook, language)
     blocks, ids = read_blocks(path), {cell["id"] for cell in cells}
     if faults := list(list_faults(cells, {id: block for id, block in blocks.items() if id in ids})):
