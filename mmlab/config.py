@@ -96,7 +96,9 @@ class Knob:
         ]
         for holds, words in bounds:
             if not holds:
-                raise ConfigError(f"{name}={value!r} is out of range: it must be {words}.")
+                raise ConfigError(
+                    f"{name}={value} is out of range: it must be {words if value == value else 'a number'}."
+                )
 
     def read(self, text: str) -> Any:
         """The value that a text means, `"1e-3"` or `"true"`, checked. Raises ConfigError."""
@@ -135,7 +137,8 @@ class RunConfig:
     heads: int = knob(4, "attention heads; they divide hidden", low=1, high=1024)
     dropout: float = knob(0.6, "share of feature dimensions hidden in training", low=0, below=1)
     modality_dropout: float = knob(0.2, "share of training pairs that lose text or image", low=0, below=1)
-    lr: float = knob(1e-3, "learning rate", above=0, high=1e6)
+    # A step of AdamW moves each weight by about the learning rate. Weights begin below 1: a larger step forgets them.
+    lr: float = knob(1e-3, "learning rate", above=0, high=1)
     weight_decay: float = knob(0.05, "pull of the weights towards 0", low=0, high=1e6)
     epochs: int = knob(20, "at most; early stopping ends sooner", low=1, high=1_000_000)
     patience: int = knob(3, "epochs without a lower dev loss before training stops", low=1, high=1_000_000)
@@ -151,7 +154,7 @@ class RunConfig:
     # Fine-tuning. With no layer of either encoder trained, features are computed once and cached: the laptop's way.
     text_layers: int = knob(0, "last layers of the text encoder to train; -1: all", low=ALL_LAYERS, high=1000)
     image_layers: int = knob(0, "last blocks of the image encoder to train; -1: all", low=ALL_LAYERS, high=1000)
-    encoder_lr: float = knob(5e-5, "learning rate of an encoder's last layer", above=0, high=1e6)
+    encoder_lr: float = knob(5e-5, "learning rate of an encoder's last layer", above=0, high=1)
     layer_decay: float = knob(0.9, "factor on the learning rate for each layer further down", above=0, high=1)
     accumulate: int = knob(1, "batches added up before a step", low=1, high=100_000)
     checkpointing: bool = knob(False, "recompute activations in the backward pass: slower, less memory")
@@ -255,11 +258,16 @@ def name_knobs(knobs: dict[str, Any]) -> str:
 
 def suggest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """The second half of an error: the nearest known name, or all of them."""
+    return nearest(name, known) or f" Known: {', '.join(known)}."
+
+
+def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """As `suggest`, for an error whose first half lists all of them; "" where none is near."""
     near = difflib.get_close_matches(str(name), known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise ConfigError, with the nearest choice, for a value that is none of them."""
     if value not in choices:
-        raise ConfigError(f"{name}={value!r} is not one of {', '.join(choices)}.{suggest(value, choices)}")
+        raise ConfigError(f"{name}={value!r} is not one of {', '.join(choices)}.{nearest(value, choices)}")

@@ -25,6 +25,7 @@ LOCK = CHECKOUT / "requirements.lock"
 WEIGHTS = {"minilm": 91, "efficientnet_lite0": 18}  # MB at least: a full disk leaves shorter files
 
 _PIP_INSTALL = f'"{sys.executable}" -m pip install'
+_INSTALL_FONT = "sudo apt install fonts-noto-cjk (Fedora: sudo dnf install google-noto-sans-cjk-fonts)"
 _Found = tuple[str, str]  # what is there; what to do, empty when it is as it should be
 
 
@@ -44,6 +45,7 @@ class Check:
 def run_checks() -> list[Check]:
     """One Check each of Python, packages, torch and torchvision, device, engine, weights, kernel, cache, disk, machine.
 
+    Two more say which font and which program figures and reports use; the lab works without them.
     Never raises. Importing torch and torchvision takes most of the time, some seconds.
     """
     return [_run_check(name, look) for name, look in _CHECKS.items()]
@@ -218,6 +220,24 @@ def _look_at_disk() -> _Found:
     return ", ".join(found), ""
 
 
+def _look_at_font() -> _Found:
+    from mmlab.plots import find_cjk_font
+
+    if font := find_cjk_font():
+        return f"{font} draws Chinese and Japanese letters in figures", ""
+    return f"figures show □ for Chinese and Japanese letters; a font for them: {_INSTALL_FONT}", ""
+
+
+def _look_at_pdf() -> _Found:
+    from mmlab.report import find_browser
+
+    if browser := find_browser():
+        return f"{browser} prints reports", ""
+    if version := _version("typst"):
+        return f"typst {version} sets reports; Chromium, which is not installed, would print the page as it is", ""
+    return f"reports are pages of HTML alone; for a PDF, install Chromium or run {_PIP_INSTALL} typst", ""
+
+
 def _look_at_machine() -> _Found:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = ""
@@ -236,5 +256,7 @@ _CHECKS = {
     "kernel": _look_at_kernel,
     "cache folder": _look_at_cache,
     "disk": _look_at_disk,
+    "font": _look_at_font,
+    "PDF": _look_at_pdf,
     "machine": _look_at_machine,
 }

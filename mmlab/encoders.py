@@ -37,6 +37,7 @@ from mmlab.engine import (
 )
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
+from mmlab.hub import reach_hub
 from mmlab.images import Picture, read_pixels
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
@@ -280,7 +281,8 @@ class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
 def find_text_encoder(name: str, precision: str = "auto") -> TextEncoder:
     """The text encoder of that name: one of TEXT_ENCODERS, a folder in transformers' layout, or a Hugging Face name.
 
-    Raises EncoderError when the folder or the package is missing. A hub name is looked up when it is used.
+    Raises EncoderError when the folder or the package is missing, and for a hub name that is not cached where the hub
+    cannot be reached. Whether the hub has it is found when it is used.
     """
     return _find(TextEncoder, TEXT_ENCODERS, name, precision)
 
@@ -288,7 +290,8 @@ def find_text_encoder(name: str, precision: str = "auto") -> TextEncoder:
 def find_image_encoder(name: str, precision: str = "auto") -> ImageEncoder:
     """The image encoder of that name: one of IMAGE_ENCODERS, a folder in timm's layout, or a timm name.
 
-    Raises EncoderError when the folder or the package is missing. A timm name is looked up when it is used.
+    Raises EncoderError when the folder or the package is missing, and for a timm name that is not cached where the hub
+    cannot be reached. Whether the hub has it is found when it is used.
     """
     return _find(ImageEncoder, IMAGE_ENCODERS, name, precision)
 
@@ -296,9 +299,14 @@ def find_image_encoder(name: str, precision: str = "auto") -> ImageEncoder:
 def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, precision: str) -> Encoder:
     if name in registered:
         return registered[name](name, _packaged(registered[name]), precision)
+    if Path(name).expanduser().is_file():
+        raise EncoderError(f"{name} is a file, and an encoder is a name or a folder. Give the folder that holds it.")
     if Path(name).expanduser().is_dir() or name.startswith((".", "/", "~")):
         return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
-    return kind(name, name, precision)
+    encoder = kind(name, name, precision)
+    with _explain_loading(encoder):
+        reach_hub(cached=_hub_revision(name) is not None)
+    return encoder
 
 
 def match_by_order(own: dict, foreign: dict, file: str) -> dict:

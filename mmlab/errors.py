@@ -1,10 +1,24 @@
 """The one family of errors: each names the file, the row and the fix in plain words."""
 
 import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-class MmlabError(Exception):
-    """Anything a user can mend. The command line prints its text alone, without a traceback."""
+class _Sentence(BaseException):
+    """An error that a notebook shows as its sentence alone. `%tb` shows the whole traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """The lines that IPython shows: in the cell that raised it, it is still being handled; later it is not."""
+        if sys.exc_info()[1] is self:
+            return [str(self)]
+        return "".join(traceback.format_exception(self)).splitlines()
+
+
+class MmlabError(_Sentence, Exception):
+    """Anything a user can mend. The command line and notebooks show its text alone, without a traceback."""
 
 
 class ConfigError(MmlabError):
@@ -21,6 +35,21 @@ class EncoderError(MmlabError):
 
 class RunError(MmlabError):
     """A run or a notebook that did not reach its end, or a run folder that is incomplete."""
+
+
+class Stopped(_Sentence, KeyboardInterrupt):
+    """What Ctrl-C, or Stop in a notebook, makes of a call that can go on later; says what is kept."""
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """A block, or a function that is decorated with it, that can be stopped; kept: what is not lost, as a sentence."""
+    try:
+        yield
+    except Stopped:
+        raise  # of a call inside, which knows more
+    except KeyboardInterrupt:
+        raise Stopped(f"Stopped. {kept} Run the same again and it continues from there.") from None
 
 
 def find_fix(error: OSError) -> str | None:

@@ -16,10 +16,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from mmlab.config import GUID, IMAGE, TEXT
+from mmlab.config import GUID, IMAGE, TEXT, RunConfig
 from mmlab.course import Course
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
-from mmlab.errors import EncoderError
+from mmlab.errors import EncoderError, stoppable
 from mmlab.freshness import code_digest, digest_of
 from mmlab.images import Picture
 from mmlab.progress import open_bar
@@ -287,6 +287,7 @@ class Features(Pairs):
         return replace(self, text=self.text.summaries("text"), image=self.image.summaries("image"))
 
 
+@stoppable("Features that were encoded before are kept.")
 def encode_course(
     course: Course,
     text_encoder: str = "minilm",
@@ -310,6 +311,19 @@ def encode_course(
     image_sequences, image_new = _encode_missing(image, wanted_images, images, progress)
     digest = hashlib.sha256(f"{text.fingerprint} {image.fingerprint}".encode()).hexdigest()[:16]
     return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, {"text": text_new, "image": image_new})
+
+
+def count_missing(course: Course, config: RunConfig) -> int:
+    """How many texts or images of a course, whichever are more, are not in the cache."""
+    pairs, counts = course.pairs, []
+    sides = (
+        (find_text_encoder(config.text_encoder, config.precision), pairs.text_digest.where(pairs.has_text, "")),
+        (find_image_encoder(config.image_encoder, config.precision), pairs.image_digest.where(pairs.has_image, "")),
+    )
+    for encoder, digests in sides:
+        wanted = set(digests) - {""}
+        counts.append(len(wanted) - len(wanted & _open_blocks(_features_folder(encoder), sorted(wanted))[1].keys()))
+    return max(counts)
 
 
 def encode_pairs(

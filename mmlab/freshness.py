@@ -21,10 +21,10 @@ from typing import Any
 PACKAGE = "mmlab"
 # What decides no number: it moves bytes and words. A knob's value is in the key; the preset it came from is not.
 UNCOUNTED = (
-    "mmlab.errors", "mmlab.storage", "mmlab.processes", "mmlab.freshness", "mmlab.config:PRESETS",
+    "mmlab.errors", "mmlab.storage", "mmlab.hub", "mmlab.processes", "mmlab.freshness", "mmlab.config:PRESETS",
     "mmlab.config:suggest", "mmlab.training.parts:count_workers", "mmlab.training.parts:fit_in_processes",
 )  # fmt: skip
-DESCRIPTIONS = ("formula", "summary")  # attributes of a class that are there to be read
+DESCRIPTIONS = ("formula", "summary", "cost")  # attributes of a class that are there to be read
 ROOT = Path(__file__).resolve().parent
 
 

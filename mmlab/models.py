@@ -161,6 +161,7 @@ class Fusion(nn.Module):
     summary = ""  # one line
     over_vectors = True
     over_sequences = False  # single tokens and patches, or only one summary per side
+    cost = 1.0  # how many times as long as the gated one it trains, measured on one core
 
     def __init_subclass__(cls, name: str) -> None:
         FUSIONS[name] = cls
@@ -215,6 +216,7 @@ class AttentionFusion(Fusion, name="attention"):
 
     formula = r"a = \operatorname{softmax}\left(\frac{q K^{\top}}{\sqrt{d}}\right) V"
     summary = "one question, asked of all tokens and patches at once"
+    cost = 5.0
     over_sequences = True
 
     def __init__(self, hidden: int, heads: int, dropout: float):
@@ -286,6 +288,7 @@ class TransformerFusion(Fusion, name="transformer"):
 
     formula = r"z = \operatorname{Encoder}([s; t_1 \ldots t_n; v_1 \ldots v_m])_0"
     summary = "two Transformer layers over a summary token, all tokens and all patches"
+    cost = 12.0
     over_sequences = True
 
     def __init__(self, hidden: int, heads: int, dropout: float):
@@ -309,6 +312,7 @@ class LateFusion(Fusion, name="late"):
 
     formula = r"p = w\, p_t + (1-w)\, p_v"
     summary = "one learned weight mixes the answers of the two heads"
+    cost = 0.5
     over_vectors = False
 
     def __init__(self, hidden: int, heads: int, dropout: float):

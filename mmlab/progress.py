@@ -33,6 +33,18 @@ def model_bar(label: str) -> Iterator:
             bar.close()
 
 
+@contextmanager
+def show_while(words: str) -> Iterator[None]:
+    """A line while the block lasts: in a notebook a display that is gone at the end, elsewhere on standard error."""
+    line = _NotebookLine() if in_kernel() else None
+    print(words, file=line or sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if line is not None:
+            line.write("")
+
+
 def in_kernel() -> bool:
     """Whether this process is a Jupyter kernel; asks only what is imported already."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None

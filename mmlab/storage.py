@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.errors import RunError, find_fix
+from mmlab.progress import show_while
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
@@ -187,14 +188,14 @@ def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[
 
 @contextmanager
 def one_at_a_time(lock: Path, words: str) -> Iterator[None]:
-    """Hold a lock file, which goes with its process however that ends; print `words` where it has to be waited for."""
+    """Hold a lock file, which goes with its process however that ends; show `words` while it is waited for."""
     from filelock import FileLock, Timeout
 
     try:
         held = FileLock(lock).acquire(timeout=0.1)
     except Timeout:
-        print(words, file=sys.stderr, flush=True)
-        held = FileLock(lock).acquire()
+        with show_while(words):
+            held = FileLock(lock).acquire()
     with held:
         yield
 

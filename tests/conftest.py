@@ -68,3 +68,28 @@ def sound(pristine, cache):
     from mmlab.course import read_course
 
     return read_course(pristine)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, demo_folder) -> Path:
+    """The results folder of a whole small workbook, with its report. Not to be changed: `copied` is."""
+    from reports import SMALL
+
+    from mmlab.report.build import rebuild_report
+    from mmlab.workbook import run_workbook
+
+    results = tmp_path_factory.mktemp("report") / "results"
+    run_workbook(demo_folder, results, SMALL)
+    rebuild_report(results)
+    return results
+
+
+@pytest.fixture
+def copied(finished, tmp_path, monkeypatch, picture) -> Path:
+    """Like the finished folder, to be damaged: runs and records. Figures are not drawn out, which takes longest."""
+    from reports import draw_nothing
+
+    draw_nothing(monkeypatch, picture)
+    for name in ("runs", "records", "grid"):
+        shutil.copytree(finished / name, tmp_path / "results" / name)
+    return tmp_path / "results"

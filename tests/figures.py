@@ -1,6 +1,7 @@
 """Data for tests of figures, and what is read from an Axes."""
 
 import types
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,23 @@ def make_table() -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["lr", "dropout"])
     table["accuracy"] = [0.60, 0.62, 0.64, 0.66, 0.68, 0.70]
     return table.assign(low=table["accuracy"] - 0.02, high=table["accuracy"] + 0.02)
+
+
+class _Pictures(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        if tag == "img":
+            self.found.append(dict(attrs))
+
+
+def list_pictures(page: str) -> list[dict[str, str]]:
+    """The attributes of each `img` element of a page."""
+    parser = _Pictures()
+    parser.feed(page)
+    return parser.found
 
 
 def texts(ax: Axes) -> list[str]:

@@ -74,16 +74,26 @@ class LabPage:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
             self.strangers.append(request.url)
 
-    def open(self, notebook: str, theme: str = "light") -> None:
-        self.page.emulate_media(color_scheme=theme)
+    def open(self, notebook: str) -> None:
         self.page.goto(f"{self.address}/lab/tree/{notebook}?reset&token={self.token}")
         self.page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.content?.model?.cells?.length > 0")
-        name = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}[theme]
-        self.command("apputils:change-theme", theme=name)
         self.page.wait_for_function(
             "async () => { const context = window.jupyterapp.shell.currentWidget.sessionContext;"
             " await context.ready; return context.session?.kernel?.status === 'idle'; }"
         )
+
+    def look(self, theme: str, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": 1000})
+        self.command("apputils:change-theme", theme=f"JupyterLab {theme.title()}")
+
+    def find_view(self, control):
+        """The output that holds a control."""
+        return self.page.locator(".jp-OutputArea-output").filter(has=control).first
+
+    def wait_for_change(self, part, old: str, attribute: str) -> None:
+        """Wait until an attribute of a part of the page is another one."""
+        arguments = [part.element_handle(), attribute, old]
+        self.page.wait_for_function("([node, name, old]) => node.getAttribute(name) !== old", arg=arguments)
 
     def command(self, name: str, **arguments) -> None:
         """One of JupyterLab's commands; waits until it is done."""

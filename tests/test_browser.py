@@ -3,13 +3,16 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jupyter_page import CHROMIUM, browse, serve
+from PIL import Image
 
 from mmlab.exercises.copies import start_copies
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / ".screenshots"
+LOOKS = [("light", 1400), ("dark", 900)]
 
 pytestmark = [
     pytest.mark.browser,
@@ -25,20 +28,98 @@ def address(tmp_path_factory):
     done = ROOT / "results" / "notebooks"
     if (done / "records" / "06_ablation.json").is_file():
         shutil.copytree(done, folder / "results")
+    PICTURES.mkdir(exist_ok=True)
     with serve(folder, tmp_path_factory.mktemp("jupyter")) as found:
         yield found
 
 
 @pytest.fixture
 def lab(address):
-    PICTURES.mkdir(exist_ok=True)
     with browse(address) as page:
         yield page
-        assert not page.errors and not page.strangers
+        assert page.errors == [] and page.strangers == []
 
 
-def test_the_browser_of_pairs_steps_and_filters(lab):
+def show(lab, view, name: str) -> None:
+    """Keep pictures of a view in both themes and at both widths; nothing of it may be cut off at the side."""
+    for theme, width in LOOKS:
+        lab.look(theme, width)
+        view.scroll_into_view_if_needed()
+        lab.page.wait_for_timeout(300)
+        assert view.evaluate("node => node.scrollWidth - node.clientWidth") <= 1, f"{name} is cut off at {width} px"
+        lab.page.screenshot(path=PICTURES / f"{name}_{theme}_{width}.png")
+    lab.look(*LOOKS[0])
+
+
+def test_01_the_browser_of_pairs_is_clicked_through(lab):
     lab.open("01_data_exploration.ipynb")
     lab.run_all()
     assert lab.list_faults() == []
-    lab.page.screenshot(path=PICTURES / "01.png")
+    view = lab.find_view(lab.page.get_by_role("button", name="previous"))
+    first = view.locator("img").get_attribute("src")
+    view.get_by_role("button", name="next").press("Enter")  # with the keyboard alone
+    lab.wait_for_change(view.locator("img"), first, "src")
+    slider = view.get_by_role("slider")
+    second = view.locator("img").get_attribute("src")
+    slider.press("ArrowRight")
+    lab.wait_for_change(view.locator("img"), second, "src")
+    view.get_by_label("label").select_option("negative")
+    lab.page.wait_for_function("node => /negative/.test(node.innerText)", arg=view.element_handle())
+    show(lab, view, "01_browser")
+
+
+def test_04_the_playground_answers_what_is_typed_and_uploaded_and_explains(lab, tmp_path):
+    lab.open("04_fusion.ipynb")
+    lab.run_all()
+    assert lab.list_faults() == []
+    text = lab.page.get_by_placeholder("Type a tweet")
+    view = lab.find_view(text)
+    headline = view.locator("b").first
+    answers = {}
+    for tweet in ("What a wonderful happy day", "This is so sad and terrible"):
+        before = view.inner_html()
+        text.fill(tweet)
+        lab.page.wait_for_function("([node, old]) => node.innerHTML !== old", arg=[view.element_handle(), before])
+        lab.page.wait_for_timeout(1000)
+        answers[tweet] = headline.inner_text()
+    assert len(set(answers.values())) == 2, answers
+    picture = tmp_path / "mine.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)).save(picture)
+    before = view.locator("img").first.get_attribute("src")
+    view.locator("input[type=file]").set_input_files(picture)
+    lab.wait_for_change(view.locator("img").first, before, "src")
+    assert headline.inner_text() != answers["This is so sad and terrible"]
+    view.get_by_role("button", name="explain").press("Enter")
+    view.get_by_text("All numbers").wait_for()
+    show(lab, view, "04_playground")
+    (tmp_path / "fake.jpg").write_bytes(b"%PDF-1.4 no picture")
+    view.locator("input[type=file]").set_input_files(tmp_path / "fake.jpg")
+    view.get_by_text("no picture that can be read").wait_for()
+    assert lab.list_faults() == []
+
+
+def test_06_a_field_of_the_confusion_shows_its_pairs(lab):
+    lab.open("06_ablation.ipynb")
+    lab.run_all()
+    assert lab.list_faults() == []
+    fields = lab.page.get_by_role("button", name="as positive")
+    view = lab.find_view(fields.first)
+    shown = view.locator("img").first.get_attribute("src")
+    chosen = [field for field in fields.all() if field.is_enabled()][-1]
+    chosen.press("Enter")
+    lab.wait_for_change(view.locator("img").first, shown, "src")
+    show(lab, view, "06_errors")
+
+
+def test_twin_a_red_output_and_a_stranger_are_noticed(address):
+    with browse(address) as lab:
+        lab.open("07_report.ipynb")
+        lab.page.evaluate(
+            "() => { const cell = window.jupyterapp.shell.currentWidget.content.model.sharedModel;"
+            " cell.insertCell(0, {cell_type: 'code', source: '1 / 0', metadata: {}}); }"
+        )
+        lab.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
+        lab.command("notebook:run-cell")
+        assert lab.list_faults()[0] == "ZeroDivisionError: division by zero"
+        lab.page.evaluate("() => fetch('http://example.invalid/').catch(() => null)")
+        assert lab.strangers == ["http://example.invalid/"] and lab.errors

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 import typer
 
+from mmlab import __version__
 from mmlab.cli.app import app, main
 from mmlab.cli.options import with_knobs
 from mmlab.config import KNOBS, write_value
 from mmlab.course import read_course, write_predictions
 from mmlab.exercises.cells import NOTEBOOKS
+from mmlab.workbook import slurm
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +61,10 @@ def test_check_counts_what_the_demo_holds(demo_folder):
         (("run", "--data", "data/demo", "--results", "r", "--text-layers", "2"), ["mmlab train --set text_layers=2"]),
         (("run", "--data", "data/demo", "--results", "r", "--only", "02_text"), ["02_text_only"]),
         (("report", "--results", "nowhere"), ["nowhere", "does not exist"]),
-        (("train", "--data", "data/demo", "--results", "r", "--set", "lr=1,2"), ["lr", "mmlab grid"]),
+        (("train", "--data", "data/demo", "--results", "r", "--set", "lr=0.1,0.2"), ["lr", "mmlab grid"]),
+        (("train", "--data", "data/demo", "--results", "r", "--set", "lr=nan"), ["lr=nan", "a number"]),
+        (("train", "--data", "data/demo", "--results", "r", "--set", "lr=10"), ["lr=10", "at most 1"]),
+        (("run", "--data", "data/demo", "--results", "r", "--text-encoder", "README.md"), ["README.md is a file"]),
         (("train", "--data", "data/demo", "--results", "r", "--preset", "tunned"), ["tuned"]),
         (("train", "--data", "data/demo", "--results", "r", "--set", "text_layers=-2"), ["text_layers", "at least -1"]),
         (("train", "--data", "data/demo", "--results", "r", "--set", "text_encoder=./no"), ["./no", "config.json"]),
@@ -83,6 +89,47 @@ def test_a_mistake_gets_one_plain_message(arguments, words, tmp_path, demo_folde
     for word in words:
         assert word in done.stderr
     assert not (tmp_path / "r").exists(), "a refused command writes nothing"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("grid", "--set", "lr=1", "--on", "slrum"), ("run", "--data", "d", "--results", "r", "--fusion", "z")]
+)
+def test_a_choice_that_is_none_lists_the_choices_once(arguments):
+    done = mmlab(*arguments)
+    assert done.stderr.count("slurm") + done.stderr.count("transformer") == 1 + ("Did you mean" in done.stderr)
+
+
+def test_a_mistake_is_said_before_anything_that_is_said_when_all_is_well(tmp_path):
+    done = mmlab("run", "--data", "nowhere", "--results", tmp_path)
+    assert not done.stdout and "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("demo", "d", "--seed", "x"), ("grid", "--jobs", "x"), ("grid", "--seeds", "x")])
+def test_a_number_that_is_none_is_said_in_plain_words(arguments):
+    said = mmlab(*arguments).stderr
+    assert f"'{arguments[-2]}': 'x' is not a whole number." in said
+
+
+@pytest.mark.parametrize("answer", ["", "echo no controller >&2; exit 1"])
+def test_slurm_without_a_cluster_is_one_plain_message(answer, demo_folder, tmp_path, monkeypatch):
+    if answer:
+        (tmp_path / "sinfo").write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / "sinfo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = mmlab("grid", "--set", "lr=1", "--on", "slurm", "--data", demo_folder, "--results", tmp_path / "r")
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert line.startswith("mmlab: No Slurm cluster") and ("no controller" if answer else "sinfo is missing") in line
+    assert done.returncode == 1 and not (tmp_path / "r").exists()
+    (tmp_path / "sinfo").write_text("#!/bin/sh\n")
+    (tmp_path / "sinfo").chmod(0o755)
+    assert slurm.check_cluster() is None  # the twin: a cluster that answers
+
+
+def test_the_version_and_the_knobs_of_set_are_told():
+    assert mmlab("--version").stdout == f"mmlab {__version__}\n"
+    for command in ("grid", "train"):
+        words = re.findall(r"\w+", options_of(command)["settings"].help)
+        assert set(KNOBS) <= set(words)
 
 
 def test_verify_accepts_a_sound_file_and_refuses_a_broken_one(demo_folder, tmp_path):

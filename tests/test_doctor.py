@@ -170,3 +170,19 @@ def test_importing_the_doctor_imports_nothing_heavy():
     code = "import sys, mmlab.doctor; print([m for m in ('torch', 'jupyter_client', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_font_or_printer_is_a_note(monkeypatch):
+    monkeypatch.setattr("mmlab.plots.find_cjk_font", lambda: "Some Sans CJK")
+    assert look("font") == Check("font", "Some Sans CJK draws Chinese and Japanese letters in figures", "")
+    monkeypatch.setattr("mmlab.plots.find_cjk_font", lambda: None)
+    assert look("font").ok and "apt install fonts-noto-cjk" in look("font").found
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "chromium-browser" else None)
+    monkeypatch.delenv("MMLAB_BROWSER", raising=False)
+    assert look("PDF") == Check("PDF", "/usr/bin/chromium-browser prints reports", "")
+    monkeypatch.setenv("MMLAB_BROWSER", "none")
+    monkeypatch.setattr(doctor, "_version", lambda name: "0.13.2" if name == "typst" else None)
+    assert look("PDF").ok and look("PDF").found.startswith("typst 0.13.2 sets reports")
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    assert look("PDF").ok and "pip install typst" in look("PDF").found

@@ -1,9 +1,12 @@
 """Encoders found and named without loading them, their vectors, the foreign EfficientNet tensors on photographs."""
 
+import http.server
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -381,13 +384,99 @@ def run_python(code: str, **environment: str) -> str:
     [(find_text_encoder, "nobody/nothing"), (find_image_encoder, "test_vit.nothing"), (find_image_encoder, "no_model")],
 )
 def test_a_hub_name_without_a_network_gives_one_line_that_says_what_to_do(find, name, tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # HF_HUB_OFFLINE=1 is read at its import
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at its import
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     message = refusal(lambda: find(name).encode(["a"]))
     assert repr(name) in message and "minilm and efficientnet_lite0 need no network" in message
     for words in ("hf download", "--local-dir", "config.json, model.safetensors", "HF_HOME", "HF_HUB_OFFLINE=1"):
         assert words in message
     assert ("tokenizer.json" in message) == (find is find_text_encoder)
+
+
+def test_a_file_given_as_encoder_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "model.bin").write_bytes(b"")
+    message = refusal(lambda: find_text_encoder(os.path.relpath(tmp_path / "model.bin")))
+    assert "is a file" in message and "Give the folder" in message
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False), monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    yield
+    os.environ.pop("HF_HUB_OFFLINE", None)
+
+
+@pytest.fixture
+def deaf():
+    """The address of a machine that answers nothing, as a firewall does: what it can hold is full."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for one in (first, second):
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def mirror():
+    """The address of a hub that has no model, and the paths that it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_hub_that_cannot_be_reached_is_told_when_the_encoder_is_found(closed, deaf, monkeypatch, tmp_path):
+    """Its own client would try for a minute, in a notebook, when the features are wanted."""
+    endpoint = "http://127.0.0.1:9" if closed else deaf
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    message = refusal(lambda: find_text_encoder("some/model"))
+    assert f"{endpoint} cannot be reached" in message and "hf download some/model" in message
+    (tmp_path / "hub" / "models--some--model" / "refs").mkdir(parents=True)
+    (tmp_path / "hub" / "models--some--model" / "refs" / "main").write_text("1111")
+    assert (
+        find_text_encoder("some/model").name == "some/model" and os.environ["HF_HUB_OFFLINE"]
+    )  # what is cached is used
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_hub_or_a_proxy_that_answers_is_reached(mirror, monkeypatch):
+    for endpoint, proxy in ((mirror[0], ""), ("http://no-such-host.invalid", mirror[0])):
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        monkeypatch.setenv("http_proxy", proxy)
+        assert find_text_encoder("some/model").name == "some/model" and "HF_HUB_OFFLINE" not in os.environ
+
+
+def test_a_mirror_is_asked_for_the_model(mirror, tmp_path):
+    code = """
+from mmlab.encoders import find_text_encoder
+from mmlab.errors import EncoderError
+try:
+    find_text_encoder("some/model").fingerprint
+except EncoderError as error:
+    print(error)
+"""
+    said = run_python(code, HF_ENDPOINT=mirror[0], HF_HOME=str(tmp_path), HF_HUB_OFFLINE="", no_proxy="127.0.0.1")
+    assert "some/model" in said and any("/some/model/" in path for path in mirror[1])
 
 
 # --------------------------------------------------------------------------------- cheap to find and to name
@@ -423,6 +512,7 @@ def test_a_fingerprint_follows_the_weights_and_not_the_time(text_folders, tmp_pa
 
 
 def test_the_fingerprint_of_a_hub_model_is_its_revision_in_the_local_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     revisions = tmp_path / "hub" / "models--some--model" / "refs"

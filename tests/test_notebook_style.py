@@ -11,6 +11,7 @@ import sys
 
 import nbformat
 import pytest
+from figures import list_pictures
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mmlab.config import EXERCISE_TAG, KNOBS
@@ -88,6 +89,15 @@ def check_parameters_cell(node) -> list[str]:
         problems.append("the parameters cell is not the second code cell, after the imports")
     lines = next(cell for cell in cells if is_tagged(cell)).source.splitlines()
     return problems + [f"a second = in `{line}`: papermill cannot see it" for line in lines if line.count("=") > 1]
+
+
+def check_beginning(node) -> list[str]:
+    """What follows the parameters judges them, under the name with which the notebook finishes."""
+    cells = list_code_cells(leave_out_exercises(node))
+    ended = re.search(r'finish_notebook\(\w+, ["\'](\w+)["\']', cells[-1].source)
+    wanted = f'begin_notebook("{ended and ended[1]}", globals())'
+    after = next((n for n, cell in enumerate(cells) if is_tagged(cell)), 0) + 1
+    return [] if cells[after].source.startswith(wanted) else [f"the cell after the parameters begins with {wanted}"]
 
 
 def check_cell_sizes(node) -> list[str]:
@@ -198,6 +208,27 @@ def check_claims(node) -> list[str]:
     return problems
 
 
+def check_alternatives(node) -> list[str]:
+    """Every picture has an alternative text of some words, which an image output cannot have: see `mmlab.plots`."""
+    problems = []
+    for output in list_outputs(node):
+        data = output.get("data", {})
+        for picture in list_pictures(data.get("text/html", "")):
+            if len(picture.get("alt", "").split()) < 4:
+                problems.append(f"a picture has the alternative text {picture.get('alt', '')!r}: four words at least")
+        problems += [f"{kind} is shown without an alternative text" for kind in data if kind.startswith("image/")]
+    return problems
+
+
+def check_tables(node) -> list[str]:
+    """No cell of a table is cut, and no line break parts a value from its interval."""
+    tables = [output.get("data", {}).get("text/html", "") for output in list_outputs(node)]
+    cells = [cell for table in tables for cell in re.findall(r"<t[dh]>([^<]*)</t[dh]>", table)]
+    cut = [f"`{cell}` is cut: set display.max_colwidth" for cell in cells if len(cell) == 50 and cell.endswith("...")]
+    parted = [cell for cell in cells if re.search(r"\d \[[-+]?\d", cell)]
+    return cut + [f"`{cell}` may be parted by a line break: use Scores.to_row or no-break spaces" for cell in parted]
+
+
 def check_comparisons(node) -> list[str]:
     checked = [cell for cell in list_code_cells(node) if is_tagged(cell, CHECKED)]
     own = sum(not is_tagged(cell, EXERCISE_TAG) for cell in checked)
@@ -212,6 +243,7 @@ RULES = (
     check_imports,
     check_parameters_cell,
     check_knobs,
+    check_beginning,
     check_cell_sizes,
     check_prose_between,
     check_definitions,
@@ -222,6 +254,8 @@ RULES = (
     check_no_widget_views,
     check_sections,
     check_claims,
+    check_alternatives,
+    check_tables,
     check_comparisons,
 )
 
@@ -268,6 +302,11 @@ def test_the_loop_of_02_is_found_again_in_fit():
 # ---- the twins: a good notebook passes every rule, and one change breaks the rule it is about
 
 
+PICTURE = '<img alt="One line per model: its accuracy." src="data:image/png;base64,aGVsbG8=" width="8">'
+
+TABLE = "<td>0.7\xa0[0.6,\xa00.8]</td><td>and so on ...</td>"
+
+
 def make_good():
     def code(source, *outputs, tags=()):
         cell = new_code_cell(source, outputs=list(outputs))
@@ -286,11 +325,11 @@ def make_good():
             code("import os"),
             code("n = 3  # how many\nresults = '../results'  # where", tags=["parameters"]),
             new_markdown_cell("## 1 First\nLook at the share."),
-            code("print(0.597)", text("0.597\n"), tags=[CHECKED]),
+            code('begin_notebook("x", globals())\nprint(0.597)', text("0.597\n"), tags=[CHECKED]),
             code("print('gain 0.0152')", text("gain 0.0152 https://a.b/home/x\n"), tags=[CHECKED]),
             new_markdown_cell(saw),
             new_markdown_cell("## Exercises\n1. Do 0.123 better."),
-            code("finish_notebook(results, 'x', {'n': n})"),
+            code("finish_notebook(results, 'x', {'n': n})", new_output("display_data", {"text/html": PICTURE + TABLE})),
         ]
     )
     for number, cell in enumerate(list_code_cells(node), start=1):
@@ -345,6 +384,8 @@ BREAKS = [
     (check_knobs, set_source(2, "seed = 1  # of the split, the folds and the training")),
     (check_knobs, set_source(2, "seed = 0  # chance")),
     (check_knobs, set_source(2, "knobs = 'lr'  # more")),
+    (check_beginning, set_source(4, "print(0.597)")),
+    (check_beginning, set_source(4, "begin_notebook('y', globals())")),
     (check_cell_sizes, set_source(4, LONG)),
     (check_cell_sizes, lambda node: [set_source(n, LONG[: LONG.index("x9")])(node) for n in (1, 4, 5)]),
     (check_cell_sizes, set_source(4, LONG[: LONG.index("x21")])),
@@ -367,6 +408,11 @@ BREAKS = [
     (check_claims, replace_prose(6, "0.60", "0.61")),
     (check_claims, replace_prose(6, "59.7", "59.8")),
     (check_claims, replace_prose(6, "1.5", "1.6")),
+    (check_alternatives, set_output(8, new_output("display_data", data={"image/png": "aGVsbG8="}))),
+    (check_alternatives, set_output(8, new_output("display_data", data={"text/html": "<img src='data:,'>"}))),
+    (check_alternatives, set_output(8, new_output("display_data", data={"text/html": "<p><img alt='a figure'></p>"}))),
+    (check_tables, set_output(8, new_output("display_data", data={"text/html": f"<td>{47 * 'x'}...</td>"}))),
+    (check_tables, set_output(8, new_output("display_data", data={"text/html": "<td>0.7 [0.6, 0.8]</td>"}))),
     (check_comparisons, set_tags(4)),
     (check_comparisons, set_output(4, new_output("display_data", data={"image/png": "aGVsbG8="}))),
     (check_comparisons, lambda node: [set_tags(5)(node), add_exercises("exercise", CHECKED)(node)]),

@@ -16,7 +16,7 @@ from mmlab import errors
 from mmlab.errors import MmlabError, RunError
 from mmlab.processes import ADDRESS, open_nursery
 from mmlab.runs.records import RECEIPT, finish_notebook
-from mmlab.workbook import execute
+from mmlab.workbook import NAMES, NOTEBOOKS, begin_notebook, execute
 from mmlab.workbook.execute import Job, run_notebook, run_notebooks
 from mmlab.workbook.parameters import check_parameters, read_parameters, share_parameters
 
@@ -181,6 +181,54 @@ def test_record_is_written_whole_and_alike_twice(tmp_path, monkeypatch):
     assert (tmp_path / "records" / "04.json").read_bytes() == first
     assert json.loads(first) == {"accuracy": 0.5, "n": 3, "label": "中", "where": "a/b"}
     assert os.listdir(tmp_path / "records") == ["04.json"]
+
+
+GOOD = {"01_data_exploration": {"seed": 1, "draws": 3}, "02_text_only": {"row": 0}, "04_fusion": {"compared": ""}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_begins_with_its_own_parameters(name, tmp_path):
+    values = {one.name: one.default for one in read_parameters(NOTEBOOKS / f"{name}.ipynb")}
+    begin_notebook(name, values | {"results": str(tmp_path / "r"), "other": object()} | GOOD.get(name, {}))
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("01_data_exploration", {"seed": "1"}, ["seed='1'", "without quotes"]),
+        ("01_data_exploration", {"draws": 0}, ["draws=0", "at least 1"]),
+        ("01_data_exploration", {"results": ""}, ["results is empty"]),
+        ("01_data_exploration", {"data": " "}, ["data is empty"]),
+        ("01_data_exploration", {"data": "course", "results": "course/results"}, ["inside the course folder"]),
+        ("02_text_only", {"row": -1}, ["row=-1", "at least 0"]),
+        ("02_text_only", {"knobs": "hiden=3"}, ["hidden"]),
+        ("04_fusion", {"lr": 10}, ["lr=10", "at most 1"]),
+        ("04_fusion", {"lr": float("nan")}, ["lr=nan", "a number"]),
+        ("04_fusion", {"fusion": "atention"}, ["attention"]),
+        ("04_fusion", {"compared": "concat, lat"}, ["compared", "'late'"]),
+        ("05_hyperparameter_grid", {"learning_rates": 1e-5}, ["learning_rates=1e-05", "in quotes"]),
+        ("05_hyperparameter_grid", {"learning_rates": "0,00001"}, ["lr=0.0", "above 0", "decimals with a point"]),
+        ("05_hyperparameter_grid", {"learning_rates": ""}, ["not a number"]),
+        ("05_hyperparameter_grid", {"dropouts": "0.2; 0.6"}, ["dropouts", "Separate values by commas"]),
+        ("05_hyperparameter_grid", {"jobs": -1}, ["jobs=-1", "at least 0"]),
+        ("07_report", {"results": None}, ["results=None", "str"]),
+    ],
+)
+def test_a_parameter_that_does_not_fit_is_refused_inside_and_from_outside(name, wrong, words, no_kernel, tmp_path):
+    values = {one.name: one.default for one in read_parameters(NOTEBOOKS / f"{name}.ipynb")}
+    with pytest.raises(MmlabError) as inside:
+        begin_notebook(name, values | wrong)
+    assert all(word in str(inside.value) for word in words) and len(str(inside.value).splitlines()) == 1
+    if len(wrong) == 1:  # one place judges both
+        with pytest.raises(MmlabError) as outside:
+            run_notebook(NOTEBOOKS / f"{name}.ipynb", tmp_path / "out.ipynb", wrong)
+        assert str(outside.value) == str(inside.value)
+
+
+def test_a_parameter_that_was_removed_is_missed():
+    with pytest.raises(RunError, match="does not set results"):
+        begin_notebook("07_report", {})
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
@@ -411,6 +459,16 @@ def test_a_wrong_parameter_of_one_starts_none(tmp_path, no_kernel):
     path = write_notebook(tmp_path / "tiny.ipynb")
     with pytest.raises(RunError, match="no parameter 'nn'"):
         list(run_notebooks([Job(path, tmp_path / "a.ipynb", {"n": 1}), Job(path, tmp_path / "b.ipynb", {"nn": 1})]))
+
+
+def test_what_runs_is_told_each_second(tmp_path):
+    path, seen = write_notebook(tmp_path / "tiny.ipynb", "time.sleep(2.5)"), []
+    job = Job(path, tmp_path / "out.ipynb", {"results": str(tmp_path)})
+    list(run_notebooks([job], on_wait=seen.append))
+    told = [one for underway in seen for one in underway]
+    assert {one.name for one in told} == {"tiny"} and told[-1].seconds > 1
+    assert max(one.done for one in told) >= 3 and all(one.done <= one.total <= 6 for one in told)
+    assert seen[-1] == []  # it has ended
 
 
 def test_a_notebook_waits_for_those_it_needs(tmp_path):

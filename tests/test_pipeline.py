@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from mmlab.config import read_knobs
+from mmlab.config import RunConfig, list_fusions, read_knobs
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, CourseError, EncoderError, RunError
 from mmlab.features import encode_course
 from mmlab.workbook import NAMES, NOTEBOOKS, Timeline, execute, pipeline, read_timeline, run_notebook, run_workbook
+from mmlab.workbook.estimate import are_trained, estimate_seconds, find_cost
+from mmlab.workbook.note import read_note
 from mmlab.workbook.parameters import share_parameters
 
 SMALL = {"folds": 2, "seeds": 1}
@@ -62,7 +64,7 @@ def executed(monkeypatch) -> dict[str, execute.Job]:
     """The jobs of a workbook by notebook; each is taken as done without a kernel."""
     jobs = {}
 
-    def pretend(given, workers, nursery):
+    def pretend(given, workers=1, **_):
         results = Path(given[0].parameters["results"])
         for number, job in enumerate(given):
             name = Path(job.source).stem
@@ -74,8 +76,9 @@ def executed(monkeypatch) -> dict[str, execute.Job]:
             (results / "records" / f"{name}.json").write_text('{"runs": {"main": "the-run"}}')
             yield number, execute.NotebookResult(Path(job.output), time.perf_counter(), 1.0, {})
 
-    encoded: Future = Future()
-    encoded.set_result((time.perf_counter(), time.perf_counter()))
+    ended: Future = Future()
+    ended.set_result((time.perf_counter(), time.perf_counter()))
+    encoded = pipeline.Encoding(time.perf_counter(), ended, Path("nowhere"))
     monkeypatch.setattr(pipeline, "run_notebooks", pretend)
     monkeypatch.setattr(pipeline, "open_nursery", nullcontext)
     monkeypatch.setattr(pipeline, "_encode_ahead", lambda *_: nullcontext(encoded))
@@ -89,12 +92,13 @@ def test_encoding_begins_in_a_process_of_its_own_that_reports_nothing(folder, tm
         return encode_course(read_course(folder), progress=None).encoded
 
     with pipeline._encode_ahead(None, tmp_path / "nowhere", {}) as failed:
-        started, ended = failed.result()
+        started, ended = failed.ended.result()
     with pipeline._encode_ahead(None, folder, {}) as stopped:
         pass
-    assert started < ended and stopped.done()
+    assert started < ended and stopped.ended.done() and failed.underway == []
     with pipeline._encode_ahead(None, folder, {}) as encoded:
-        encoded.result()
+        encoded.ended.result()
+        assert read_note(encoded.note) == (57, 57) and encoded.underway == []
     assert count_missing() == {"text": 0, "image": 0}
 
 
@@ -138,6 +142,38 @@ def test_every_notebook_gets_the_knobs_it_declares_and_the_others_in_one_text(ex
     for name in ("02_text_only", "03_image_only", "06_ablation"):  # 06 must look for the very runs of 02 and 03
         everything = {**given[name], **read_knobs(given[name]["knobs"])}
         assert {one: everything[one] for one in knobs} == knobs
+
+
+def test_a_run_tells_how_long_it_takes_before_it_starts_and_less_once_all_is_there(executed, demo_folder, tmp_path):
+    told = []
+    for fusion in ("gated", "transformer", "transformer"):
+        run_workbook(demo_folder, tmp_path, {**SMALL, "fusion": fusion}, on_start=told.append)
+        (tmp_path / "runs" / "the-run" / "metrics.json").write_text("{}")
+    gated, slower, again = told
+    assert again < gated < slower
+    with pytest.raises(CourseError):  # the twin: nothing is told of what does not start
+        run_workbook(tmp_path / "nowhere", tmp_path, SMALL, on_start=told.append)
+    run_workbook(demo_folder, tmp_path, SMALL, only="02_text_only", on_start=told.append)
+    assert told[3:] == [None]
+
+
+def test_an_estimate_grows_with_pairs_models_the_fusion_and_what_is_not_encoded(folder, tmp_path):
+    course, config = read_course(folder), RunConfig(**SMALL)
+    base = estimate_seconds(config, course, trained=False)
+    assert base > estimate_seconds(config, course, trained=True)
+    assert base < estimate_seconds(config.replace(seeds=3), course, trained=False)
+    assert base < estimate_seconds(config.replace(fusion="attention"), course, trained=False)
+    encode_course(course, progress=None)
+    assert estimate_seconds(config, course, trained=False) < base  # nothing is left to encode
+    assert not are_trained(tmp_path, "workbook", {})
+
+
+def test_the_cost_of_a_fusion_is_read_from_its_class_without_torch():
+    from mmlab.models import FUSIONS
+
+    assert {name: find_cost(name) for name in list_fusions()} == {name: one.cost for name, one in FUSIONS.items()}
+    assert find_cost("late") < find_cost("gated") == 1 < find_cost("attention") < find_cost("transformer")
+    assert find_cost("somebody's own") == 1
 
 
 def test_one_notebook_alone_is_neither_recorded_nor_reported(executed, demo_folder, tmp_path):

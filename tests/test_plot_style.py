@@ -1,32 +1,39 @@
 """What holds for every figure: its look, the settings it leaves alone, its files, and how a notebook shows it."""
 
+import base64
+import inspect
 import io
+import re
 import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from figures import draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table
+from figures import draw, list_pictures, luminance, make_history, make_nodes, make_pairs, make_scores, make_table
 from matplotlib.axes import Axes
 from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
+from test_explain import PICTURE, FakeLab, entangled
 
 from mmlab import plots
 from mmlab.answer import Answer
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
 from mmlab.evaluation import compare_predictions
+from mmlab.explain import explain
 from mmlab.images import read_rgb
-from mmlab.plots import style
+from mmlab.plots import picture, style
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -49,9 +56,11 @@ def draw_all(pairs, scores, picture):
     runs, views = [("a", make_history(), 5), ("b", make_history(6), 5)], np.full((2, 9, 3), 1 / 3)
     table = make_table().assign(seconds=range(6))
     thirds = {scenario: np.full(3, 1 / 3) for scenario in SCENARIOS}
+    explanation = explain(FakeLab(entangled), "not so good", PICTURE, label="positive")
     answer = Answer("costs $5", picture, thirds, "text_and_image", "neutral", 0.5, True)
     return {
         "plot_answer": lambda: plots.plot_answer(answer),
+        "plot_explanation": lambda: plots.plot_explanation(explanation),
         "plot_architecture": lambda: plots.plot_architecture(make_nodes()),
         "plot_balance": lambda: plots.plot_balance(pairs),
         "plot_lengths": lambda: plots.plot_lengths(pairs),
@@ -68,7 +77,7 @@ def draw_all(pairs, scores, picture):
         "plot_heatmap": lambda: plots.plot_heatmap(table, n=200),
         "plot_effects": lambda: plots.plot_effects(table, ["lr", "dropout"], n=200),
         "plot_parallel": lambda: plots.plot_parallel(table, ["lr", "dropout"]),
-        "plot_cost": lambda: plots.plot_cost(table, n=200),
+        "plot_cost": lambda: plots.plot_cost(table, ["lr", "dropout"], n=200),
         "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200),
         "plot_timeline": lambda: plots.plot_timeline([{"name": "encoding", "ready": 0.0, "start": 1.0, "end": 5.0}]),
         "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),
@@ -78,6 +87,7 @@ def draw_all(pairs, scores, picture):
 WITH_NAMES = {"plot_scores", "plot_comparisons", "plot_timeline"}  # on the y axis: they need no label
 PICTURES = {
     "plot_answer",
+    "plot_explanation",
     "plot_gallery",
     "plot_patches",
     "plot_patch_answers",
@@ -220,19 +230,16 @@ def test_save_figure_takes_a_figure_or_an_array_and_refuses_a_path(tmp_path):
         plots.save_figure(axes, tmp_path, "../h")
 
 
-def show_in_notebook(figure, monkeypatch) -> dict[str, bytes]:
-    """What IPython's display makes of a figure, by kind. The inline backend registers PNG for every figure."""
-    import IPython.display
-    from IPython.core.formatters import DisplayFormatter
-
-    shown = []
-    monkeypatch.setattr(IPython.display, "display", shown.append)
-    formatter = DisplayFormatter()
-    formatter.formatters["image/png"].for_type(type(figure), lambda _: b"PNG")
-    return formatter.format(figure)[0] | {f"image/{one.format}": one.data for one in shown}
+def show_in_notebook(figure) -> tuple[str, bytes, dict[str, str]]:
+    """What a notebook shows of a figure: kind, bytes, and the other attributes of the picture."""
+    shown = picture.make_output(figure)
+    (attributes,) = list_pictures(shown["text/html"])
+    kind, data = re.fullmatch("data:image/(.*);base64,(.*)", attributes.pop("src")).groups()
+    assert shown["text/plain"] == f"<Figure: {attributes['alt']}>"
+    return kind, base64.b64decode(data), attributes
 
 
-def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, demo_folder, monkeypatch):
+def test_notebooks_show_photographs_as_jpeg_and_charts_as_png(pairs, demo_folder):
     pictures = sorted((demo_folder / "data").glob("*.jpg"))[: len(pairs)]
     pairs["image"] = [str(one) for one in pictures]
     views = np.full((2, 9, 3), 1 / 3)
@@ -242,14 +249,16 @@ def test_notebooks_show_photographs_as_jpeg_and_other_figures_as_before(pairs, d
         "answers": plots.plot_patch_answers(pairs.head(2), views[:, 0], views)[0].figure,
     }
     for name, figure in figures.items():
-        shown = show_in_notebook(figure, monkeypatch)
-        assert list(shown) == ["image/jpeg"], name
-        with Image.open(io.BytesIO(shown["image/jpeg"])) as jpeg, io.BytesIO() as png:
-            assert jpeg.format == "JPEG" and jpeg.width > 400
+        kind, content, attributes = show_in_notebook(figure)
+        with Image.open(io.BytesIO(content)) as jpeg, io.BytesIO() as png:
+            assert kind == "jpeg" and jpeg.format == "JPEG" and jpeg.width > 400, name
+            assert str(jpeg.width) == attributes["width"]
             figure.savefig(png, dpi=figure.dpi, bbox_inches="tight")
-            assert len(shown["image/jpeg"]) < len(png.getvalue()) / 2, name
-    shown = show_in_notebook(plots.plot_encodings(pairs).figure, monkeypatch)
-    assert "image/jpeg" not in shown and shown["image/png"] == b"PNG"
+            assert len(content) < len(png.getvalue()) / 2, name
+    kind, content, attributes = show_in_notebook(plots.plot_encodings(pairs).figure)
+    with Image.open(io.BytesIO(content)) as png:
+        assert kind == "png" and png.format == "PNG"
+        assert png.width > 1.3 * int(attributes["width"])  # sharp on a screen of small pixels
 
 
 def test_a_notebook_shows_the_saved_file_and_draws_no_figure_twice(pairs, scores, tmp_path, monkeypatch):
@@ -257,39 +266,175 @@ def test_a_notebook_shows_the_saved_file_and_draws_no_figure_twice(pairs, scores
     written = save(ax, tmp_path / "chart")["s.png"]
     monkeypatch.setattr(type(ax.figure), "draw", lambda *_: pytest.fail("drawn again"))
     assert not ax.figure.stale  # pyplot draws stale figures when a cell ends
-    assert show_in_notebook(ax.figure, monkeypatch) == {"image/png": written}
+    kind, shown, attributes = show_in_notebook(ax.figure)
+    assert (kind, shown, attributes["width"]) == ("png", written, str(round(7.2 * 110)))
     monkeypatch.undo()
     ax.set_title("changed after it was saved")
     assert ax.figure.stale
     ax.figure.canvas.draw()  # as pyplot does before the notebook shows it
-    assert show_in_notebook(ax.figure, monkeypatch)["image/png"] == b"PNG"
+    assert show_in_notebook(ax.figure)[1] != written
     again = save(ax, tmp_path / "again")["s.png"]
-    assert show_in_notebook(ax.figure, monkeypatch) == {"image/png": again} and again != written
+    assert show_in_notebook(ax.figure)[1] == again != written
 
     gallery = plots.plot_gallery(pairs, n=2)
     save(gallery, tmp_path / "photographs")
-    saved = show_in_notebook(gallery[0].figure, monkeypatch)
+    saved = show_in_notebook(gallery[0].figure)
     gallery[0].set_title("changed")
     gallery[0].figure.canvas.draw()
-    changed = show_in_notebook(gallery[0].figure, monkeypatch)
-    assert list(saved) == list(changed) == ["image/jpeg"] and saved != changed
+    changed = show_in_notebook(gallery[0].figure)
+    assert saved[0] == changed[0] == "jpeg" and saved[1] != changed[1]
 
 
-def test_a_notebook_shows_every_figure_once_and_nothing_else(demo_folder, tmp_path):
+def test_every_figure_has_an_alternative_text(draw_all):
+    for name, draw_one in draw_all.items():
+        figure = np.ravel(draw_one())[0].figure
+        first = inspect.getdoc(getattr(plots, name)).splitlines()[0]
+        words = plots.describe_figure(figure)
+        assert words.startswith(first) and len(words) > len(first) + 20, name
+        assert first.endswith(".") and "`" not in first, name  # a sentence for those who do not see the figure
+        assert len(words) <= 900 and "\n" not in words, name
+        plt.close("all")
+
+
+def test_an_alternative_text_names_what_is_written_in_the_figure(scores, pairs):
+    words = plots.describe_figure(plots.plot_scores(scores, references={"majority": 0.4}).figure)
+    assert "x axis: accuracy, share of 1, with 95 % interval (n = 200 pairs)" in words
+    assert "y axis: (text_only, image_only, text_and_image, TF-IDF); legend: majority 0.400" in words
+    assert str(scores["TF-IDF"].accuracy) in words
+    words = plots.describe_figure(plots.plot_gallery(pairs, n=2)[0].figure)
+    assert "0 · positive; costs $5 and $0 today" in words and "axis" not in words
+    words = plots.describe_figure(plots.plot_heatmap(make_table()).figure)
+    assert "x axis: dropout (share of units) (0, 0.3, 0.5)" in words
+    _, ax = plt.subplots()
+    ax.plot([1, 2])
+    ax.set(title="a \"<b>\" & 'c'", xlabel="seconds")
+    assert plots.describe_figure(ax.figure) == "A figure. a \"<b>\" & 'c'; x axis: seconds."
+    assert show_in_notebook(ax.figure)[2]["alt"] == plots.describe_figure(ax.figure)
+    ax.figure.set_label("Seconds of each run")
+    assert plots.describe_figure(ax.figure).startswith("Seconds of each run. a ")
+    ax.set_title("x" * 2000)
+    assert len(plots.describe_figure(ax.figure)) == 900
+
+
+def test_a_notebook_shows_every_figure_once_with_its_alternative_text(demo_folder, tmp_path):
     sources = [
-        "from mmlab import plots",
+        "import seaborn as sns\nfrom mmlab import plots",
         "from mmlab.course import read_course",
         f"course = read_course({str(demo_folder)!r})",
         "axes = plots.plot_gallery(course.labelled, n=2)",
         f"ax = plots.plot_balance(course.pairs)\nplots.save_figure(ax, {str(tmp_path)!r}, 's')",
         "ax = plots.plot_lengths(course.labelled)",
+        "ax = sns.countplot(course.labelled, x='label')\nax.set_title('a figure of the cell');",
+        "ax.figure",
     ]
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # of the kernel's connection
         NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     shown = [[set(output.get("data", {})) for output in cell.outputs] for cell in notebook.cells[3:]]
-    assert shown == [[{"image/jpeg", "text/plain"}], *[[{"image/png", "text/plain"}]] * 2]
+    assert shown == [[{"text/html", "text/plain"}]] * 5
+    metadata = {"image/png": {"alt": "ignored: why a figure is HTML"}}  # once it counts, this can be simpler
+    notebook.cells[0].outputs = [new_output("display_data", {"image/png": "aGVsbG8="}, metadata=metadata)]
+    (tmp_path / "a.ipynb").write_text(nbformat.writes(notebook))
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", "--log-level=ERROR"]
+    subprocess.run([*command, tmp_path / "a.ipynb"], check=True, timeout=120)
+    plain, *words = (found["alt"] for found in list_pictures((tmp_path / "a.html").read_text(encoding="utf-8")))
+    assert "ignored" not in plain
+    assert [one.split(" ")[0] for one in words] == ["Pairs", "The", "How", "A", "A"]
+    assert "a figure of the cell; x axis: label (negative" in words[3]
+
+
+@pytest.fixture
+def stale_fonts(tmp_path, monkeypatch):
+    """DejaVu Sans counts as the font with Chinese letters; matplotlib made its list before it was installed."""
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    new = tmp_path / "DejaVuSans-Oblique.ttf"
+    new.write_bytes(Path(font_manager.findfont("DejaVu Sans:style=oblique")).read_bytes())
+    broken = tmp_path / "broken.ttf"
+    broken.write_bytes(b"no font")
+    monkeypatch.setattr(style, "_CJK_FONTS", ("No Such Font", "DejaVu Sans"))
+    listed = [font for font in manager.ttflist if font.name != "DejaVu Sans"]
+    monkeypatch.setattr(manager, "ttflist", listed)
+    monkeypatch.setattr(
+        font_manager, "findSystemFonts", lambda: [*{font.fname for font in listed}, str(broken), str(new)]
+    )
+    monkeypatch.setattr(matplotlib, "get_cachedir", lambda: str(tmp_path))
+    return new
+
+
+def test_a_font_that_was_installed_later_is_found_and_kept(stale_fonts, tmp_path):
+    assert style.find_cjk_font() == "DejaVu Sans"
+    (kept,) = tmp_path.glob("fontlist-v*.json")
+    assert stale_fonts.name in kept.read_text()
+    kept.unlink()
+    assert style.find_cjk_font() == "DejaVu Sans"
+    assert not list(tmp_path.glob("fontlist-v*.json"))  # once is enough
+
+
+def test_a_font_that_is_gone_is_not_named(stale_fonts, tmp_path):
+    assert style.find_cjk_font() == "DejaVu Sans"
+    stale_fonts.unlink()
+    assert style.find_cjk_font() is None
+
+
+def shown_words(drawn) -> str:
+    """All text of a figure, as it is when it has been drawn."""
+    figure = np.ravel(drawn)[0].figure
+    figure.canvas.draw()
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_visible())
+
+
+GERMAN = {
+    "text": "Text", "text_and_image": "beide", "text_only": "nur Text", "accuracy": "Trefferquote (accuracy)",
+    "pairs": "Paare", "label": "Klasse", "length of the text in characters": "Länge in Zeichen", "positive": "positiv",
+    "predicted": "geschätzt:", "majority": "Mehrheit", "n": "Anzahl",
+}  # fmt: skip
+
+
+def test_the_words_of_a_figure_are_translated_wherever_they_are(scores, pairs):
+    ax = plots.plot_scores(scores, references={"majority": 0.4})
+    plots.translate_figure(ax, GERMAN)
+    ax.figure.canvas.draw()
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["nur Text", "image_only", "beide", "TF-IDF"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Mehrheit 0.400"]
+    assert ax.get_xlabel() == "Trefferquote (accuracy), share of 1, with 95 % interval (Anzahl = 200 Paare)"
+    table = make_table().assign(lr=["text", "label"] * 3)
+    for panels in (plots.plot_effects(table, ["lr", "dropout"]), plots.plot_lengths(pairs)):
+        assert not any(word in shown_words(panels) for word in ("Trefferquote", "Länge", "Klasse"))
+        plots.translate_figure(panels, GERMAN)
+        words = shown_words(panels)
+        assert "Klasse" in words and ("Trefferquote (accuracy), share" in words or "Länge in Zeichen (Anz" in words)
+
+
+def test_axes_that_share_their_ticks_are_translated_once():
+    _, panels = plt.subplots(1, 2)
+    panels[1].sharey(panels[0])  # and both show them
+    panels[0].set_yticks([0, 1], ["accuracy", "text"])
+    plots.translate_figure(panels, GERMAN)
+    shown_words(panels)
+    assert [[tick.get_text() for tick in ax.get_yticklabels()] for ax in panels] == [[GERMAN["accuracy"], "Text"]] * 2
+
+
+def test_a_translation_that_no_font_can_draw_is_left_out(monkeypatch):
+    monkeypatch.setattr(style, "_drawable", lambda: frozenset(range(128)))
+    ax = plots.plot_probe({"text": 0.3, "label": 0.1}, n=200)
+    plots.translate_figure(ax, GERMAN | {"text": "\u6587"})
+    assert {"text", "Klasse"} <= set(shown_words(ax).splitlines())
+
+
+def test_what_a_figure_quotes_is_not_translated(pairs):
+    pairs["text"] = "a positive label"
+    pairs.loc[0, "guid"] = "$a$"
+    axes = plots.plot_gallery(pairs.assign(said="positive"), n=2, predicted="said")
+    plots.translate_figure(axes, GERMAN)
+    assert axes[0].get_xlabel() == "a positive label"
+    assert axes[1].get_title(loc="left") == "1 · positiv\n✓ geschätzt: positiv"
+    words = shown_words(axes)
+    plots.translate_figure(axes, {})
+    assert shown_words(axes) == words
+    assert plots.plot_gallery(pairs, n=1)[0].get_title(loc="left") == r"\$a\$ · positive"  # two letters, no formula
 
 
 def test_importing_the_package_leaves_matplotlib_and_seaborn_alone():

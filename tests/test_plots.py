@@ -1,6 +1,5 @@
 """What each figure shows is tested on its axes: labels, marks where they belong, text one can read."""
 
-import io
 import time
 import types
 
@@ -12,14 +11,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from figures import draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table, texts
-from PIL import Image
+from figures import Node, draw, luminance, make_history, make_nodes, make_pairs, make_scores, make_table, texts
 
 from mmlab import plots
 from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS, Metric, compare_predictions, score_predictions
 from mmlab.images import read_rgb
-from mmlab.plots import model
+from mmlab.plots import model, style
+from mmlab.plots import scores as scores_plots
 
 pytestmark = pytest.mark.usefixtures("clean_figures")
 
@@ -79,6 +78,47 @@ def test_gallery_marks_wrong_predictions(pairs):
     assert axes[0].get_title(loc="left") == "0 · positive\n✓ predicted positive"
     assert axes[1].get_title(loc="left") == "6 · negative\n✗ predicted positive"
     assert axes[1].spines["left"].get_linewidth() > axes[0].spines["left"].get_linewidth()
+
+
+LONG_WORDS = (
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "M" * 300, "i" * 300,
+    "\u4eca\u5929" * 90, "so happy \U0001f600\U0001f600 " * 20, "EVERYTHING IN CAPITALS " * 9,
+)  # fmt: skip
+
+
+def find_overflow(axes) -> list[str]:
+    """The titles and captions that reach into the next panel, or out of the figure."""
+    draw(axes)
+    figure = axes[0].figure
+    written = [text for ax in axes for text in (ax._left_title, ax.xaxis.label)]
+    boxes = {text: text.get_window_extent() for text in written}
+    over = [one for one, box in boxes.items() if box.x1 > figure.bbox.x1 or box.y0 < 0 or box.y1 > figure.bbox.y1]
+    over += [one for one in written for other in written if one is not other and boxes[one].overlaps(boxes[other])]
+    return [text.get_text() for text in over]
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_a_gallery_is_readable_and_nothing_in_it_overflows(pairs, columns):
+    pairs.loc[: len(LONG_WORDS) - 1, "text"] = LONG_WORDS
+    pairs["guid"] = ["W" * 60, "x" * 60, "1234567890" * 6, *pairs["guid"][3:]]
+    axes = plots.plot_gallery(pairs.assign(said="neutral"), n=6, columns=columns, predicted="said")
+    assert find_overflow(axes) == []
+    assert all("negative" in ax.get_title("left") or "positive" in ax.get_title("left") for ax in axes)
+    figure = axes[0].figure
+    assert figure.get_size_inches()[0] <= 9.2  # the width of a notebook's page
+    sizes = [text.get_fontsize() for ax in axes for text in (ax._left_title, ax.xaxis.label)]
+    assert min(sizes) * figure.dpi / 96 >= 9.5  # points on a screen, where a pixel is 1/96 inch
+    for ax in axes:
+        ax.xaxis.label.set_fontsize(2 * ax.xaxis.label.get_fontsize())
+    assert find_overflow(axes)  # the twin
+
+
+def test_fit_text_takes_the_room_that_the_letters_need():
+    narrow, wide = (style.fit_text(letter * 200, 2.5, 3, 10).split("\n") for letter in "iM")
+    assert len(narrow[0]) > 3 * len(wide[0]) and len(narrow) == len(wide) == 3
+    assert style.fit_text("one two", 2.5, 3, 10) == "one two"
+    assert style.fit_text("MM", 0.01, 1, 10) == "MM"  # too narrow for anything
+    assert style.fit_text("", 2.5, 3, 10) == ""
 
 
 def test_wrap_text():
@@ -252,10 +292,37 @@ def test_parallel_draws_the_best_setting_darkest_and_through_its_values():
 
 def test_cost_shows_the_intervals_that_were_given():
     table = make_table().assign(seconds=[3, 1, 4, 1, 5, 9])
-    ax = plots.plot_cost(table)
+    ax = plots.plot_cost(table, ["lr", "dropout"])
     arms = [segment[:, 1].tolist() for segment in ax.collections[0].get_segments()]
     assert np.allclose(arms, table[["low", "high"]])
     assert list(ax.lines[0].get_xdata()) == list(table["seconds"])
+
+
+@pytest.mark.parametrize("settings", [1, 6, 16, 30])
+def test_cost_names_every_setting_once_and_no_number_covers_another(settings):
+    table = pd.concat([make_table()] * 7, ignore_index=True).head(settings)
+    table = table.assign(seconds=2.0, epochs=range(settings))  # the worst case: all dots in one place
+    ax = plots.plot_cost(table, ["lr", "epochs"])
+    draw(ax)
+    assert texts(ax) == [str(number + 1) for number in range(settings)]
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == [f"{row + 1}  lr {table['lr'][row]:g}, epochs {row}" for row in range(settings)]
+    written = [matplotlib.text.Text.get_window_extent(text) for text in ax.texts]  # without their lines
+    assert not any(one.overlaps(other) for one, other in zip(written, written[1:], strict=False))
+
+
+def test_of_many_settings_the_best_are_named():
+    table = pd.DataFrame({"lr": range(60), "seconds": range(60), "accuracy": np.linspace(0.9, 0.1, 60)})
+    ax = plots.plot_cost(table.assign(low=0, high=1), ["lr"])
+    assert len(ax.lines[0].get_xdata()) == 60
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"{n + 1}  lr {n}" for n in range(30)]
+
+
+def test_numbers_are_spread_as_little_as_it_takes():
+    assert scores_plots._spread([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+    assert scores_plots._spread([0.0, 0.0, 0.5], 0.1) == pytest.approx([0.0, 0.1, 0.5])
+    assert scores_plots._spread([0.95, 0.95, 0.96], 0.1) == pytest.approx([0.8, 0.9, 1.0])
+    assert scores_plots._spread([], 0.1) == []
 
 
 def test_a_metric_of_the_registry_can_be_drawn(monkeypatch):
@@ -275,6 +342,38 @@ def test_architecture_places_what_sees_both_inputs_in_the_middle_and_leads_down(
     assert "B × 64\nparameters: 24,640" in "\n".join(texts(ax))
     arrows = [text for text in ax.texts if text.get_text() == ""]
     assert len(arrows) == sum(len(node.feeds) for node in make_nodes())
+
+
+def find_covered_boxes(ax) -> list[str]:
+    draw(ax)
+    boxes = {text.get_text(): text.get_bbox_patch().get_window_extent() for text in ax.texts if text.get_text()}
+    return [one for one in boxes for other in boxes if one != other and boxes[one].overlaps(boxes[other])]
+
+
+def make_crowded_nodes(middle: int) -> list:
+    """On one level two parts of the text, two of the image, and `middle` of both."""
+    parts = {side: [f"{side}_projection_{n}" for n in (1, 2)] for side in ("text", "image")}
+    both = [f"mixed {n}" for n in range(middle)]
+    inputs = [
+        Node(name=side, kind="input", shape=(1, 50, 1280), parameters=0, feeds=(*parts[side], *both)) for side in parts
+    ]
+    names = [*parts["text"], *parts["image"], *both]
+    return inputs + [Node(name=one, kind="Linear", shape=(1, 3), parameters=163_968, feeds=()) for one in names]
+
+
+@pytest.mark.parametrize("nodes", [make_nodes(), *map(make_crowded_nodes, range(4))])
+def test_no_box_of_an_architecture_covers_another(nodes):
+    ax = plots.plot_architecture(nodes)
+    assert find_covered_boxes(ax) == []
+    for text in ax.texts:
+        text.set_fontsize(3 * text.get_fontsize())
+    assert find_covered_boxes(ax)  # the twin
+
+
+def test_an_architecture_is_legible_where_the_report_shows_it():
+    ax = plots.plot_architecture(make_crowded_nodes(0))  # four on a level, as in the models of the lab
+    page = 6.7 / ax.figure.get_figwidth()  # inches: a figure of the report is as wide as the text of an A4 page
+    assert page * min(text.get_fontsize() for text in ax.texts if text.get_text()) >= 8
 
 
 def test_patches_show_the_whole_picture_with_its_grid(picture):
@@ -312,9 +411,9 @@ class Display:
     def __init__(self):
         self.shown, self.replaced = [], []
 
-    def __call__(self, picture, display_id):
-        self.shown.append(picture)
-        return types.SimpleNamespace(update=self.replaced.append)
+    def __call__(self, output, raw, display_id):
+        self.shown.append(output)
+        return types.SimpleNamespace(update=lambda output, raw: self.replaced.append(output))
 
 
 def test_live_curve_redraws_in_one_place(monkeypatch):
@@ -328,7 +427,8 @@ def test_live_curve_redraws_in_one_place(monkeypatch):
             curve.update(make_history(epochs), 1)
         assert (len(display.shown), len(display.replaced)) == (1, 0)  # the others were too soon
     assert (len(display.shown), len(display.replaced)) == (1, 1)  # the last state is never lost
-    assert Image.open(io.BytesIO(display.replaced[0].data)).width > 600
+    assert display.replaced[0]["text/html"].startswith('<img alt="Train and dev loss over the epochs')
+    assert display.shown != display.replaced
     assert plt.get_fignums() == []
 
 

@@ -2,12 +2,16 @@
 
 import io
 import sys
+import threading
+import time
 
 import nbformat
 import pytest
+from filelock import FileLock
 from nbclient import NotebookClient
 
 from mmlab.progress import model_bar, open_bar
+from mmlab.storage import one_at_a_time
 
 CELL = """
 import time
@@ -28,6 +32,23 @@ class Stream(io.StringIO):
 
     def isatty(self) -> bool:
         return self.terminal
+
+
+WAITING = """
+import threading, time
+from pathlib import Path
+from filelock import FileLock
+from mmlab.storage import one_at_a_time
+taken = threading.Event()
+def hold():
+    with FileLock("{lock}"):
+        taken.set()
+        time.sleep(1)
+threading.Thread(target=hold).start()
+taken.wait()
+with one_at_a_time(Path("{lock}"), "Another process is encoding"):
+    print("held")
+"""
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -52,7 +73,8 @@ def test_the_bar_of_models_appears_with_the_first_one(monkeypatch):
     assert "fusion" in stream.getvalue() and "2/2" in stream.getvalue()
 
 
-def test_a_notebook_shows_the_bar_while_it_runs_and_saves_nothing_of_it():
+def run_watched(cell: str):
+    """A notebook of this cell, executed, and all that it showed meanwhile: kind and content of each message."""
     shown = []
 
     class Watched(NotebookClient):
@@ -61,8 +83,38 @@ def test_a_notebook_shows_the_bar_while_it_runs_and_saves_nothing_of_it():
                 shown.append((msg["msg_type"], str(msg["content"])))
             return super().process_message(msg, cell, cell_index)
 
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     Watched(notebook, kernel_name="python3", timeout=120).execute()
+    return notebook, shown
+
+
+def test_waiting_for_another_process_is_shown_in_a_notebook_and_not_saved(tmp_path):
+    notebook, shown = run_watched(WAITING.format(lock=tmp_path / "lock"))
+    assert any("Another process is encoding" in content for _, content in shown)  # the twin
+    saved = str(notebook.cells[0].outputs)
+    assert "held" in saved and "Another process" not in saved
+
+
+def test_waiting_for_another_process_is_one_line_on_a_terminal_and_in_a_log(tmp_path, capsys):
+    taken = threading.Event()
+
+    def hold():
+        with FileLock(tmp_path / "lock"):
+            taken.set()
+            time.sleep(0.5)
+
+    threading.Thread(target=hold).start()
+    taken.wait()
+    with one_at_a_time(tmp_path / "lock", "Another process is encoding"):
+        pass
+    assert capsys.readouterr().err == "Another process is encoding\n"
+    with one_at_a_time(tmp_path / "lock", "Another process is encoding"):
+        pass
+    assert not capsys.readouterr().err  # the twin: nothing to wait for
+
+
+def test_a_notebook_shows_the_bar_while_it_runs_and_saves_nothing_of_it():
+    notebook, shown = run_watched(CELL)
     nbformat.validate(notebook)
     assert any(kind == "update_display_data" and "encode text" in content for kind, content in shown)  # the twin
     saved = notebook.cells[0].outputs

@@ -10,20 +10,35 @@ from typing import Annotated
 
 import typer
 
+from mmlab import __version__
 from mmlab.cli import asking, exercises, grading, training
-from mmlab.cli.options import PATH, Data, Results, RichCommand
+from mmlab.cli.options import PATH, WHOLE, Data, Results, RichCommand
 from mmlab.cli.output import print_error, print_outcome, print_table
 from mmlab.config import SCENARIOS
 from mmlab.errors import MmlabError, find_fix
 
 app = typer.Typer(
     name="mmlab",
-    help="A course lab for the sentiment of paired tweet text and image.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mmlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A course lab for the sentiment of paired tweet text and image."""
 
 
 def main() -> None:
@@ -91,12 +106,15 @@ def report(
     results: Results,
     data: Annotated[Path | None, typer.Option(help="The course folder of the example pairs, if it was moved.")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh; report.yml in RESULTS may set it, too.")] = None,
-    pdf: Annotated[bool, typer.Option(help="Also print the report to a PDF.")] = True,
+    pdf: Annotated[bool, typer.Option(help="Also print the report to a PDF; --no-pdf removes an old one.")] = True,
+    anonymise: Annotated[
+        bool | None, typer.Option(help="Show example pairs without pictures, guids, handles and links.")
+    ] = None,
     watch: Annotated[bool, typer.Option(help="Write it whenever a run ends, until Ctrl-C; without PDF.")] = False,
 ) -> None:
     """Write the report again from the runs in a results folder, without any training: HTML, PDF, figures, tables.
 
-    RESULTS/report.yml may hold name, number, title, language, aim and conclusions, one `key: text` per line.
+    RESULTS/report.yml may hold name, number, title, language, aim, conclusions and anonymise, one `key: text` per line.
 
     Examples:
 
@@ -104,17 +122,24 @@ def report(
 
     mmlab report --results results/course --language zh
 
+    mmlab report --results results/course --anonymise
+
     mmlab report --results results/run --watch
     """
     from mmlab.report.build import rebuild_report, watch_report
 
+    options = {"data": data, "language": language, "anonymise": anonymise}
     if watch:
-        watch_report(results, on_built=lambda one: print(f"{time.strftime('%X')}  {one.places['report']}", flush=True))
-    built = rebuild_report(results, data, language, pdf)
+        watch_report(results, on_built=_print_page, **options)
+    built = rebuild_report(results, **options, pdf=pdf)
     print_outcome(built)
     for gap in built.gaps:
         print(f"MISSING  {gap}")
     raise typer.Exit(1 if built.gaps else 0)
+
+
+def _print_page(built) -> None:
+    print(f"{time.strftime('%X')}  {built.places['report']}", flush=True)
 
 
 @app.command(cls=RichCommand)
@@ -166,7 +191,7 @@ app.command(cls=RichCommand)(grading.grade)
 @app.command(cls=RichCommand)
 def demo(
     folder: Annotated[Path, typer.Argument(help="A new folder, or an older demo to be replaced.", **PATH)],
-    seed: Annotated[int, typer.Option(help="Another seed draws other pairs from the same recipe.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed draws other pairs from the same recipe.", **WHOLE)] = 0,
 ) -> None:
     """Make a demo course with known ceilings.
 

@@ -20,6 +20,14 @@ def _read_path(text: str | Path) -> Path:
     return Path(text)
 
 
+def _read_whole(text: str | int) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number.") from None
+
+
+WHOLE = {"parser": _read_whole, "metavar": "INTEGER"}
 PATH = {"parser": _read_path, "metavar": "PATH"}
 Data = Annotated[Path, typer.Option(help="The course folder: train.txt, test_without_label.txt, data/.", **PATH)]
 Results = Annotated[Path, typer.Option(help="Where runs, figures, notebooks and prediction files go.", **PATH)]

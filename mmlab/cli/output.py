@@ -27,12 +27,13 @@ def print_scores(every: dict) -> None:
 
 
 def print_outcome(outcome) -> None:
-    """The scores of the main run, where everything is, and why there is no PDF if there is none."""
-    print_scores(outcome.scores)
+    """The scores of the main run, where everything is, and what the user should know of it."""
+    if outcome.scores:
+        print_scores(outcome.scores)
     for what, where in outcome.places.items():
         print(f"{what:<22} {where}")
-    if outcome.note:
-        print(f"NOTE  {outcome.note}")
+    for note in outcome.notes:
+        print(f"NOTE  {note}")
 
 
 def print_error(text: str) -> None:

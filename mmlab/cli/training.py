@@ -1,16 +1,18 @@
 """The commands that train: the workbook, a grid of settings, and fine-tuning."""
 
-import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mmlab.cli.options import PATH, Data, Results, with_knobs
+from mmlab.cli.options import PATH, WHOLE, Data, Results, with_knobs
 from mmlab.cli.output import print_outcome, print_scores
-from mmlab.config import GRID_PRESETS, PRESETS, RunConfig, check_choice, name_knobs
+from mmlab.config import GRID_PRESETS, KNOBS, PRESETS, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
+
+_KNOBS = f"Knobs, explained by `mmlab run --help`: {', '.join(KNOBS)}."
 
 
 @with_knobs
@@ -33,22 +35,23 @@ def run(
 
     mmlab run --data ../course --results results/course --text-encoder ./my_encoders/text
     """
+    from mmlab.cli.live import LiveLine
     from mmlab.report.build import publish
     from mmlab.report.process import rebuild_warm
     from mmlab.report.words import OPTIONS, ReportOptions
+    from mmlab.workbook.estimate import find_cost
     from mmlab.workbook.pipeline import run_workbook
 
-    clear = "\r\033[K" if sys.stdout.isatty() else ""  # the line of the bar that shows the encoding
-
-    def on_done(name: str, seconds: float, number: int, total: int) -> None:
-        print(f"{clear}[{number}/{total}] {name:<24} {seconds:6.1f} s", flush=True)
-
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
-    print(f"mmlab: {only or 'seven notebooks'} on {data}")
+    line = LiveLine(f"{only or 'seven notebooks'} on {data}", find_cost(knobs.get("fusion", KNOBS["fusion"].default)))
+    watch = {"on_done": line.on_done, "on_start": line.on_start, "on_wait": line.on_wait}
     reports: list = []
-    seconds = run_workbook(
-        data, results, knobs, on_done, only, lambda nursery: reports.append(rebuild_warm(nursery, results))
-    )
+
+    def write_report(nursery: str | None) -> None:
+        reports.append(rebuild_warm(nursery, results))
+
+    with closing(line):
+        seconds = run_workbook(data, results, knobs, only=only, write_report=write_report, **watch)
     for outcome in reports:
         publish(outcome.evidence, seconds)
         print_outcome(outcome)
@@ -57,13 +60,13 @@ def run(
 def grid(
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A knob and the values to try, lr=1e-2,1e-3. Repeat it for another knob."),
+        typer.Option("--set", help=f"A knob and the values to try, lr=1e-2,1e-3. Repeat it for another. {_KNOBS}"),
     ] = None,
     preset: Annotated[str | None, typer.Option(help=f"Values to begin with: {', '.join(GRID_PRESETS)}.")] = None,
-    seeds: Annotated[int, typer.Option(help="How often each setting is trained, with seeds 0, 1, ...")] = 1,
-    jobs: Annotated[int, typer.Option(help="Trainings at a time.")] = 2,
-    on: Annotated[str, typer.Option(help="local, or slurm (pip install mmlab\\[slurm]).")] = "local",
-    folds: Annotated[int, typer.Option(help="0 scores each setting on dev, quickly; 5 cross-fits it.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How often each setting is trained, with seeds 0, 1, ...", **WHOLE)] = 1,
+    jobs: Annotated[int, typer.Option(help="Trainings at a time.", **WHOLE)] = 2,
+    on: Annotated[str, typer.Option(help="local, or slurm (python -m pip install submitit).")] = "local",
+    folds: Annotated[int, typer.Option(help="0 scores each setting on dev, quickly; 5 cross-fits it.", **WHOLE)] = 0,
     partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
     data: Data = Path("data/demo"),
     results: Results = Path("results/run"),
@@ -110,7 +113,8 @@ def train(
     results: Results,
     preset: Annotated[str, typer.Option(help=f"The knobs to begin with: {', '.join(PRESETS)}.")] = "tuned",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A knob and its value, encoder_lr=1e-4. Repeat it for another.")
+        list[str] | None,
+        typer.Option("--set", help=f"A knob and its value, encoder_lr=1e-4. Repeat it for another. {_KNOBS}"),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoints of an interrupted training.")] = True,
     save: Annotated[Path | None, typer.Option(help="A new folder for the trained encoders.", **PATH)] = None,

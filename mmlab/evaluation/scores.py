@@ -124,9 +124,10 @@ class Scores:
         return isinstance(other, Scores) and self.to_dict() == other.to_dict()
 
     def to_row(self) -> dict[str, int | str]:
-        """One row of a table: the number of pairs, then every score as "value [low, high]"."""
-        values = {METRICS[name].title: str(value) for name, value in self.values.items()}
-        return {"n": self.n} | values | {f"recall {label}": str(one) for label, one in self.recall.items()}
+        """One row of a table: the number of pairs, then every score as "value [low, high]", always on one line."""
+        scores = {METRICS[name].title: value for name, value in self.values.items()}
+        scores |= {f"recall {label}": one for label, one in self.recall.items()}
+        return {"n": self.n} | {name: str(one).replace(" ", "\N{NO-BREAK SPACE}") for name, one in scores.items()}
 
     def to_dict(self) -> dict[str, Any]:
         values = {name: value.to_list() for name, value in self.values.items()}

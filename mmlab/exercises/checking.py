@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmlab.config import suggest
+from mmlab.config import nearest
 from mmlab.errors import ConfigError
 from mmlab.exercises import ablation, data_exploration, fusion, grid, image_only, report, text_only
 from mmlab.exercises.cells import NOTEBOOKS, edition, list_notebooks, read_tasks
@@ -31,7 +31,7 @@ class Checker:
             raise AttributeError(name)
         if name not in self._questions:
             known = list(self._questions)
-            raise ConfigError(f"There is no exercise {name!r} here.{suggest(name, known)} Known: {', '.join(known)}.")
+            raise ConfigError(f"There is no exercise {name!r} here.{nearest(name, known)} Known: {', '.join(known)}.")
         return self._questions[name]
 
     def __dir__(self) -> list[str]:

@@ -47,34 +47,33 @@ def explain(
 
     plans = {name: _Plan(side, draws, seed, 1 + second_baseline) for name, side in parts.items()}
     seen = lab.see(*(plans[name].variants if name in plans else [] for name in (TEXT, IMAGE)))
-    whole = {name: plans[name].rows[0, -1] if name in plans else -1 for name in (TEXT, IMAGE)}
-    absent = dict.fromkeys(whole, -1)
+    absent = {TEXT: -1, IMAGE: -1}
+    whole = absent | dict.fromkeys(plans, 0)
 
     # In one call: none, the text alone, the image alone, both; then each side's coalitions without and with the other.
     asked = [absent, absent | {TEXT: whole[TEXT]}, absent | {IMAGE: whole[IMAGE]}, whole]
     asked += [one | {name: row} for name, plan in plans.items() for one in (absent, whole) for row in plan.rows.flat]
-    answered = lab.answer(seen, *([one[name] for one in asked] for name in (TEXT, IMAGE)))
-    number = int(answered[scenario][3].argmax()) if label is None else LABELS.index(label)
-    values = np.asarray(answered[scenario], float)[:, number]
-    none, of_text, of_image, both = (float(one) for one in values[:4])
-    alone, sides, start = {TEXT: of_text, IMAGE: of_image}, {}, 4
+    answered = lab.answer(seen, *([one[name] for one in asked] for name in (TEXT, IMAGE)))[scenario]
+    number = int(answered[3].argmax()) if label is None else LABELS.index(label)
+    (none, of_text, of_image, both), rest = np.split(np.asarray(answered[:, number], float), [4])
+    alone, sides = {TEXT: float(of_text), IMAGE: float(of_image)}, {}
     for name, plan in plans.items():
-        stop = start + 2 * plan.rows.size
-        games = values[start:stop].reshape(2, *plan.rows.shape).mean(axis=0)
+        values, rest = np.split(rest, [2 * plan.rows.size])
+        games = values.reshape(2, *plan.rows.shape).mean(axis=0)
         credits = [
             Credits(*credit_players(game, plan.orders, plan.paths, plan.exact), words)
             for game, words in zip(games, parts[name].baselines)
         ]
         sides[name] = Side(parts[name].names, alone[name], *credits)
-        start = stop
     notes = [note for side in parts.values() for note in side.notes]
-    return Explanation(text, image, LABELS[number], scenario, none, both, sides, draws, notes)
+    return Explanation(text, image, LABELS[number], scenario, float(none), float(both), sides, draws, notes)
 
 
 class _Plan:
     """The coalitions of a side's parts, and the variants of the side that show them.
 
-    variants: texts or pixels, each once. rows: int (baselines, m), which variant shows each coalition, -1 for none.
+    variants: texts or pixels, the whole side first. rows: int (baselines, m), the variant of each
+    coalition, -1 for none.
     """
 
     def __init__(self, parts: Words | Cells, draws: int, seed: int, baselines: int) -> None:

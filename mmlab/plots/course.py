@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL.Image import Image
 
+_PANEL, _WIDEST, _PAD = 2.9, 9.2, 0.24  # inches: a picture of a gallery, a whole gallery, what is empty in a panel
+_TITLE, _CAPTION = 10.5, 10.5  # points, of which a notebook shows nine tenths
 _ENCODED = (288, 288)  # px: what the default image encoder is given, whatever a picture's shape
 
 
@@ -126,28 +128,62 @@ def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_gallery(
     pairs: pd.DataFrame, n: int = 6, columns: int = 3, predicted: str | None = None, ax: Sequence[Axes] | None = None
 ) -> np.ndarray:
-    """The first n pairs with guid, label and text; with `predicted` also what a model answered.
+    """Pairs as pictures, with guid and label above and the text below; a model's answer gets a tick or a cross.
 
-    pairs: columns guid, label, text and image (path; "" or missing shows an empty frame). predicted: the name of a
-    column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes per pair. Returns an array
-    of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
+    pairs: columns guid, label, text and image (path; "" or missing shows an empty frame); the first n are shown.
+    predicted: the name of a column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes
+    per pair. Returns an array of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
     """
     rows = pairs.head(n)
     if rows.empty:
         raise MmlabError("There are no pairs to show.")
-    axes = _photo_axes(len(rows), min(columns, len(rows)), (2.9, 3.75)) if ax is None else np.ravel(ax)
-    for panel, row in zip(axes, rows.to_dict("records"), strict=True):
-        label = row[LABEL] if isinstance(row[LABEL], str) else "no label"
-        title, wrong = f"{row[GUID]} · {label}", False
-        if predicted is not None:
-            wrong = row[predicted] != label and label in LABELS
-            mark = "✗ " if wrong else "✓ " if label in LABELS else ""
-            title = f"{title}\n{mark}predicted {row[predicted]}"
-        _draw_picture(panel, row[IMAGE], style.COLOURS.get(label, style.OTHER), 4 if wrong else 2)
-        panel.set_title(title, fontsize=9.5, parse_math=False)
-        text = row[TEXT] if isinstance(row[TEXT], str) and row[TEXT].strip() else "(no text)"
-        panel.set_xlabel(style.wrap_text(text, 40, lines=4), fontsize=8, loc="left", parse_math=False)
+    columns, records = min(columns, len(rows)), rows.to_dict("records")
+    width = min(_PANEL, _WIDEST / columns) if ax is None else _width_of(np.ravel(ax)[0])
+    titles = [_name_pair(row, predicted, width - _PAD) for row in records]
+    captions = [_caption(row[TEXT], width - _PAD) for row in records]
+    if ax is None:
+        down = _row_heights(titles, captions, columns, width)
+        axes = _photo_axes(len(rows), columns, (width, sum(down) / len(down)))
+    else:
+        axes = np.ravel(ax)
+    for panel, row, title, caption in zip(axes, records, titles, captions, strict=True):
+        wrong = predicted is not None and row[LABEL] in LABELS and row[predicted] != row[LABEL]
+        _draw_picture(panel, row[IMAGE], style.COLOURS.get(row[LABEL], style.OTHER), 4 if wrong else 2)
+        panel.set_title(title, fontsize=_TITLE)
+        panel.set_xlabel(caption, fontsize=_CAPTION, loc="left", parse_math=False)
     return axes
+
+
+def _name_pair(row: Mapping[str, object], predicted: str | None, inches: float) -> str:
+    """Guid and label and, on a line of its own, what a model answered and whether that is right."""
+    label = row[LABEL] if isinstance(row[LABEL], str) else "no label"
+    name = style.fit_text(f"{row[GUID]} · {label}", inches, 3, _TITLE, "bold")
+    if name.endswith("…"):  # the label is worth more than the end of a long guid
+        name = f"{style.fit_text(row[GUID], inches, 2, _TITLE, 'bold')}\n{label}"
+    if predicted is not None:
+        mark = "" if label not in LABELS else "✓ " if row[predicted] == label else "✗ "
+        name = f"{name}\n{mark}predicted {row[predicted]}"
+    return name.replace("$", r"\$")  # dollars would set it as a formula
+
+
+def _caption(text: object, inches: float) -> str:
+    given = isinstance(text, str) and text.strip()
+    return style.fit_text(text if given else "(no text)", inches, 5, _CAPTION)
+
+
+def _width_of(panel: Axes) -> float:
+    return panel.get_window_extent().width / panel.figure.dpi
+
+
+def _row_heights(titles: Sequence[str], captions: Sequence[str], columns: int, width: float) -> list[float]:
+    """Inches of each row of a gallery: a square picture, and the room of the longest title and caption."""
+    heights = []
+    for first in range(0, len(titles), columns):
+        title, caption = (
+            max(words.count("\n") + 1 for words in part[first : first + columns]) for part in (titles, captions)
+        )
+        heights.append(width + (1.2 * (title * _TITLE + caption * _CAPTION) + 24) / 72)
+    return heights
 
 
 @style.styled
@@ -185,7 +221,7 @@ def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarr
             box = {"facecolor": "white", "edgecolor": style.COLOURS[label], "linewidth": 2}
             words = f"{signs[label]} {view.max():.0%}"
             panel.text(across + 0.5, down + 0.5, words, ha="center", va="center", bbox=box)
-        panel.set(xticks=[], yticks=[], title=f"{row[GUID]} · {row[LABEL]}")
+        panel.set(xticks=[], yticks=[], title=f"{row[GUID]} · {row[LABEL]}".replace("$", r"\$"))
         meaning = ", ".join(f"{sign}: {label}" for label, sign in signs.items())
         panel.set_xlabel(f"whole: {LABELS[answer.argmax()]} {answer.max():.0%}\n({meaning})")
     return axes
@@ -196,7 +232,6 @@ def _photo_axes(n: int, columns: int, size: tuple[float, float]) -> np.ndarray:
     lines = math.ceil(n / columns)
     figure = style.new_figure((size[0] * columns, size[1] * lines))
     figure.set_dpi(90)  # a notebook of 9 + 6 photographs stays under 700 KB
-    style.show_as_jpeg(figure)
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for empty in axes[n:]:
         empty.set_axis_off()

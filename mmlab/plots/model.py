@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from mmlab.config import FOLD, LABELS
 from mmlab.errors import MmlabError
 from mmlab.images import read_rgb
 from mmlab.plots import style
+from mmlab.plots.picture import make_output
 from mmlab.progress import in_kernel
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
     from matplotlib.artist import Artist
 
     places = _place(nodes)
-    last = min(down for _, down in places.values())
-    ax = style.axes_or_new(ax, (9.4, 1.0 + 1.15 * (1 - last)))
+    last, across = min(down for _, down in places.values()), [across for across, _ in places.values()]
+    left, right = min(-1.0, min(across) - 0.5), max(3.0, max(across) + 0.5)  # a box is at most one unit wide
+    ax = style.axes_or_new(ax, (9.2, 1.32 * (0.9 - last)))
+    size = 46 / (right - left)  # points; 11.5 where no level has more than four boxes
     # The arrows end at boxes that are drawn over them, and must know their sizes before.
     measure, boxes = ax.add_artist(Artist()), {}
     measure.set(zorder=0, in_layout=False)
@@ -49,14 +52,14 @@ def plot_architecture(nodes: Sequence[Node], ax: Axes | None = None) -> Axes:
         parameters = f"parameters: {node.parameters:,}" if node.parameters else ""
         words = "\n".join(filter(None, [node.name, kind, " × ".join(["B", *map(str, node.shape[1:])]), parameters]))
         box = {"boxstyle": "round,pad=0.35", "facecolor": _FILLS.get(node.kind, "#E3ECF5"), "edgecolor": style.INK}
-        text = ax.text(*places[node.name], words, ha="center", va="center", fontsize=7.5, bbox=box, zorder=3)
+        text = ax.text(*places[node.name], words, ha="center", va="center", fontsize=size, bbox=box, zorder=3)
         boxes[node.name] = text.get_bbox_patch()
     for node in nodes:
         for name in node.feeds:
             ends = {"patchA": boxes[node.name], "patchB": boxes[name], "shrinkA": 1, "shrinkB": 1}
             arrow = {"arrowstyle": "-|>", "color": style.OTHER, "linewidth": 1.1, **ends}
             ax.annotate("", xy=places[name], xytext=places[node.name], arrowprops=arrow, zorder=1)
-    ax.set(xlim=(-0.75, 2.75), ylim=(last - 0.5, 0.5))
+    ax.set(xlim=(left, right), ylim=(last - 0.45, 0.45))
     ax.axis("off")
     return ax
 
@@ -69,7 +72,6 @@ def plot_answer(answer: Answer) -> np.ndarray:
     """
     n = len(answer.probabilities)
     figure = style.new_figure((2.5 + 2.1 * n, 3.2))
-    style.show_as_jpeg(figure)
     picture, *panels = axes = figure.subplots(1, 1 + n, width_ratios=[1.3] + [1] * n)
     figure.suptitle(answer.headline, fontsize=11, fontweight="bold", x=0.01, ha="left")
     picture.set(xticks=[], yticks=[])
@@ -80,8 +82,8 @@ def plot_answer(answer: Answer) -> np.ndarray:
         shown = read_rgb(answer.image)
         shown.thumbnail((400, 400))
         picture.imshow(np.asarray(shown))
-    text = style.wrap_text(answer.text, 36, lines=4) if answer.text else "(no text)"
-    picture.set_xlabel(text, fontsize=8, loc="left", parse_math=False)
+    text = style.fit_text(answer.text or "(no text)", 2.3, 4, 10)
+    picture.set_xlabel(text, fontsize=10, loc="left", parse_math=False)
     for panel, (scenario, probabilities) in zip(panels, answer.probabilities.items(), strict=True):
         bars = panel.barh(LABELS, probabilities, height=0.62, color=[style.COLOURS[label] for label in LABELS])
         panel.bar_label(bars, [f"{p:.2f}" for p in probabilities], padding=3, fontsize=9)
@@ -117,10 +119,10 @@ def plot_history(history: pd.DataFrame, best_epoch=None, ax: Axes | Sequence[Axe
 
 @style.styled
 def plot_history_grid(runs: Sequence[tuple[str, pd.DataFrame, object]], columns: int = 3) -> np.ndarray:
-    """Small multiples of the loss curves with shared axes: one panel per (title, history, best epoch).
+    """Small multiples of the loss curves with shared axes: one panel per run, with its best epoch.
 
-    History and best epoch are as in `plot_history`. Returns an Axes per run. Raises MmlabError for no runs. Explained
-    in notebook 05, section 3.
+    runs: (title, history, best epoch) each; the last two as in `plot_history`. Returns an Axes per run. Raises
+    MmlabError for no runs. Explained in notebook 05, section 3.
     """
     if not runs:
         raise MmlabError("There are no runs to show.")
@@ -167,19 +169,18 @@ class live_curve(AbstractContextManager):
             self._draw()
 
     def _draw(self) -> None:
-        from IPython.display import Image, display
+        from IPython.display import display
         from matplotlib.figure import Figure
 
-        started, buffer = time.monotonic(), io.BytesIO()
+        started = time.monotonic()
         with style.lab_style():
             figure = Figure(figsize=_SIZE)  # not registered with pyplot, so that none stays open
             plot_history(*self._waiting, figure.subplots(1, 2))
-            figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-            picture = Image(buffer.getvalue(), format="png", width=round(_SIZE[0] * figure.dpi))
+            output = make_output(figure)
         if self._handle:
-            self._handle.update(picture)
+            self._handle.update(output, raw=True)
         else:
-            self._handle = display(picture, display_id=True)
+            self._handle = display(output, raw=True, display_id=True)
         ended = time.monotonic()
         self._waiting, self._next = None, ended + max(self.every, 10 * (ended - started))
 
@@ -198,11 +199,16 @@ def _place(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
     depth |= {node.name: max(depth.values()) for node in nodes if node.kind == "logits"}
     places = {}
     for level in set(depth.values()):
+        row = {}
         for middle, inputs in ((0.0, {"text"}), (1.0, {"text", "image"}), (2.0, {"image"})):
             here = [name for name in depth if depth[name] == level and reached[name] & {"text", "image"} == inputs]
             for number, name in enumerate(here):
                 step = (number - (len(here) - 1) / 2) * (-1 if middle == 2.0 else 1)  # those that go on, inside
-                places[name] = (middle + 0.62 * step, -level)
+                row[name] = middle + step
+        ordered = sorted(row, key=row.get)
+        if any(row[other] - row[one] < 1 for one, other in itertools.pairwise(ordered)):  # side by side around it
+            row = {name: 1 + number - (len(row) - 1) / 2 for number, name in enumerate(ordered)}
+        places |= {name: (across, -level) for name, across in row.items()}
     return places
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from mmlab.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_NAMED, _BESIDE = 30, 16  # settings that fit side by side above an axes; lines of a legend that fit beside one
 
 
 @style.styled
@@ -102,9 +105,10 @@ def plot_reliability(labels, probabilities: Mapping[str, np.ndarray], bins: int 
 
 @style.styled
 def plot_probe(changed: Mapping[str, float], n: int | None = None, ax: Axes | None = None) -> Axes:
-    """The share of predictions that changed in each probe ("images swapped" …).
+    """The share of predictions that changed in each probe.
 
-    changed: share of 1 by the probe's name. n: number of pairs predicted. Explained in notebook 04, section 5.
+    changed: share of 1 by the probe's name, such as "images swapped". n: number of pairs predicted. Explained in
+    notebook 04, section 5.
     """
     ax = style.axes_or_new(ax, (6.8, 1.0 + 0.5 * len(changed)))
     changed = dict(reversed(changed.items()))
@@ -197,18 +201,46 @@ def plot_parallel(table: pd.DataFrame, names: Sequence[str], ax: Axes | None = N
 
 
 @style.styled
-def plot_cost(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None) -> Axes:
-    """Cost against score: each setting's training seconds and accuracy with its 95 % interval.
+def plot_cost(table: pd.DataFrame, names: Sequence[str], n: int | None = None, ax: Axes | None = None) -> Axes:
+    """Cost against score: each setting's training seconds and accuracy with its 95 % interval, and its number.
 
-    table: one row per setting with seconds, accuracy, low and high. Explained in notebook 05, section 4.2.
+    table: one row per setting with the named columns, seconds, accuracy, low and high. The numbers are in the order of
+    the cost, and the legend says which setting each is; of many settings, the 30 of the highest accuracy are named.
+    Explained in notebook 05, section 4.2.
     """
-    ax = style.axes_or_new(ax, (6.0, 3.4))
+    named = table.nlargest(_NAMED, "accuracy").sort_index().sort_values("seconds", kind="stable")
+    few = len(named) <= _BESIDE
+    columns = 1 if few else 3
+    room = 0 if few else 0.4 + 0.19 * math.ceil(len(named) / columns)  # of the legend: beside the axes or below them
+    ax = style.axes_or_new(ax, (9.0, 4.0 + room))
     arms = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
-    look = {"fmt": "o", "color": style.COLOURS["text_and_image"], "elinewidth": 1}
+    look = {"fmt": "o", "color": style.COLOURS["text_and_image"], "elinewidth": 1, "label": "_"}
     ax.errorbar("seconds", "accuracy", yerr=arms, data=table, **look)
-    ax.set(xlabel="training time (seconds per setting)", xlim=(0, None))
+    right = 1.05 * table["seconds"].max() or 1.0
+    ax.set(xlabel="training time (seconds per setting)", xlim=(0, right))
     ax.set_ylabel("accuracy, share of 1, with 95 % interval" + (f"\n(n = {n} pairs per setting)" if n else ""))
+    # The numbers stand side by side above the axes, each with a line down to its setting: dots may lie upon each other.
+    places = _spread(named["seconds"] / right, 1 / (24 if few else _NAMED))
+    line = {"arrowstyle": "-", "color": style.OTHER, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 1}
+    for number, (place, setting) in enumerate(zip(places, named.to_dict("records"), strict=True), start=1):
+        ax.annotate(str(number), (setting["seconds"], setting["high"]), (place, 1.04), textcoords="axes fraction",
+                    ha="center", va="bottom", fontsize=9, arrowprops=line, annotation_clip=False)  # fmt: skip
+        words = ", ".join(f"{name} {_show_value(setting[name])}" for name in names)
+        ax.plot([], [], linestyle="none", label=f"{number}  {words}")
+    ax.legend(title="setting, the cheapest first", alignment="left", loc="upper left", ncols=columns, fontsize=9,
+              bbox_to_anchor=(1, 1) if few else (0, -0.18), handlelength=0, handletextpad=0)  # fmt: skip
     return ax
+
+
+def _spread(places: Iterable[float], gap: float) -> list[float]:
+    """Rising numbers from 0 to 1, moved as little as it takes that neighbours are `gap` apart."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + gap) if moved else max(place, 0.0))
+    for number in range(len(moved) - 1, -1, -1):
+        most = 1.0 if number == len(moved) - 1 else moved[number + 1] - gap
+        moved[number] = min(moved[number], most)
+    return moved
 
 
 def _show_value(value) -> str:

@@ -7,19 +7,16 @@ only code. Matplotlib and seaborn load with the first figure: a setting of a gri
 from __future__ import annotations
 
 import functools
-import io
+import inspect
 import itertools
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from mmlab.errors import MmlabError
-from mmlab.images import read_rgb
-from mmlab.storage import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +37,6 @@ _LOOKS = {
 COLOURS, MARKERS, LINES = ({name: look[part] for name, look in _LOOKS.items()} for part in range(3))
 HATCH = "///"  # the second of two splits
 INK, OTHER = "#222222", "#444444"  # text; whatever has no colour of its own
-_SAVED_DPI = 150
 IN_PERCENT = "{x:.0%}"  # format of the ticks of shares
 SEQUENTIAL = "cividis"  # even in lightness and the same for every colour vision
 
@@ -56,11 +52,10 @@ _WIDE = "\U0001f7e7"  # two columns wide and in no text font; replaced by □ af
 def _look() -> dict[str, object]:
     import matplotlib.pyplot as plt
     import seaborn as sns
-    from matplotlib.font_manager import fontManager
 
     # Loading the backend makes matplotlib interactive in a notebook. Loaded inside lab_style, this would end with it.
     plt.switch_backend(plt.get_backend())
-    installed = {font.name for font in fontManager.ttflist}
+    chinese = find_cjk_font()
     return {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
@@ -68,7 +63,7 @@ def _look() -> dict[str, object]:
         "figure.constrained_layout.use": True,
         "figure.constrained_layout.h_pad": 0.08,
         "figure.constrained_layout.w_pad": 0.08,
-        "font.family": ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]],
+        "font.family": ["DejaVu Sans", *([chinese] if chinese else [])],
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
@@ -81,6 +76,29 @@ def _look() -> dict[str, object]:
         "lines.linewidth": 1.8,
         "svg.hashsalt": "mmlab",  # the same figure gives the same bytes
     }
+
+
+def find_cjk_font() -> str | None:
+    """The installed font that draws Chinese and Japanese letters, by its name; None without one.
+
+    Matplotlib lists the fonts of a machine once and keeps the list: a font that was installed later is added to it.
+    """
+    from matplotlib import font_manager, get_cachedir
+
+    manager = font_manager.fontManager
+
+    def find() -> str | None:
+        listed = {font.name for font in manager.ttflist if Path(font.fname).is_file()}
+        return next((name for name in _CJK_FONTS if name in listed), None)
+
+    if found := find():
+        return found
+    for path in sorted(set(font_manager.findSystemFonts()) - {font.fname for font in manager.ttflist}):
+        with suppress(Exception):  # whatever is wrong with the file
+            manager.addfont(path)
+    if found := find():  # the next process is spared this
+        font_manager.json_dump(manager, Path(get_cachedir()) / f"fontlist-v{manager.__version__}.json")
+    return found
 
 
 def lab_style() -> AbstractContextManager[None]:
@@ -96,14 +114,19 @@ def fonts() -> list[str]:
 
 
 def styled(plot: Callable) -> Callable:
-    """A plot function that draws in the lab's look and changes none of the caller's settings."""
+    """A plot function that draws in the lab's look and changes none of the caller's settings.
+
+    The first line of its docstring becomes the label of the figure, with which its alternative text begins.
+    """
 
     @functools.wraps(plot)
     def draw(*args, **options):
         with lab_style():
             drawn = plot(*args, **options)
+            figure = np.ravel(drawn)[0].figure
+            figure.set_label((inspect.getdoc(plot) or "").partition("\n")[0])
             # Matplotlib makes ticks only when a figure is shown, in the look of that moment. The others copy the first.
-            for axes in np.ravel(drawn)[0].figure.axes:
+            for axes in figure.axes:
                 axes.xaxis.set_tick_params(labelsize=_look()["xtick.labelsize"])
                 axes.yaxis.set_tick_params(labelsize=_look()["ytick.labelsize"])
         return drawn
@@ -118,90 +141,44 @@ def new_figure(size: tuple[float, float]) -> Figure:
     return plt.figure(figsize=size)
 
 
-def save_figure(drawn, results: Path | str, name: str, subfolder: str = "figures") -> None:
-    """Write a figure as name.png (150 dpi) and name.svg into a results folder, each whole or not at all.
-
-    drawn: a Figure, an Axes or an array of Axes. The same figure gives the same bytes. A chart's PNG has a palette of
-    256 colours, which makes it a third of the size. A figure of photographs is written as PNG alone: as SVG it takes
-    seconds and megabytes, and is no sharper. A notebook then shows what was written. Raises MmlabError for a name with
-    a folder in it.
-    """
-    if not name or Path(name).name != name:
-        raise MmlabError(f"{name!r} is not a file name: leave out folders and suffix.")
-    figure = np.ravel(drawn)[0].figure
-    photographs = any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images)
-    formats = {
-        "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 1}},  # more takes seconds for a tenth
-        **({} if photographs else {"svg": {"metadata": {"Date": None, "Creator": None}}}),
-    }
-    dpi, files = figure.dpi, {}
-    try:
-        with lab_style():
-            figure.dpi = _SAVED_DPI
-            if engine := figure.get_layout_engine():  # lay out once: savefig would draw twice for each file to do so
-                engine.execute(figure)
-                figure.get_layout_engine = lambda: None
-            for suffix, options in formats.items():
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=suffix, dpi=_SAVED_DPI, **options)
-                files[suffix] = buffer.getvalue()
-    finally:
-        vars(figure).pop("get_layout_engine", None)
-        figure.dpi = dpi
-    if not photographs:
-        files["png"] = _to_palette(files["png"])
-    for suffix, content in files.items():
-        write_atomic(Path(results) / subfolder / f"{name}.{suffix}", content)
-    _show_saved(figure, files["png"], photographs)
-
-
-def _to_palette(png: bytes) -> bytes:
-    buffer = io.BytesIO()
-    read_rgb(io.BytesIO(png)).quantize(256).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _show_saved(figure: Figure, png: bytes, as_jpeg: bool) -> None:
-    """Let notebooks show the file at the figure's size until the figure changes: drawing takes longer than saving."""
-    own = {"_ipython_display_": vars(figure).get("_ipython_display_"), "stale_callback": figure.stale_callback}
-
-    def show() -> None:
-        import IPython.display as notebook
-        from PIL import Image
-
-        size = (figure.dpi * figure.get_size_inches()).astype(int).tolist()
-        if not as_jpeg:
-            return notebook.display(notebook.Image(png, format="png", width=size[0]))
-        buffer = io.BytesIO()
-        read_rgb(io.BytesIO(png)).resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=80)
-        return notebook.display(notebook.Image(buffer.getvalue(), format="jpeg"))
-
-    def forget(*_) -> None:
-        vars(figure).update(own)
-        if figure._ipython_display_ is None:
-            del figure._ipython_display_
-
-    figure._ipython_display_ = show  # IPython asks an object for this method first
-    figure.stale = False  # neither does pyplot draw it when a cell ends
-    figure.stale_callback = forget
-
-
-def show_as_jpeg(figure: Figure) -> None:
-    """Let notebooks show this figure as JPEG: photographs as PNG make a saved notebook four times as large."""
-
-    def show() -> None:
-        from IPython.display import Image, display
-
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="jpeg", dpi=figure.dpi, bbox_inches="tight", pil_kwargs={"quality": 80})
-        display(Image(buffer.getvalue(), format="jpeg"))
-
-    figure._ipython_display_ = show
-
-
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The given Axes, or those of a new figure of this size in inches."""
     return new_figure(size).subplots() if ax is None else ax
+
+
+def translate_figure(drawn, words: Mapping[str, str]) -> None:
+    """Replace words in a finished figure: in titles, labels, ticks, legends and notes.
+
+    drawn: a Figure, an Axes or an array of Axes. words: the words or phrases to replace, each with its translation; the
+    longest is looked for first, and only where a whole word begins and ends. A translation that no installed font can
+    draw is left out. What the figure quotes, such as a tweet, stays as it is: plot functions draw it with
+    `parse_math=False`. Call this before `save_figure`.
+    """
+    from matplotlib.text import Text
+
+    figure = np.ravel(drawn)[0].figure
+    possible = [one for one, translation in words.items() if can_draw(translation)]
+    phrases = "|".join(re.escape(one) for one in sorted(possible, key=len, reverse=True))
+    if not phrases:
+        return
+
+    def translate(text: str) -> str:
+        return re.sub(rf"(?<!\w)(?:{phrases})(?!\w)", lambda found: words[found[0]], text)
+
+    with lab_style():
+        ticks, formats = set(), []
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            drawn_labels = axis.get_ticklabels()
+            ticks.update(drawn_labels)
+            labels = [label.get_text() for label in drawn_labels]
+            translated = [translate(label) for label in labels]
+            # A figure writes its ticks anew whenever it is drawn, and axes that are shared have one format.
+            if translated != labels and not any(axis.major is one for one in formats):
+                axis.set_ticks(axis.get_majorticklocs(), translated)
+                formats.append(axis.major)
+        for text in figure.findobj(Text):
+            if text.get_parse_math() and text not in ticks:
+                text.set_text(translate(text.get_text()))
 
 
 def draw_bars(ax: Axes, lengths: Mapping[str, float], words: Sequence[str]) -> None:
@@ -229,6 +206,37 @@ def wrap_text(text: str, width: int, lines: int) -> str:
     if len(rows) > lines:
         rows = [*rows[: lines - 1], chop_cells(rows[lines - 1], width - 1)[0].rstrip() + "…"]
     return "\n".join(rows).replace(_WIDE, "□")
+
+
+def can_draw(text: str) -> bool:
+    """Whether one of the fonts in use has each letter of a text."""
+    return _drawable().issuperset(map(ord, text))
+
+
+def fit_text(text: str, inches: float, lines: int, size: float, weight: str = "normal") -> str:
+    """As `wrap_text`, for a width in inches and letters of this size in points: capitals take more room than an i."""
+    from rich.cells import cell_len
+
+    def measure(row: str) -> float:
+        return sum(_measure_letter(one, weight) for one in row) * size / 72
+
+    start = wrap_text(text, 300, 1)
+    columns = max(2, round(1.3 * inches * cell_len(start) / max(measure(start), 0.01)))  # more than fit, on average
+    while True:
+        wrapped = wrap_text(text, columns, lines)
+        if columns == 2 or max(map(measure, wrapped.split("\n"))) <= inches:
+            return wrapped
+        columns = max(2, min(columns - 1, round(0.94 * columns)))
+
+
+@functools.cache
+def _measure_letter(letter: str, weight: str) -> float:
+    """The width of a letter, as a share of the size of the font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=_look()["font.family"], size=100, weight=weight)
+    return text_to_path.get_text_width_height_descent(letter, font, ismath=False)[0] / 100
 
 
 @functools.cache

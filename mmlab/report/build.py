@@ -10,11 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores
+from mmlab.report.document import Document, Figure, Gallery
 from mmlab.report.evidence import JOINT, MAIN, Evidence
 from mmlab.report.html import to_html
 from mmlab.report.pdf import write_pdf
@@ -37,7 +39,7 @@ from mmlab.storage import write_atomic
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.timeline import read_timeline
 
-SUMMARY, HTML, PDF = "metrics.json", "report.html", "report.pdf"
+SUMMARY, HTML, PDF, FIGURES = "metrics.json", "report.html", "report.pdf", "figures"
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,21 @@ class BuiltReport:
     scores: dict[str, Scores]
     places: dict[str, Path]
     gaps: list[str] = field(default_factory=list)  # what the report could not show, and the command that makes it
-    note: str = ""  # why there is no PDF, and how to print one
+    notes: list[str] = field(default_factory=list)  # why there is no PDF; what is not anonymous
     evidence: Evidence | None = field(default=None, repr=False)
 
 
 def rebuild_report(
-    results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True
-) -> BuiltReport:
+    results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True,
+    anonymise: bool | None = None,
+) -> BuiltReport:  # fmt: skip
     """`build_report`, and `publish` where all runs are there: everything again, in seconds, without any training."""
     check_results(results)
     if not any((Path(results) / name).is_dir() for name in ("records", RUNS, GRID)):
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
     check_writable(Path(results))
-    options, evidence = ReportOptions.read(Path(results) / OPTIONS, language), Evidence.gather(results, data)
+    options = ReportOptions.read(Path(results) / OPTIONS, language, anonymise)
+    evidence = Evidence.gather(results, data)
     places: dict[str, Path] = {}
     with suppress(MmlabError):  # the report shows what is wrong
         places = publish(evidence).places
@@ -68,43 +72,72 @@ def rebuild_report(
 
 
 def build_report(
-    results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True
-) -> BuiltReport:
+    results: Path | str, data: Path | None = None, language: str | None = None, pdf: bool = True,
+    anonymise: bool | None = None,
+) -> BuiltReport:  # fmt: skip
     """Write report.html, report.pdf, figures and tables of a results folder from its run folders alone.
 
-    `<results>/report.yml` may hold name, number, title, language, aim and conclusions. data: the course folder for the
-    example pairs, where it was moved. What is missing or damaged becomes a notice in the report and a line of `gaps`.
-    Raises ConfigError for a fault in report.yml or an unknown language.
+    `<results>/report.yml` may hold name, number, title, language, aim, conclusions and anonymise. data: the course
+    folder for the example pairs, where it was moved. anonymise: show them without pictures, guids, handles and links.
+    What is missing or damaged becomes a notice in the report and a line of `gaps`. A PDF or a figure of an earlier
+    report, which would not agree with this one, is removed. Raises ConfigError for a fault in report.yml or an unknown
+    language.
     """
-    return _build(Evidence.gather(results, data), ReportOptions.read(Path(results) / OPTIONS, language), pdf)
+    options = ReportOptions.read(Path(results) / OPTIONS, language, anonymise)
+    return _build(Evidence.gather(results, data), options, pdf)
 
 
 def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport:
     results = evidence.results
-    document = write_document(evidence, options, results / "figures")
+    figures, older = results / FIGURES, (results / PDF).is_file()
+    document = write_document(evidence, options, figures)
+    (results / PDF).unlink(missing_ok=True)  # before the page changes: the two never disagree
     places = {"report": write_atomic(results / HTML, to_html(document))}
     write_tables(document, results / "tables")
-    places |= {name: results / name for name in ("figures", "tables") if (results / name).is_dir()}
-    note = ""
+    _remove_older(document, figures)
+    places |= {name: results / name for name in (FIGURES, "tables") if (results / name).is_dir()}
+    notes = []
     if pdf:
         try:
             write_pdf(document, places["report"], results / PDF)
             places["report as PDF"] = results / PDF
         except MmlabError as error:
-            note = str(error)
+            notes.append(str(error))
+    if older and "report as PDF" not in places:
+        notes.append(f"The old {results / PDF} was removed: it did not agree with the new {HTML}.")
+    if options.anonymise and any(figures.glob("[0-9]*.png")):
+        notes.append(
+            f"Only the report is anonymous. The notebooks in {results / 'notebooks'} and their figures, "
+            f"{figures}/01_... to 07_..., still show pairs as they are: do not pass these on."
+        )
     gaps = [gap.text(Say(options)).replace("`", "") for gap in evidence.gaps]
-    return BuiltReport(evidence.main.scores if evidence.main else {}, places, gaps, note, evidence)
+    return BuiltReport(evidence.main.scores if evidence.main else {}, places, gaps, notes, evidence)
 
 
-def watch_report(results: Path | str, every: float = 5.0, on_built: Callable = lambda built: None) -> None:
-    """Rebuild the report whenever a run, a record or report.yml has changed, until Ctrl-C; on_built gets each one."""
+def _remove_older(document: Document, figures: Path) -> None:
+    """Remove the figures of an earlier report that this one does not have, such as pictures that it leaves out."""
+    pictures = [one.path for block in document.blocks if isinstance(block, Gallery) for one in block.examples]
+    paths = [block.path for block in document.blocks if isinstance(block, Figure)] + pictures
+    kept = {path.stem for path in paths if path is not None}
+    for path in figures.glob("report_*"):
+        if path.stem not in kept:
+            path.unlink()
+
+
+def watch_report(
+    results: Path | str, every: float = 5.0, on_built: Callable = lambda built: None, **options: Any
+) -> None:
+    """Rebuild the report whenever a run, a record or report.yml has changed, until Ctrl-C; on_built gets each one.
+
+    options: as for `rebuild_report`. There is no PDF, which would not agree with the page.
+    """
     patterns = (OPTIONS, "records/*.json", f"{RUNS}/*/{METRICS}", f"{GRID}/{RUNS}/*/{METRICS}")
     seen = None
     while True:
         files = [path for pattern in patterns for path in Path(results).glob(pattern)]
         now = {path: path.stat().st_mtime_ns for path in files if path.is_file()}
         if now != seen:
-            on_built(rebuild_report(results, pdf=False))
+            on_built(rebuild_report(results, **options, pdf=False))
             seen = now
         time.sleep(every)
 

@@ -1,5 +1,6 @@
 """A report as blocks in order. Nothing here knows what a report says, or how a page is written."""
 
+import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmlab.images import Picture, read_rgb
+from mmlab.storage import write_atomic
+
+SIDE = 360  # pixels of the longer side of a gallery's picture: sharp at a third of a page's width
 FULL, HALF, WIDE = 6.7, 4.4, 9.6  # inches: the text of an A4 page, a smaller figure, one laid out with more room
 
 
@@ -83,7 +88,52 @@ class Table:
     caption: str
 
 
-Block = Heading | Paragraph | Items | Notice | Formula | Code | Figure | Table
+@dataclass(frozen=True)
+class Example:
+    """One pair of a gallery: a line above it, its picture and its text. picture: None where it is not shown.
+
+    alt: the words for a reader who cannot see the picture. path: of the JPEG, once the gallery is saved; None where
+    there is no picture, or one that cannot be read.
+    """
+
+    title: str
+    text: str
+    picture: Picture | None = None
+    alt: str = ""
+    path: Path | None = None
+
+    def save(self, path: Path) -> "Example":
+        if self.picture is None:
+            return self
+        buffer = io.BytesIO()
+        try:
+            image = read_rgb(self.picture)
+        except (OSError, ValueError):  # the course's health has listed it
+            return replace(self, picture=None)
+        image.thumbnail((SIDE, SIDE))
+        image.save(buffer, "JPEG", quality=85)
+        return replace(self, picture=None, path=write_atomic(path, buffer.getvalue()))
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pairs with their pictures, three to a line. It is counted as a figure. nothing: the words for a missing picture.
+
+    Its texts are texts of the page, so that they can be read aloud, searched and shown in any script.
+    """
+
+    name: str  # of its files, after `report_`
+    examples: list[Example]
+    caption: str
+    nothing: str = ""  # nothing at all is shown for a picture that is left out on purpose
+
+    def save(self, folder: Path) -> "Gallery":
+        """The gallery with its pictures as files."""
+        paths = [folder / f"report_{self.name}_{number}.jpg" for number in range(1, len(self.examples) + 1)]
+        return replace(self, examples=[one.save(path) for one, path in zip(self.examples, paths, strict=True)])
+
+
+Block = Heading | Paragraph | Items | Notice | Formula | Code | Figure | Gallery | Table
 
 
 @dataclass

@@ -19,6 +19,7 @@ from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.report.words import ENGLISH, Say
 from mmlab.runs import JOINT, MAIN, MAIN_NOTEBOOK, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
+from mmlab.runs.records import RECORDS
 from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
 
 DATA_NOTEBOOK, GRID_NOTEBOOK, TUNED = NAMES[0], "05_hyperparameter_grid", "tuned"
@@ -147,6 +148,8 @@ class Evidence:
     def gather(cls, results: Path | str, data: Path | None = None) -> "Evidence":
         """Read the records and runs of a results folder. Never raises for what is missing or damaged in it."""
         found = cls(Path(results), data)
+        if found.grid_alone:
+            return found
         for name in NAMES[:-1]:
             try:
                 found.records[name] = found._read_record(name)
@@ -159,14 +162,21 @@ class Evidence:
         found.stale = [part for part, run in found.runs.items() if not run.is_fresh]
         return found
 
+    @cached_property
+    def grid_alone(self) -> bool:
+        """Whether only a grid was run here: its runs are there, and no notebook has left a record."""
+        return not any((self.results / RECORDS).glob("*.json")) and bool(self.grid)
+
     def check_runs(self) -> None:
         """Raise RunError, naming the first, when a run of the workbook is missing, damaged or of other data."""
+        if self.grid_alone:
+            raise RunError(f"{self.results} holds a grid alone. `{self.notebook_command()}` runs the notebooks.")
         for part in [part for part in PARTS if part not in self.runs]:
             gap = next(gap for gap in self.gaps if gap.notebook == PARTS[part].notebook)
             raise RunError(gap.text(ENGLISH).replace("`", ""))
 
     def _miss(self, kind: str, notebook: str, error: Exception | str = "", **values: Any) -> None:
-        command = self._notebook_command(notebook)
+        command = self.notebook_command(notebook)
         self.gaps.append(Gap(kind, {"notebook": notebook, **values}, notebook, str(error), command))
 
     def _read_part(self, name: str, part: Part) -> None:
@@ -207,6 +217,11 @@ class Evidence:
     def main(self) -> Run | None:
         return self.runs.get(MAIN)
 
+    @property
+    def first(self) -> Run | None:
+        """The run that speaks for the others where they have something in common: the main run if it is there."""
+        return next(iter([*filter(None, [self.main]), *self.runs.values(), *self.grid]), None)
+
     @cached_property
     def given(self) -> dict[str, Any]:
         """What `mmlab run` was called with: data and knobs."""
@@ -244,11 +259,6 @@ class Evidence:
         if self.data is not None:  # asked for; the folder that was recorded long ago may well be gone
             self.gaps.append(Gap(kind, {"place": self.course_folder}, detail=detail))
         return None
-
-    @property
-    def ceilings(self) -> dict[str, float] | None:
-        """The best possible accuracies, which only the demo's recipe knows: None for real pairs."""
-        return next((one["ceilings"] for one in self.records.values() if one.get("ceilings")), None)
 
     def row(self, part: str, scenario: str) -> Row:
         """One row; without a run where that is missing."""
@@ -302,7 +312,7 @@ class Evidence:
     def command_of(self, part: str) -> str:
         """The command that makes the run of this part, to be typed as it is; so are those of the next three."""
         run = self.runs[part]
-        return self.train_command(run.config) if run.config else self._notebook_command(PARTS[part].notebook)
+        return self.train_command(run.config) if run.config else self.notebook_command(PARTS[part].notebook)
 
     def train_command(self, config: RunConfig, folder: str = "") -> str:
         """Train one config, in a folder of the results: the defaults, and `--set` for each knob that differs."""
@@ -314,14 +324,14 @@ class Evidence:
         """Run a grid that has a name."""
         return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])
 
-    def _notebook_command(self, notebook: str) -> str:
-        """Execute one notebook alone, with the knobs of the workbook."""
-        words = []
+    def notebook_command(self, notebook: str = "") -> str:
+        """Execute one notebook alone, or all of them, with the knobs of the workbook."""
+        words, only = [], ["--only", notebook] if notebook else []
         for name, value in self.given.get("knobs", {}).items():
             flag = name.replace("_", "-")
             switch = isinstance(value, bool)
             words += [f"--{flag}" if value else f"--no-{flag}"] if switch else [f"--{flag}", write_value(value)]
-        return shlex.join(["mmlab", "run", "--only", notebook, *self.places, *words])
+        return shlex.join(["mmlab", "run", *only, *self.places, *words])
 
 
 def name_setting(run: Run, among: list[Run]) -> str:

@@ -13,6 +13,7 @@ from mmlab.report.document import Document, Heading
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SHORT = 16  # letters of a table's cell that is never broken
+WHOLE = 8  # rows of a table that is never divided between two pages
 CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -26,7 +27,7 @@ def to_html(document: Document) -> str:
     headings = [block for block in document.blocks if isinstance(block, Heading)]
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     blocks = [(type(block).__name__, block) for block in document.blocks]
-    return template.render(document=document, blocks=blocks, headings=headings, short=SHORT)
+    return template.render(document=document, blocks=blocks, headings=headings, short=SHORT, whole=WHOLE)
 
 
 def inline(text: str) -> Markup:

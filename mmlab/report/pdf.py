@@ -7,7 +7,20 @@ import subprocess
 from pathlib import Path
 
 from mmlab.errors import MmlabError
-from mmlab.report.document import Block, Code, Document, Figure, Formula, Heading, Items, Notice, Paragraph, Table
+from mmlab.report.document import (
+    Block,
+    Code,
+    Document,
+    Example,
+    Figure,
+    Formula,
+    Gallery,
+    Heading,
+    Items,
+    Notice,
+    Paragraph,
+    Table,
+)
 from mmlab.report.html import CODE
 from mmlab.storage import temporary_folder, write_atomic
 
@@ -18,8 +31,17 @@ BROWSERS = (
 BROWSER_SECONDS = 90
 OPTIONS = (
     "--headless", "--disable-gpu", "--no-pdf-header-footer",
-    "--disable-background-networking", "--disable-component-update",  # printing a page needs no network
+    # Printing a page needs no network. Chromium asks for updates and accounts all the same: it may look up no name.
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
+
+
+def find_browser() -> str | None:
+    """The path of the browser that prints reports, if one is installed; MMLAB_BROWSER names another one, or `none`."""
+    wanted = os.environ.get("MMLAB_BROWSER", "")
+    names = () if wanted == "none" else (wanted,) if wanted else BROWSERS
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def write_pdf(document: Document, page: Path, pdf: Path) -> str:
@@ -28,9 +50,7 @@ def write_pdf(document: Document, page: Path, pdf: Path) -> str:
     An installed browser of Chromium's family prints exactly the page; without one, typst sets the same blocks.
     MMLAB_BROWSER names another browser, or `none`.
     """
-    wanted = os.environ.get("MMLAB_BROWSER", "")
-    names = () if wanted == "none" else (wanted,) if wanted else BROWSERS
-    browser = next(filter(None, map(shutil.which, names)), None)
+    browser = find_browser()
     makers = {Path(browser).name: lambda folder: _print_with(browser, page, folder)} if browser else {}
     makers["typst"] = lambda folder: _set_with_typst(document, folder)
     reasons = []
@@ -75,7 +95,7 @@ def to_typst(document: Document, folder: Path) -> str:
     """The document in typst's language; the figures that it reads are put into `folder`."""
     parts = [
         '#set page(paper: "a4", margin: 2cm, numbering: "1")',
-        '#set text(size: 10pt, font: ("New Computer Modern", "Noto Sans CJK SC", "Noto Serif CJK SC"))',
+        '#set text(size: 10pt, font: ("New Computer Modern", "Noto Sans CJK SC", "WenQuanYi Micro Hei"))',
         "#set table(stroke: 0.4pt + gray)",
         "#show table: set text(size: 8pt)",
         f"#align(center)[#text(size: 18pt)[{_text(document.title)}]]",
@@ -108,11 +128,24 @@ def _block(block: Block, place: Path) -> str:
             shutil.copyfile(block.path, place.with_suffix(".png"))
             image = f'image("{place.name}.png", width: {min(block.width, 6.6)}in)'
             return f"#figure({image}, caption: [{_text(block.caption)}])"
+        case Gallery(_, examples, caption):
+            cells = [_typeset(one, place.with_name(f"{place.name}_{n}.jpg")) for n, one in enumerate(examples)]
+            grid = f"grid(columns: 3, gutter: 8pt, align: left, {', '.join(cells)})"
+            return f"#figure({grid}, kind: image, caption: [{_text(caption)}])"
         case Table(_, frame, caption):
             cells = [*map(str, frame.columns), *(str(value) for row in frame.to_numpy() for value in row)]
             inside = ", ".join(f"[{_escaped(cell)}]" for cell in cells)
             table = f"table(columns: {len(frame.columns)}, {inside})"
             return f"#figure({table}, kind: table, caption: [{_text(caption)}])"
+
+
+def _typeset(example: Example, copy: Path) -> str:
+    """A pair of a gallery; its picture is copied to where typst finds it."""
+    picture = ""
+    if example.path is not None:
+        shutil.copyfile(example.path, copy)
+        picture = f'#image("{copy.name}", height: 3.5cm)\n'
+    return f"[#text(size: 8pt)[*{_escaped(example.title)}*\n\n{picture}\n{_escaped(example.text)}]]"
 
 
 def _text(text: str) -> str:

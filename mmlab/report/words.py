@@ -15,13 +15,18 @@ from mmlab.evaluation import METRICS
 from mmlab.storage import read_file
 
 OPTIONS = "report.yml"
+_SWITCH = {"true": True, "yes": True, "false": False, "no": False}
+DRAWN = "drawn."  # the prefix of what figures say: `drawn.true label` is the translation of `true label`
 LARGEST_OPTIONS = 10**6  # bytes
 LANGUAGES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.yml")))
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Who hands the report in, its title and language, and an aim and conclusions in their own words."""
+    """Who hands the report in, its title and language, and an aim and conclusions in their own words.
+
+    anonymise: show example pairs without pictures, guids, handles and links.
+    """
 
     name: str = ""
     number: str = ""
@@ -29,16 +34,20 @@ class ReportOptions:
     language: str = "en"
     aim: str = ""
     conclusions: str = ""
+    anonymise: bool = False
 
     @classmethod
-    def read(cls, path: Path, language: str | None = None) -> "ReportOptions":
-        """The options in a YAML file, if there is one. language: replaces the file's. Raises ConfigError."""
+    def read(cls, path: Path, language: str | None = None, anonymise: bool | None = None) -> "ReportOptions":
+        """The options in a YAML file, if there is one. The other arguments replace the file's. Raises ConfigError."""
         given = _read_yaml(path) if path.exists() else {}
+        written = given.get("anonymise", "false").lower()
+        if written not in _SWITCH:
+            raise ConfigError(f"{path}: anonymise is {written!r}. Write true or false.")
         wanted = given.get("language", "en") if language is None else language.lower()
         if wanted not in LANGUAGES:
             where = path if language is None else "--language"
             raise ConfigError(f"{where}: language {wanted!r} is unknown. Use one of {', '.join(LANGUAGES)}.")
-        return cls(**{**given, "language": wanted})
+        return cls(**{**given, "language": wanted, "anonymise": _SWITCH[written] if anonymise is None else anonymise})
 
 
 def _read_yaml(path: Path) -> dict[str, str]:
@@ -90,6 +99,17 @@ class Say:
     def name(self, kind: str, name: str, default: str = "") -> str:
         """What one of a kind (section, row, metric, knob, column, fact) is called."""
         return read_words(self.options.language).get(f"{kind}.{name}", default or name)
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """What is written in figures, which are drawn in English, with its translation; empty in English."""
+        if self.options.language == "en":
+            return {}
+        own, english = read_words(self.options.language), read_words("en")
+        named = {key: text for key, text in own.items() if key.partition(".")[0] in ("row", "part")}
+        titles = {metric.title: self.name("column", name, metric.title) for name, metric in METRICS.items()}
+        phrases = {key.removeprefix(DRAWN): text for key, text in own.items() if key.startswith(DRAWN)}
+        return titles | {english[key]: text for key, text in named.items()} | phrases
 
     def interval(self, interval, spec: str = ".3f", factor: float = 1.0) -> str:
         """An Interval as "0.712 [0.696, 0.728]", multiplied by a factor."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from mmlab import plots
 from mmlab.errors import MmlabError
 from mmlab.freshness import code_digest, digest_of
-from mmlab.report.document import Block, Document, Figure, Heading, Notice
+from mmlab.report.document import Block, Document, Figure, Gallery, Heading, Notice
 from mmlab.report.evidence import Evidence, Gap
 from mmlab.report.html import TEMPLATE, to_html
 from mmlab.report.sections import conclusions, method, results, seconds
@@ -46,18 +47,23 @@ def write_document(evidence: Evidence, options: ReportOptions, figures: Path) ->
         blocks += [Heading(top)] if top else []
         for section in SECTIONS:
             if section.group == group:
-                blocks.append(Heading(say.name("section", section.name), 2 if top else 1))
-                blocks += _write_section(section, evidence, say, figures)
+                written = _write_section(section, evidence, say, figures)
+                heading = [Heading(say.name("section", section.name), 2 if top else 1)] if written else []
+                blocks += [*heading, *written]
     missing: list[Block] = [Notice(gap.text(say)) for gap in evidence.gaps]
+    if evidence.grid_alone:
+        missing.append(Notice(say("grid_alone", command=evidence.notebook_command())))
     if evidence.stale:
         missing.append(Notice(say("stale", parts=", ".join(map(say.row, evidence.rows(*evidence.stale))))))
+    if say.drawn and not plots.can_draw("".join(say.drawn.values())):
+        missing.append(Notice(say("fontless")))
     if missing:
         missing.insert(0, Heading(say.name("section", "missing")))
     blank, today = "________", date.today().isoformat()
     values = {"name": options.name or blank, "number": options.number or blank, "date": today}
     main_run = evidence.main.id if evidence.main else ""
     return Document(
-        options.title or say("title"),
+        options.title or say("title.grid" if evidence.grid_alone else "title"),
         [(say(key), value) for key, value in values.items()],
         [*missing, *blocks],
         options.language,
@@ -70,7 +76,10 @@ def _write_section(section: Section, evidence: Evidence, say: Say, figures: Path
     """The blocks of a section. One that fails becomes a gap: hours of training must not end without a report."""
     try:
         blocks = section.write(evidence, say)
-        return [block.save(figures) if isinstance(block, Figure) else block for block in blocks]
+        for block in blocks:
+            if isinstance(block, Figure):
+                plots.translate_figure(block.axes, say.drawn)
+        return [block.save(figures) if isinstance(block, Figure | Gallery) else block for block in blocks]
     except Exception as error:
         detail = str(error) if isinstance(error, MmlabError) else f"{type(error).__name__}: {error}"
         name = say.name("section", section.name)

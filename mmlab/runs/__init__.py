@@ -5,8 +5,14 @@ history.csv, the weights of the models, the prediction files for the test pairs,
 last: a folder without it is unfinished.
 """
 
-from mmlab.runs.answers import predict_course, predict_out_of_fold, predict_patches, predict_without
+from mmlab.runs.answers import (
+    credit_answers,
+    predict_course,
+    predict_out_of_fold,
+    predict_patches,
+    predict_without,
+)
 from mmlab.runs.folder import JOINT, METRICS, RUNS, Run, is_complete, load_run, model_file, result_name, run_folder
 from mmlab.runs.keep import keep_predictions, train_run, write_test_results
 from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, check_results, find_main, finish_notebook, read_record
-from mmlab.runs.results import TEST_RESULT, check_writable, find_siblings, open_results
+from mmlab.runs.results import TEST_RESULT, check_apart, check_writable, find_siblings, open_results

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns
+from mmlab.errors import MmlabError
+from mmlab.evaluation import list_answers, share_credit
 from mmlab.features import Features
 from mmlab.runs.folder import JOINT, Run
 
@@ -38,6 +40,30 @@ def predict_without(run: Run, features: Features, modality: str) -> pd.DataFrame
     frame = predict_out_of_fold(run, features.without(modality))
     names = dict(zip(probability_columns(JOINT), probability_columns(f"joint_without_{modality}"), strict=True))
     return frame[[GUID, FOLD, LABEL, TWIN, *names]].rename(columns=names)
+
+
+def credit_answers(run: Run, features: Features) -> pd.DataFrame:
+    """What text and image each did to the joint head's answer to each pair, out of fold.
+
+    The columns of `list_answers` (predicted is the label in question), then its probability when the head sees
+    neither side, the text alone, the image alone and both: p_none, p_text, p_image, p_both; and what `share_credit`
+    makes of them: credit_text, credit_image. Raises MmlabError for a run without a joint head. Explained in notebook
+    06, section 5.3.
+    """
+    if run.config is None or JOINT not in run.config.trained_scenarios:
+        raise MmlabError(f"{run.folder}: has no joint head whose answers text and image could share.")
+    seen = {
+        "none": features.without("text").without("image"),
+        "text": features.without("image"),
+        "image": features.without("text"),
+        "both": features,
+    }
+    frames = {name: predict_out_of_fold(run, one) for name, one in seen.items()}
+    answers = list_answers(frames["both"], JOINT)
+    rows, columns = np.arange(len(answers)), answers["predicted"].map(LABELS.index).to_numpy()
+    said = {name: one[probability_columns(JOINT)].to_numpy()[rows, columns] for name, one in frames.items()}
+    credit = dict(zip(("credit_text", "credit_image"), share_credit(**said).T, strict=True))
+    return answers.assign(**{f"p_{name}": one for name, one in said.items()}, **credit)
 
 
 def predict_patches(run: Run, features: Features) -> np.ndarray:

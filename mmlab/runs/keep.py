@@ -17,7 +17,7 @@ import pandas as pd
 from mmlab.config import GUID, LABELS, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
-from mmlab.errors import RunError
+from mmlab.errors import RunError, stoppable
 from mmlab.evaluation import score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
@@ -30,6 +30,7 @@ CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers", "timm", "torchvision", "pillow")
 
 
+@stoppable("Runs that were complete before are kept, and so are the epochs of an encoder's training.")
 def train_run(
     config: RunConfig,
     course: Course,

@@ -10,10 +10,15 @@ TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under th
 
 def open_results(results: Path | str, data: Path | str) -> Path:
     """The results folder, made if missing. Raises RunError when it cannot be written or is inside the course folder."""
+    check_apart(results, data)
+    return check_writable(Path(results))
+
+
+def check_apart(results: Path | str, data: Path | str) -> None:
+    """Raise RunError for a results folder that is the course folder or inside it. Makes nothing."""
     results, data = Path(results), Path(data)
     if data.resolve() in (results.resolve(), *results.resolve().parents):
         raise RunError(f"{results} is inside the course folder {data}, which is never changed. Choose another.")
-    return check_writable(results)
 
 
 def check_writable(results: Path) -> Path:

@@ -63,7 +63,6 @@ def show_pair(pairs: pd.DataFrame, position: int, answers: pd.DataFrame | None =
     pairs = _join(pairs, answers)
     row = pairs.iloc[position]
     picture, words = axes = plots.new_figure(_SIZE).subplots(1, 2, width_ratios=(1, 1.75))
-    plots.show_as_jpeg(picture.figure)
     plots.plot_gallery(pairs.iloc[[position]], ax=[picture])
     facts = _describe(pairs, row)
     picture.set_xlabel(facts.pop("image"))

@@ -1,7 +1,8 @@
-"""Encode a course before the first notebook asks for its features: `python -m mmlab.workbook.encoding DATA KNOBS`.
+"""Encode a course before the first notebook asks for it: `python -m mmlab.workbook.encoding DATA KNOBS NOTE`.
 
-Notebooks that need the features wait for this process, as they wait for each other. It reports nothing: what goes wrong
-here goes wrong again in the notebook that needs the features, and that one says where.
+Notebooks that need the features wait for this process, as they wait for each other. It writes how far it is to the file
+NOTE, and reports nothing else: what goes wrong here goes wrong again in the notebook that needs the features, and that
+one says where.
 """
 
 import json
@@ -11,12 +12,14 @@ import sys
 from mmlab.config import RunConfig
 from mmlab.course import read_course
 from mmlab.features import encode_course
+from mmlab.workbook.note import Note
 
 
-def main(data: str, knobs: str) -> None:
+def main(data: str, knobs: str, note: str) -> None:
     config = RunConfig.from_params(json.loads(knobs))
     course = read_course(data, seed=config.seed)
-    encode_course(course, config.text_encoder, config.image_encoder, precision=config.precision)
+    encoders = config.text_encoder, config.image_encoder
+    encode_course(course, *encoders, lambda total, label, unit: Note(note, total), config.precision)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import math
 import os
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -63,6 +63,16 @@ class NotebookResult:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Underway:
+    """A part of a run that has started and not ended: its name, what is done of how much, and for how many seconds."""
+
+    name: str
+    done: int
+    total: int
+    seconds: float
+
+
 def run_notebook(
     source: Path | str, output: Path | str, parameters: dict[str, Any] | None = None, **options: Any
 ) -> NotebookResult:
@@ -79,14 +89,19 @@ def run_notebook(
 
 
 def run_notebooks(
-    jobs: Sequence[Job], workers: int = 1, places: Sequence[dict[str, str]] = (), nursery: str | None = None
+    jobs: Sequence[Job],
+    workers: int = 1,
+    places: Sequence[dict[str, str]] = (),
+    nursery: str | None = None,
+    on_wait: Callable[[list[Underway]], None] = lambda underway: None,
 ) -> Iterator[tuple[int, NotebookResult | RunError]]:
     """Execute notebooks, `workers` at a time; give (number in `jobs`, its result or what went wrong) as each ends.
 
     Unfit parameters of any raise RunError before the first kernel starts; a notebook that fails afterwards gives
     its RunError, and the others go on. Closing the iterator, or Ctrl-C, stops the kernels: use `contextlib.closing`.
     places: environment variables for each kernel that runs at once (a share of the cores, a GPU). nursery: where an
-    open one listens. Several notebooks open one for themselves; one alone starts as quickly without.
+    open one listens. Several notebooks open one for themselves; one alone starts as quickly without. on_wait: called
+    each second with what runs.
     """
     executions = [_Execution(job) for job in jobs]
     free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
@@ -115,6 +130,7 @@ def run_notebooks(
                 if not running:
                     break
                 done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                on_wait([one.underway for one in executions if one.started is not None and not one.ended])
                 outcomes = [future.result() for future in done]
                 succeeded |= {number for number, outcome in outcomes if isinstance(outcome, NotebookResult)}
             for number, job in unstarted.items():
@@ -141,7 +157,14 @@ class _Execution:
             raise RunError(f"The last code cell of {self.source.name} does not finish it. {fix}")
         self.timeout = max(1, math.ceil(job.timeout_s))
         self.begun: list = []  # code cells
+        self.started: float | None = None  # on the clock of `time.perf_counter`
+        self.ended = False
         self.manager: Any = None
+
+    @property
+    def underway(self) -> Underway:
+        done, seconds = max(0, len(self.begun) - 1), time.perf_counter() - self.started
+        return Underway(self.source.stem, done, len(self.cells), seconds)
 
     @property
     def cells(self) -> list:
@@ -150,7 +173,8 @@ class _Execution:
 
     def run(self, places: queue.SimpleQueue[dict[str, str]], nursery: str | None) -> NotebookResult | RunError:
         """Execute the notebook and write it to its output, or what there is of it next to its output."""
-        place, started = places.get(), time.perf_counter()
+        place = places.get()
+        self.started = started = time.perf_counter()
         record, error = None, None
         try:
             with temporary_folder() as folder:
@@ -160,6 +184,7 @@ class _Execution:
         except Exception as caught:
             error = caught
         finally:
+            self.ended = True
             places.put(place)
         failed = self.output.with_name(f"{self.output.stem}.failed.ipynb")
         if record is not None:

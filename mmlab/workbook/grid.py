@@ -18,17 +18,17 @@ import pandas as pd
 
 from mmlab.config import EXERCISE_TAG, GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
-from mmlab.errors import ConfigError, RunError
+from mmlab.errors import ConfigError, RunError, stoppable
 from mmlab.evaluation import METRICS, Scores, score_frame
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
-from mmlab.storage import CHECKOUT, one_at_a_time, write_atomic
+from mmlab.storage import one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
-from mmlab.workbook.parameters import check_knobs, check_parameters, resolve_folders
-from mmlab.workbook.slurm import run_array
+from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, check_parameters, resolve_folders
+from mmlab.workbook.slurm import check_cluster, run_array
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
-FUSION_NOTEBOOK = CHECKOUT / "notebooks" / "04_fusion.ipynb"
+FUSION_NOTEBOOK = NOTEBOOKS / "04_fusion.ipynb"
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ class Grid:
             found.append(SettingRun(knobs, run, file.read_text("utf-8") if not run and file.is_file() else ""))
         return found
 
+    @stoppable("Trainings that were complete before are kept.")
     def run(
         self, jobs: int = 1, on: str = "local", on_run: Callable[[SettingRun], Any] = lambda one: None, **cluster: Any
     ) -> list[SettingRun]:
@@ -183,10 +184,12 @@ class Grid:
         return [Setting(knobs, complete) for knobs, complete in found.values() if all(complete)]
 
     def check_call(self, jobs: int, on: str) -> None:
-        """Raise ConfigError for arguments that `run` would refuse, RunError for a folder that cannot be written."""
+        """Raise ConfigError for arguments that `run` would refuse, RunError for a folder or a cluster out of reach."""
         check_choice("on", on, ("local", "slurm"))
         if jobs < 1:
             raise ConfigError(f"jobs={jobs} runs nothing. Use 1 or more.")
+        if on == "slurm":
+            check_cluster()
         open_results(self.folder, self.data)
 
     def count_superseded(self) -> int:

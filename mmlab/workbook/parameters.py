@@ -17,12 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from mmlab.config import KNOBS, RunConfig, find_knob, read_knobs, suggest, write_knobs
+from mmlab.config import KNOBS, Knob, RunConfig, find_knob, read_knobs, suggest, write_knobs
 from mmlab.encoders import find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, RunError
+from mmlab.runs import check_apart
+from mmlab.storage import CHECKOUT
 
 PARAMETERS_TAG = "parameters"
 FURTHER = "knobs"  # the parameter that carries the knobs which a notebook does not declare
+NOTEBOOKS = CHECKOUT / "notebooks"
+# What parameters of notebooks may be that are no knobs: folders, numbers, and texts with several values of a knob.
+FOLDERS = ("data", "results")
+NUMBERS = {
+    "draws": {"low": 1, "high": 10_000},
+    "row": {"low": 0},
+    "grid_seeds": {"low": 1, "high": 1000},
+    "jobs": {"low": 0, "high": 1000},
+}
+LISTS = {"learning_rates": "lr", "dropouts": "dropout", "compared": "fusion"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ def check_parameters(notebook: Path | str, parameters: dict[str, Any]) -> dict[s
 
     Knobs that the notebook does not declare are written into its parameter `knobs`, if it has one. Raises RunError for
     an unknown name (with the nearest one), a value of another type than the default's, and a parameter that no later
-    cell reads; ConfigError for a knob whose value does not fit. Starts no kernel.
+    cell reads; ConfigError for a value out of range. Starts no kernel.
     """
     node, name = read_notebook(notebook), Path(notebook).name
     declared = {parameter.name: parameter for parameter in read_declared(node, name)}
@@ -59,6 +71,8 @@ def check_parameters(notebook: Path | str, parameters: dict[str, Any]) -> dict[s
             hint = hint if "Did you mean" in hint else suggest(key, list(declared))
             raise RunError(f"{name} has no parameter {key!r}.{hint}")
     fitted = {key: _fit(declared[key], value, name) for key, value in parameters.items() if key in declared}
+    for key, value in fitted.items():
+        _check_value(key, value)
     further = read_knobs(fitted.get(FURTHER, "")) if FURTHER in declared else {}
     for key in further:
         if key in declared:
@@ -74,6 +88,21 @@ def check_parameters(notebook: Path | str, parameters: dict[str, Any]) -> dict[s
             fix = "Use it there, or remove it from the parameters cell."
             raise RunError(f"{name} declares {key!r}, but no later cell reads it: setting it changes nothing. {fix}")
     return fitted
+
+
+def begin_notebook(name: str, values: dict[str, Any]) -> None:
+    """Judge the parameters inside a notebook as those from outside are; the first line after its parameters cell.
+
+    name: of one of the seven notebooks, such as 04_fusion; values: its globals(). Raises as `check_parameters` does,
+    and RunError for a parameter that was removed and for results inside the course folder.
+    """
+    source = NOTEBOOKS / f"{name}.ipynb"
+    declared = [parameter.name for parameter in read_parameters(source)]
+    if missing := [one for one in declared if one not in values]:
+        raise RunError(f"The parameters cell does not set {', '.join(missing)}. Put the line back, and run the cell.")
+    fitted = check_parameters(source, {one: values[one] for one in declared})
+    if "data" in fitted:
+        check_apart(fitted["results"], fitted["data"])
 
 
 def share_parameters(
@@ -187,6 +216,22 @@ def _read_literal(statement: ast.stmt, comment: str) -> Parameter | None:
                 if type(default) in (bool, int, float, str, type(None)):
                     return Parameter(name, default, comment)
     return None
+
+
+def _check_value(name: str, value: Any) -> None:
+    """Raise ConfigError for a value of the right type that is out of range."""
+    if name in FOLDERS and not value.strip():
+        raise ConfigError(f"{name} is empty. Give the path of a folder.")
+    if name in NUMBERS:
+        Knob(name, int, None, "", **NUMBERS[name]).check(value)
+    elif name in KNOBS:
+        KNOBS[name].check(value)
+    for one in value.split(",") if name in LISTS and (value or name != "compared") else ():
+        try:
+            find_knob(LISTS[name]).read(one.strip())
+        except ConfigError as error:
+            fix = "Separate values by commas, and write decimals with a point."
+            raise ConfigError(f"{name}={value!r}: {error} {fix}") from None
 
 
 def _fit(parameter: Parameter, value: Any, name: str) -> Any:

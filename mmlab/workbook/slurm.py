@@ -9,6 +9,7 @@ from typing import Any
 from mmlab.errors import ConfigError, RunError
 
 POLL_SECONDS = 2.0
+ANSWER_SECONDS = 30
 LOST_SECONDS = 15.0  # a job that Slurm no longer lists may still be writing its result to a shared folder
 DEFAULTS = {"timeout_min": 60, "cpus_per_task": 2, "mem_gb": 8}
 
@@ -37,8 +38,8 @@ def run_array(
     try:
         import submitit
     except ImportError:
-        fix = "python -m pip install submitit, or install mmlab[slurm]"
-        raise ConfigError(f"Slurm needs the package submitit, which is not installed: {fix}.") from None
+        fix = "python -m pip install submitit"
+        raise ConfigError(f"Slurm needs the package submitit, which is not installed: {fix}") from None
     if not calls:
         return
     try:
@@ -68,6 +69,20 @@ def run_array(
     finally:
         for job in waiting.values():
             job.cancel()
+
+
+def check_cluster() -> None:
+    """Raise RunError where no Slurm answers; without this, sbatch would complain in words of its own."""
+    try:
+        asked = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, timeout=ANSWER_SECONDS)
+        problem = (asked.stderr.strip().splitlines() or ["sinfo failed"])[0] if asked.returncode else ""
+    except FileNotFoundError:
+        problem = "the command sinfo is missing"
+    except subprocess.TimeoutExpired:
+        problem = f"sinfo did not answer in {ANSWER_SECONDS} s"
+    if problem:
+        fix = "Run the grid on a machine of the cluster, or on this one without --on slurm"
+        raise RunError(f"No Slurm cluster can be reached from here ({problem}). {fix}.")
 
 
 def _list_jobs(waiting: dict[int, Any]) -> set[str] | None:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from mmlab import plots
-from mmlab.report.document import WIDE, Block, Figure, Formula, Paragraph, Table
+from mmlab.report.document import Block, Figure, Formula, Paragraph, Table
 from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, Evidence, predicted_labels
 from mmlab.report.tables import knob_table
 from mmlab.report.words import Say
@@ -56,9 +56,11 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     folds = say("method.folds", n=config.folds) if config.folds else say("method.split")
     names = {"text": config.text_encoder, "image": config.image_encoder, "fusion": config.fusion}
     formula = vars(FUSIONS[config.fusion]).get("formula")  # its own: one that it inherits says what another fusion does
+    axes = plots.plot_architecture(_list_parts(main))
+    across, down = axes.figure.get_size_inches()
     return [
         Paragraph(say("method.text", **names, folds=folds, seeds=config.seeds)),
-        Figure("architecture", plots.plot_architecture(_list_parts(main)), say("method.figure"), drawn=WIDE),
+        Figure("architecture", axes, say("method.figure"), drawn=across, height=0.78 * down),  # with shorter arrows
         *([Formula(formula)] if formula else []),
         Paragraph(say("method.loss", smoothing=config.label_smoothing)),
         Formula(LOSS_FORMULA),
@@ -69,10 +71,9 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
 
 
 def environment(evidence: Evidence, say: Say) -> list[Block]:
-    run = next(iter(evidence.runs.values()), None)
-    if run is None:
+    if evidence.first is None:
         return []
-    origin = run.provenance
+    origin = evidence.first.provenance
     facts = {"python": origin["python"], "device": origin["device"], **origin["packages"]}
     facts["commit"] = origin["commit"] or say("fact.no_commit")
     return [Table("environment", _fact_frame(facts, "component", "version", say), say("environment.caption"))]

@@ -1,9 +1,9 @@
 """How the main run was trained and what the grid tried; scores, differences, errors, and the file to hand in."""
 
-import numpy as np
+import math
 
 from mmlab import plots
-from mmlab.config import LABELS, probability_columns
+from mmlab.config import LABELS
 from mmlab.evaluation import MAJORITY
 from mmlab.report.document import HALF, WIDE, Block, Figure, Notice, Paragraph, Table
 from mmlab.report.evidence import (
@@ -17,11 +17,12 @@ from mmlab.report.evidence import (
     judge_predictions,
     name_setting,
 )  # fmt: skip
+from mmlab.report.sections.gallery import show_wrong
 from mmlab.report.tables import difference_table, score_cells, score_table
 from mmlab.report.words import Say
 from mmlab.runs import RUNS, Run, is_complete, load_run
 
-MOST_ROWS = 24  # of a table of settings
+MOST_SETTINGS = 12  # shown of a grid: a figure that fills a page leaves the one before it empty
 
 
 def training(evidence: Evidence, say: Say) -> list[Block]:
@@ -40,15 +41,16 @@ def training(evidence: Evidence, say: Say) -> list[Block]:
 
 def _show_grid(grid: list[Run], say: Say) -> list[Block]:
     best_first = sorted(grid, key=lambda run: -run.scores[JOINT].accuracy.value)
-    shown = [run for run in grid if run in best_first[:MOST_ROWS]]
+    shown = [run for run in grid if run in best_first[:MOST_SETTINGS]]
     panels = [(name_setting(run, grid).replace(", ", "\n"), run.history, run.best_epochs) for run in shown]
-    axes = plots.plot_history_grid(panels, columns=4 if len(panels) > 6 else 2 if len(panels) < 5 else 3)
+    columns = 4 if len(panels) > 6 else 2 if len(panels) < 5 else 3
+    axes = plots.plot_history_grid(panels, columns)
     lines = []
     for run in shown:
         kept = {"kept": f"{run.best_epochs['best_epoch'].mean():g}", "seconds": f"{run.seconds:.1f}"}
         lines.append({"setting": name_setting(run, grid), **score_cells(run.scores[JOINT], say), **kept})
     blocks: list[Block] = [
-        Figure("grid", axes, say("training.grid"), drawn=WIDE),
+        Figure("grid", axes, say("training.grid"), drawn=WIDE, height=panels_high(len(panels), columns)),
         Table("grid", say.frame(lines), say("training.settings")),
     ]
     if len(shown) < len(grid):
@@ -77,12 +79,13 @@ def results(evidence: Evidence, say: Say) -> list[Block]:
     majority = {row.name: row.scores.accuracy.value for row in rows if row.scenario == MAJORITY}
     blocks: list[Block] = []
     if scores:
-        blocks.append(Figure("scores", plots.plot_scores(scores, references=majority), say("results.figure")))
+        axes = plots.plot_scores(scores, references=majority)
+        blocks.append(Figure("scores", axes, say("results.figure"), height=lines_high(len(scores))))
     blocks.append(Table("results", score_table(rows, say), say("results.table")))
     blocks += _show_differences("differences", evidence.comparisons, say("results.differences"), say)
     if evidence.main is not None:
         axes = plots.plot_confusion(evidence.main.scores[JOINT], title="")
-        blocks.append(Figure("confusion", axes, say("results.confusion"), HALF))
+        blocks.append(Figure("confusion", axes, say("results.confusion"), HALF, height=3.0))
     return blocks
 
 
@@ -97,9 +100,20 @@ def ablation(evidence: Evidence, say: Say) -> list[Block]:
     ]
 
 
+def lines_high(lines: int) -> float:
+    """Inches of a figure with one model or comparison to a line: a page holds two of them, or one and its table."""
+    return 1.0 + 0.25 * lines
+
+
+def panels_high(panels: int, columns: int) -> float:
+    """Inches of a figure of small multiples."""
+    return 0.6 + 1.4 * math.ceil(panels / columns)
+
+
 def _show_differences(name: str, comparisons: list[Compared], caption: str, say: Say) -> list[Block]:
     made = {one.name: one.result for one in comparisons if one.result is not None}
-    figure = [Figure(name, plots.plot_comparisons(made), say("results.paired"))] if made else []
+    height = lines_high(len(made))
+    figure = [Figure(name, plots.plot_comparisons(made), say("results.paired"), height=height)] if made else []
     return [*figure, Table(name, difference_table(comparisons, say), caption)]
 
 
@@ -112,16 +126,7 @@ def errors(evidence: Evidence, say: Say) -> list[Block]:
     blocks: list[Block] = [Table("recall", say.frame(lines), say("errors.recall"))]
     if evidence.course is None:
         return [*blocks, Notice(say("errors.nodata", results=evidence.results))]
-    probabilities = main.predictions[probability_columns(JOINT)].to_numpy()
-    answers = main.predictions.assign(
-        predicted=np.asarray(LABELS)[probabilities.argmax(axis=1)], sure=probabilities.max(axis=1)
-    )
-    wrong = answers[answers["predicted"] != answers["label"]].nlargest(6, "sure")
-    shown = wrong[["guid", "predicted"]].merge(evidence.course.labelled, on="guid")
-    if len(shown):
-        axes = plots.plot_gallery(shown, n=len(shown), predicted="predicted")
-        blocks.append(Figure("wrong", axes, say("errors.gallery"), drawn=WIDE))
-    return blocks
+    return [*blocks, *show_wrong(evidence, say)]
 
 
 def prediction(evidence: Evidence, say: Say) -> list[Block]:
