@@ -49,6 +49,7 @@ MIDDLE_DEPTH = 2 / 3
 TEXT_BATCH = 64
 IMAGE_BATCH = 8
 LENGTH_STEP = 8  # tokens: texts are padded to a multiple
+TOKENIZER = "tokenizer.json"  # in the folder of a converted network
 
 
 @dataclass(frozen=True)
@@ -151,17 +152,36 @@ class TextEncoder(Encoder):
         with _explain_loading(self):
             return _quiet_transformers().AutoTokenizer.from_pretrained(self.source)
 
-    @property
+    @cached_property
+    def _fast_tokenizer(self):
+        """The tokenizer without transformers, as it was kept with the converted network; None where it was not."""
+        from tokenizers import Tokenizer
+
+        try:
+            return Tokenizer.from_file(str(self._folder / TOKENIZER))
+        except Exception:  # the library raises nothing narrower
+            return None
+
+    @cached_property
     def padding(self) -> int:
-        return self.tokenizer.pad_token_id or 0
+        """The id that fills a batch of texts up."""
+        notes = read_notes(self._folder) or {}
+        return notes["padding"] if "padding" in notes else self.tokenizer.pad_token_id or 0
 
     def tokenise(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        """The ids of each text, at most MAX_TOKENS."""
+        if self._fast_tokenizer:
+            return [one.ids for one in self._fast_tokenizer.encode_batch(texts)]
+        return _read_texts(self.tokenizer, texts)
 
     def network(self) -> Network:
-        _, model = self.load()
-        few, many = (self._pad(self.tokenise(texts)) for texts in (["a b c", "d"], ["e", "f g h i j k l m n o p", "q"]))
-        return Network(_as_module(model, _read_ids), (few, many))
+        tokenizer, model = self.load()
+        examples = ["a b c", "d"], ["e", "f g h i j k l m n o p", "q"]
+        few, many = (self._pad(_read_texts(tokenizer, texts)) for texts in examples)
+        # By now its fast part holds all that `_read_texts` asks for, but for one setting that the file cannot hold.
+        whole = tokenizer.is_fast and not tokenizer.split_special_tokens
+        files = {TOKENIZER: tokenizer.backend_tokenizer.to_str()} if whole else {}
+        return Network(_as_module(model, _read_ids), (few, many), {"padding": self.padding}, files)
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
         """One float16 array (tokens, 2 · encoder width) per text, at most MAX_TOKENS long, as `read_tokens` gives them.
@@ -431,6 +451,10 @@ def _file_digest(path: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         write_atomic(note, json.dumps({"file": path.name, "sha256": digest}))
         return digest
+
+
+def _read_texts(tokenizer, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
 
 def _read_ids(model, ids, mask):

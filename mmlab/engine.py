@@ -39,12 +39,14 @@ class Network:
     """A network to run.
 
     module: a torch module that takes tensors by position and gives one tensor. examples: two sets of inputs of
-    different shapes; the first is traced, and both must give what torch gives. notes: plain values to keep with it.
+    different shapes; the first is traced, and both must give what torch gives. notes: plain values to keep with it;
+    files: texts to keep with it, by the names of their files.
     """
 
     module: Any
     examples: tuple[Arrays, Arrays]
     notes: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def find_engine(folder: Path) -> str:
@@ -77,6 +79,8 @@ def convert(network: Network, folder: Path) -> None:
         raise Unconvertible(reason) from error
     with draft_folder(folder, lambda one: read_notes(one) is not None) as draft:
         _openvino().save_model(converted, draft / MODEL, compress_to_fp16=False)
+        for name, text in network.files.items():
+            write_atomic(draft / name, text)
         write_atomic(draft / NOTES, json.dumps(network.notes))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from mmlab.config import GUID, IMAGE, TEXT
-from mmlab.course import decode_text
 from mmlab.errors import CourseError
 from mmlab.storage import format_csv, read_file, write_atomic
 
@@ -23,7 +22,9 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        text, _ = decode_text(read_file(path, LARGEST), path)
+        text = read_file(path, LARGEST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:  # what a spreadsheet saves as "ANSI" may also be legal GB18030: no guess
+        raise CourseError(f"{path}: is not UTF-8 (byte {error.start}). Save the table as CSV UTF-8.") from None
     except OSError as error:
         raise CourseError(f"{path}: cannot be read ({error.strerror}). Give a table with a header.") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

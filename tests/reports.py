@@ -1,6 +1,7 @@
 """Reports of a small workbook, and what is read from their pages."""
 
 import html
+import json
 import re
 import zlib
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from mmlab.report import Figure
 from mmlab.report import build as report
+from mmlab.runs.folder import METRICS, seal_folder
 
 SMALL = {"folds": 2, "seeds": 1}  # knobs: the same path as the real thing in a fraction of the time
 
@@ -21,6 +23,12 @@ def draw_nothing(monkeypatch, picture: Path) -> None:
         return replace(figure, axes=None, path=picture)
 
     monkeypatch.setattr(Figure, "save", save)
+
+
+def seal_again(folder: Path) -> None:
+    """Let a run whose files a test has changed pass for one that was made so."""
+    metrics = json.loads((folder / METRICS).read_text())
+    (folder / METRICS).write_text(json.dumps({**metrics, "seal": seal_folder(folder)}))
 
 
 def build(results: Path, **options) -> report.BuiltReport:

@@ -17,7 +17,7 @@ ROOMS = (
     "hub", "encoders", "features", "models", "training", "evaluation", "runs", "export", "pairs", "answer", "explain",
     "lab", "plots", "widgets", "workbook", "report", "exercises", "grading", "doctor", "cli",
 )  # fmt: skip
-FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 20000
+FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 21500
 STACK = (
     "jupyterlab",
     "torch",

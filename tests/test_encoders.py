@@ -22,6 +22,7 @@ from mmlab.encoders import (
     PATCH_GRID,
     TEXT_BATCH,
     TEXT_ENCODERS,
+    TOKENIZER,
     ImageEncoder,
     TextEncoder,
     find_image_encoder,
@@ -240,6 +241,99 @@ def test_an_image_has_the_same_vectors_alone_and_in_a_batch(efficientnet, photog
     alone = efficientnet.encode(photographs[:1])[0]
     assert cosine(many[0], alone) > 0.999 and cosine(many[-1], alone) > 0.999
     assert cosine(many[1], alone) < 0.9  # the twin: the other photograph
+
+
+# ------------------------------------------------------------- the tokenizer that is kept with a converted network
+
+ODD_TEXTS = [
+    "",
+    " ",
+    "first " + "word " * 500 + "last",
+    "[MASK] [SEP] x [PAD]",
+    "\U0001f600 \u200d",
+    "中文 テスト",
+    "a" * 10_000,
+    "\x00\n\t",
+]
+
+
+def transformers_ids(tokenizer, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+
+
+def kept_tokenizer(encoder: TextEncoder) -> Path:
+    return encoder._folder / TOKENIZER
+
+
+@pytest.fixture
+def odd_folder(minilm, tmp_path):
+    """Gives the folder of a tiny model whose tokenizer has settings of its own."""
+
+    def save(**settings) -> str:
+        import transformers
+
+        tokenizer = transformers.AutoTokenizer.from_pretrained(minilm.source, **settings)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        return str(save_text_model("bert", tokenizer, tmp_path / "odd", **sizes))
+
+    return save
+
+
+def test_ids_are_those_of_transformers(minilm, demo_folder):
+    minilm.prepare()
+    encoder, texts = find_text_encoder("minilm"), [*read_course(demo_folder).pairs["text"], *ODD_TEXTS]
+    assert kept_tokenizer(encoder).is_file()
+    expected = transformers_ids(minilm.tokenizer, texts)
+    assert encoder.tokenise(texts) == expected
+    assert "tokenizer" not in encoder.__dict__  # transformers was not asked
+    assert max(map(len, expected)) == MAX_TOKENS and encoder.padding == minilm.tokenizer.pad_token_id
+
+
+def test_twin_the_file_of_the_model_itself_gives_other_ids(minilm):
+    from tokenizers import Tokenizer
+
+    other = Tokenizer.from_file(f"{minilm.source}/tokenizer.json")  # it fills up to 128
+    assert other.encode("a happy day").ids != transformers_ids(minilm.tokenizer, ["a happy day"])[0]
+
+
+@pytest.mark.parametrize("settings", [{"truncation_side": "left"}, {"pad_token": "[MASK]"}])
+def test_settings_of_a_tokenizer_are_kept_with_it(minilm, odd_folder, settings):
+    folder = odd_folder(**settings)
+    find_text_encoder(folder).prepare()
+    encoder = find_text_encoder(folder)
+    assert kept_tokenizer(encoder).is_file()
+    found, padding = encoder.tokenise(ODD_TEXTS), encoder.padding
+    assert found == transformers_ids(encoder.tokenizer, ODD_TEXTS) and padding == encoder.tokenizer.pad_token_id
+    assert (found, padding) != (minilm.tokenise(ODD_TEXTS), minilm.padding)  # the twin: the setting matters
+
+
+def test_a_tokenizer_that_cuts_special_tokens_up_is_left_to_transformers(minilm, odd_folder):
+    folder = odd_folder(split_special_tokens=True)
+    find_text_encoder(folder).prepare()
+    encoder = find_text_encoder(folder)
+    assert not kept_tokenizer(encoder).exists()
+    assert encoder.tokenise(ODD_TEXTS) == transformers_ids(encoder.tokenizer, ODD_TEXTS) != minilm.tokenise(ODD_TEXTS)
+
+
+def test_a_network_that_is_converted_again_keeps_the_same_tokenizer(odd_folder):
+    folder = odd_folder()
+    find_text_encoder(folder).prepare()
+    encoder = find_text_encoder(folder)
+    kept = kept_tokenizer(encoder).read_bytes()
+    encoder.tokenise(ODD_TEXTS)  # in use already, so that transformers is not asked
+    weights = encoder._folder / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:100])
+    encoder.encode(ODD_TEXTS)
+    assert weights.stat().st_size > 100 and kept_tokenizer(encoder).read_bytes() == kept
+
+
+def test_transformers_steps_in_for_a_damaged_tokenizer(minilm, odd_folder):
+    folder = odd_folder()
+    find_text_encoder(folder).prepare()
+    encoder = find_text_encoder(folder)
+    kept_tokenizer(encoder).write_text('{"version": ')
+    assert encoder.tokenise(ODD_TEXTS) == minilm.tokenise(ODD_TEXTS)
+    assert "tokenizer" in encoder.__dict__
 
 
 # ------------------------------------------------------------------------------------ any other, from a folder

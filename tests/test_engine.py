@@ -88,7 +88,7 @@ class Doubling:
                 return function(values)
 
         examples = (np.ones((2, 3), np.float32),), (np.arange(20, dtype=np.float32).reshape(5, 4),)
-        return Network(Module(), examples, {"side": 7})
+        return Network(Module(), examples, {"side": 7}, {"words.txt": "naïve"})
 
 
 def test_a_converted_network_is_kept_with_its_notes_and_answers_batches_in_order():
@@ -96,7 +96,7 @@ def test_a_converted_network_is_kept_with_its_notes_and_answers_batches_in_order
     assert read_notes(folder) is None
     network = Doubling.network(lambda values: 2 * values)
     convert(network, folder)
-    assert read_notes(folder) == {"side": 7}
+    assert read_notes(folder) == {"side": 7} and (folder / "words.txt").read_text("utf-8") == "naïve"
     batches = [(np.full((1 + n % 3, 2), n, np.float32),) for n in range(9)]
     for run in (run_converted(folder, "fp32"), run_torch(network, "fp32")):
         assert [one.tolist() for one in run(batches)] == [(2 * batch).tolist() for (batch,) in batches]
@@ -175,10 +175,16 @@ def test_encoding_sends_nothing_and_loads_no_telemetry(folders, paths, tmp_path,
     )  # the twin: it would be seen
 
 
-def test_a_later_process_needs_neither_the_models_nor_their_library(folders, paths):
-    code = "import sys\nseen = []\n" + ENCODE + "print('timm' in sys.modules)"
-    run_python(code, folders["bert"], folders["test_vit"], paths[0])
-    assert run_python(code, folders["bert"], folders["test_vit"], paths[0]).endswith("False")
+LIBRARIES = "print(sorted({'timm', 'torchvision', 'transformers'} & set(sys.modules)))"
+
+
+def test_a_later_process_needs_neither_the_models_nor_their_libraries(folders, paths, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLAB_CACHE", str(tmp_path))
+    code, given = "import sys\nseen = []\n" + ENCODE + LIBRARIES, (folders["bert"], folders["test_vit"], paths[0])
+    assert run_python(code, *given).endswith(
+        "['timm', 'torchvision', 'transformers']"
+    )  # the twin: to convert needs all
+    assert run_python(code, *given).endswith("[]")
 
 
 SIGNALLED = """

@@ -123,6 +123,44 @@ def test_twin_a_jpeg_decoded_at_too_small_a_size_is_further_off(pictures):
     assert np.abs(timm_pixels(large, draft=SIDE // 2) - timm_pixels(large)).mean() > 1
 
 
+MODES = ("bicubic", "bilinear", "nearest")
+SIZES = [(288, 288), (224, 224), (8, 16), (1, 1), (333, 77)]
+
+
+def torchvision_pixels(pixels, size, interpolation: str, **options):
+    import torch
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    resized = functional.resize(image, list(size), InterpolationMode(interpolation), **options)
+    return resized.permute(1, 2, 0).numpy()
+
+
+@pytest.fixture(scope="module")
+def sources(pictures):
+    """Pixels of pictures, and noise of odd shapes: one pixel, a line, some as large as one of SIZES."""
+    noise = np.random.default_rng(0)
+    shapes = [(1, 1), (1, 9), (7, 3), (288, 288), (100, 288), (333, 77), (31, 1000)]
+    return [np.array(read_rgb(path)) for path in pictures[:8]] + [
+        noise.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes
+    ]
+
+
+@pytest.mark.parametrize("interpolation", MODES)
+def test_a_picture_is_resized_to_the_bit_as_torchvision_does_it(sources, interpolation):
+    for pixels in sources:
+        for size in SIZES:
+            found = read_pixels(pixels, size, interpolation)
+            assert found.dtype == np.uint8 and found.shape == (*size, 3)
+            assert np.array_equal(found, torchvision_pixels(pixels, size, interpolation)), (pixels.shape, size)
+
+
+def test_twin_other_settings_give_other_bits(sources):
+    found = read_pixels(sources[0], (288, 288))
+    assert not np.array_equal(found, torchvision_pixels(sources[0], (288, 288), "bilinear"))
+    assert not np.array_equal(found, torchvision_pixels(sources[0], (288, 288), "bicubic", antialias=False))
+
+
 def test_height_and_width_are_not_exchanged(tmp_path):
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "wide.png")
     assert read_pixels(tmp_path / "wide.png", (8, 16)).shape == (8, 16, 3)

@@ -53,12 +53,6 @@ def test_a_results_folder_that_cannot_be_used_is_refused_first(demo_folder, tmp_
     assert not done and sorted(course.rglob("*")) == before and (tmp_path / "file").read_text() == "kept"
 
 
-def test_more_folds_than_pairs_are_refused_before_any_notebook_runs(demo_folder, tmp_path):
-    with pytest.raises(CourseError, match="folds"):
-        run_workbook(demo_folder, tmp_path / "results", {"folds": 127})
-    assert not (tmp_path / "results").exists()
-
-
 @pytest.fixture
 def executed(monkeypatch) -> dict[str, execute.Job]:
     """The jobs of a workbook by notebook; each is taken as done without a kernel."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from reports import seal_again
 
 from mmlab.course import read_course, verify_predictions
 from mmlab.errors import ConfigError, RunError
@@ -122,6 +123,7 @@ def test_runs_of_two_courses_are_not_mixed(copied):
     record = json.loads(path.read_text())
     record["provenance"]["data_fingerprint"] = "0" * 64
     path.write_text(json.dumps(record))
+    seal_again(run.folder)
     with pytest.raises(RunError, match="comes from other data"):
         report.read_runs(copied)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from reports import SMALL, build, draw_nothing, text_of
+from reports import SMALL, build, draw_nothing, seal_again, text_of
 
 from mmlab.cli.app import app
 from mmlab.config import LABELS, RunConfig
@@ -113,6 +113,7 @@ def test_the_weakest_recall_is_a_conclusion(copied, language):
     columns = [f"text_and_image_{label}" for label in LABELS]
     frame.loc[frame["label"] == other, columns] = [str(float(label == weakest)) for label in LABELS]
     frame.to_csv(run.folder / "predictions.csv", index=False)
+    seal_again(run.folder)
     assert stated() == (other, "0.000")
 
 
@@ -125,6 +126,7 @@ def test_every_number_of_the_scores_comes_from_a_run(copied):
     columns = [f"text_and_image_{label}" for label in ("negative", "neutral", "positive")]
     frame[columns] = ["0", "1", "0"]  # always neutral
     frame.to_csv(run.folder / "predictions.csv", index=False)
+    seal_again(run.folder)
     report.rebuild_report(copied, pdf=False)
     share = (frame["label"] == "neutral").mean()
     table = pd.read_csv(copied / "tables" / "results.csv").set_index("model")
@@ -207,6 +209,7 @@ def test_a_run_of_other_data_is_refused(copied, key):
     record = json.loads((run.folder / "config.json").read_text())
     record["provenance"][key] = "0" * 64
     (run.folder / "config.json").write_text(json.dumps(record))
+    seal_again(run.folder)
     built = build(copied)
     assert len(built.gaps) == 1 and run.id in built.gaps[0] and "is left out" in built.gaps[0]
     assert "TF-IDF" not in set(pd.read_csv(copied / "tables" / "results.csv")["model"])
@@ -217,6 +220,7 @@ def test_a_run_of_older_code_is_marked(copied):
     record = json.loads((run.folder / "config.json").read_text())
     record["provenance"]["code"] = "older"
     (run.folder / "config.json").write_text(json.dumps(record))
+    seal_again(run.folder)
     built = build(copied)
     assert built.gaps == []
     assert "older version of the code than this report: image alone." in " ".join(

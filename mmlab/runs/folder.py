@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ class Run:
     scenarios: tuple[str, ...]  # those it predicts
     n: int  # pairs scored
     seconds: float
-    seal: dict[str, str]  # the digest of each file of the run but metrics.json, which holds them; {}: made without
+    # The digest of each file of the run but metrics.json, which holds them; {}: of a run that was made without.
+    seal: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
