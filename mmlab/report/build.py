@@ -14,7 +14,7 @@ from typing import Any
 
 from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
-from mmlab.errors import MmlabError, RunError
+from mmlab.errors import CourseError, MmlabError, RunError
 from mmlab.evaluation import Scores
 from mmlab.report.document import Document, Figure, Gallery
 from mmlab.report.evidence import JOINT, MAIN, Evidence
@@ -35,7 +35,7 @@ from mmlab.runs import (
     predict_course,
     result_name,
 )
-from mmlab.storage import write_atomic
+from mmlab.storage import is_inside, write_atomic
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.timeline import read_timeline
 
@@ -201,6 +201,8 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
         knobs = run.config
         features = encode_course(course, knobs.text_encoder, knobs.image_encoder, precision=knobs.precision)
         frame = predict_course(run, features).iloc[len(course.labelled) :]
+    if is_inside(out, data):  # its labels might be overwritten
+        raise CourseError(f"{out} is inside the course folder {data}, which is never changed. Choose another place.")
     best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
     guids = list(course.test["guid"])
     return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)
