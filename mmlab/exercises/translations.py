@@ -97,8 +97,9 @@ def compare_texts(english: str, translated: str) -> list[str]:
     for what, pattern in _KEPT.items():
         there, here = (Counter(pattern.findall(text)) for text in texts)
         texts = [pattern.sub("", text) for text in texts]
-        unlike += [f"{what} that are missing: {', '.join((there - here).elements())}"] * (there - here != Counter())
-        unlike += [f"{what} that are new: {', '.join((here - there).elements())}"] * (here - there != Counter())
+        for how, pieces in (("missing", there - here), ("new", here - there)):
+            if pieces:
+                unlike.append(f"{how} {what}: {', '.join(pieces.elements())}")
     return unlike
 
 
@@ -107,7 +108,7 @@ def translate(cells: list[dict[str, Any]], notebook: str, language: str) -> None
     path = find_translation(notebook, language)
     blocks, ids = read_blocks(path), {cell["id"] for cell in cells}
     if faults := list(list_faults(cells, {id: block for id, block in blocks.items() if id in ids})):
-        raise MmlabError(f"{path}: {faults[0]}" + f" ({len(faults) - 1} more blocks have faults.)" * (len(faults) > 1))
+        raise MmlabError(f"{path}: {faults[0]} `make translations` names every fault.")
     for cell in cells:
         if cell["cell_type"] == "markdown":
             cell["source"] = blocks[cell["id"]].text.splitlines(keepends=True)
