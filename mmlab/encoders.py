@@ -37,7 +37,7 @@ from mmlab.engine import (
 )
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
-from mmlab.hub import reach_hub
+from mmlab.hub import find_revision, reach_hub
 from mmlab.images import Picture, read_pixels
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 
@@ -325,7 +325,7 @@ def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, 
         return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
     encoder = kind(name, name, precision)
     with _explain_loading(encoder):
-        reach_hub(cached=_hub_revision(name) is not None)
+        reach_hub(cached=find_revision(name) is not None)
     return encoder
 
 
@@ -425,18 +425,9 @@ def _weights_id(source: str, load: Callable[[], object]) -> str:
     if path.exists():
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         return digest_of(*(_file_digest(file) for file in files), length=32)
-    if _hub_revision(source) is None:
+    if find_revision(source) is None:
         load()  # it was never loaded here and has no revision yet
-    return f"{source} {_hub_revision(source) or 'unknown'}"
-
-
-def _hub_revision(source: str) -> str | None:
-    root = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
-    for repository in (source, f"timm/{source}"):
-        note = root.expanduser() / f"models--{repository.replace('/', '--')}" / "refs" / "main"
-        if note.is_file():
-            return note.read_text().strip()
-    return None
+    return f"{source} {find_revision(source) or 'unknown'}"
 
 
 def _file_digest(path: Path) -> str:

@@ -3,6 +3,7 @@
 import os
 import socket
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -38,3 +39,13 @@ def _connects(endpoint: str) -> bool:
     thread.start()
     thread.join(SECONDS)
     return bool(answers)
+
+
+def find_revision(source: str) -> str | None:
+    """The revision of a model that is in the local cache; None where it is not."""
+    root = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
+    for repository in (source, f"timm/{source}"):
+        note = root.expanduser() / f"models--{repository.replace('/', '--')}" / "refs" / "main"
+        if note.is_file():
+            return note.read_text().strip()
+    return None

@@ -90,11 +90,6 @@ class LabPage:
         """The output that holds a control."""
         return self.page.locator(".jp-OutputArea-output").filter(has=control).first
 
-    def wait_for_change(self, part, old: str, attribute: str) -> None:
-        """Wait until an attribute of a part of the page is another one."""
-        arguments = [part.element_handle(), attribute, old]
-        self.page.wait_for_function("([node, name, old]) => node.getAttribute(name) !== old", arg=arguments)
-
     def command(self, name: str, **arguments) -> None:
         """One of JupyterLab's commands; waits until it is done."""
         self.page.evaluate(
