@@ -6,6 +6,7 @@ Explained in docs/ask.md and docs/fine-tuning.md.
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
 
     It holds the heads and all trained layers, encoders that are folders (others go by name), the settings, the
     digest of each file and a model card; of the course it holds nothing but counts and scores. temperature, scores:
-    those of the run's lab. Raises RunError where the folder holds something already.
+    those of the run's lab. Raises RunError where the folder holds something already, and for an exported model.
     """
+    if (run.folder / EXPORT).is_file():
+        raise RunError(f"{run.folder} is an exported model already. Copy the folder.")
     folder = check_new(folder)
     run.check_files()
-    names = [CONFIG, BEST_EPOCHS, *(model_file(*row) for row in _list_models(run))]
+    names = [BEST_EPOCHS, *(model_file(*row) for row in _list_models(run))]
     with draft_folder(folder, lambda one: (one / EXPORT).is_file()) as draft:
         for name in names:
             shutil.copyfile(run.folder / name, draft / name)
@@ -38,13 +41,17 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
         metrics = {"name": run.name, "scores": plain, "seconds": run.seconds}
         write_atomic(draft / METRICS, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
         encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in _find_encoders(run.config)}
-        opening = f"A {run.config.fusion} head on {run.config.text_encoder} and {run.config.image_encoder}: "
-        opening += f"{len(names) - 2} models, whose answers are averaged."
+        copied = {f"{name}_encoder": one["folder"] for name, one in encoders.items() if "folder" in one}
+        config = run.config.replace(**copied)  # where an encoder is on this machine concerns nobody else
+        record = {"config": config.to_dict(), "provenance": run.provenance}
+        write_atomic(draft / CONFIG, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        opening = f"A {config.fusion} head on {config.text_encoder} and {config.image_encoder}: "
+        opening += f"{len(names) - 1} models, whose answers are averaged."
         load = [
             '    mmlab ask FOLDER "a tweet" --image picture.jpg',
             '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")',
         ]
-        write_atomic(draft / CARD, write_card(run, opening, load))
+        write_atomic(draft / CARD, write_card(replace(run, config=config), opening, load))
         files = {path.relative_to(draft).as_posix(): digest_file(path) for path in _list_files(draft)}
         facts = {"temperature": temperature, "scores": scores, "encoders": encoders, "files": files}
         write_atomic(draft / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -70,7 +77,7 @@ def read_export(folder: Path | str) -> tuple[Run, float | None, dict[str, str]]:
     run = load_run(folder)
     for modality, one in encoders.items():
         if copied := one.get("folder"):
-            object.__setattr__(run, "config", run.config.replace(**{f"{modality}_encoder": str(folder / copied)}))
+            run = replace(run, config=run.config.replace(**{f"{modality}_encoder": str(folder / copied)}))
     for encoder in _find_encoders(run.config):
         if encoder.identity != encoders[encoder.modality]["identity"]:
             raise RunError(
@@ -185,7 +192,7 @@ def _export_encoder(encoder: Encoder, draft: Path) -> dict[str, Any]:
     try:
         shutil.copytree(source, draft / place)
     except OSError as error:
-        raise MmlabError(f"{source}: cannot be copied ({error.strerror}).") from None
+        raise MmlabError(f"{source}: cannot be copied ({error.strerror or 'not all of its files'}).") from None
     return {**facts, "name": source.name, "folder": place}
 
 
