@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from courses import write_tables
 
-from mmlab.cli import app as cli
+from mmlab.cli.app import main
 from mmlab.config import LABELS
 from mmlab.course import read_course
 from mmlab.errors import CourseError
@@ -23,7 +23,7 @@ def mmlab(monkeypatch, capsys, small_lab):
         words = [str(small_lab.run.folder) if word == "RUN" else str(word) for word in words]
         monkeypatch.setattr("sys.argv", ["mmlab", *words])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         return end.value.code or 0, *capsys.readouterr()
 
     return call

@@ -92,7 +92,9 @@ def test_what_cannot_be_answered_is_said_with_its_row(small_lab, given, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["x" * 10_000, "\U0001f600" * 50, "half \ud83d an emoji", "a\0b", "今天好", "[PAD] <s>"])
+@pytest.mark.parametrize(
+    "text", ["x" * 10_000, "\U0001f600" * 50, "half \ud83d an emoji", "a\0b", "今天好", "[PAD] <s>"]
+)
 def test_odd_texts_have_an_answer(small_lab, text):
     answer = small_lab.predict(text)
     assert answer.probabilities["text_only"].sum() == pytest.approx(1)
