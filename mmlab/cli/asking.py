@@ -74,11 +74,7 @@ def ask(
     elif as_json:
         print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
     else:
-        names = pairs["guid"] if "guid" in pairs else pairs.index
-        best = [_best(answers, scenario) for scenario in lab.scenarios]
-        texts = pairs["text"] if "text" in pairs else [None] * len(pairs)
-        rows = zip(map(str, names), map(_short, texts), *best, strict=True)
-        print_table(None, [names.name or "guid", "text", *lab.scenarios], list(map(list, rows)))
+        _print_answers(pairs, answers, lab.scenarios)
 
 
 def export(
@@ -97,6 +93,14 @@ def export(
 
     lab = load(model)
     print(f"The model is in {export_model(lab.run, lab.temperature, lab.scores, folder)}")
+
+
+def _print_answers(pairs, answers, scenarios) -> None:
+    names = pairs["guid"] if "guid" in pairs else pairs.index
+    best = [_best(answers, scenario) for scenario in scenarios]
+    texts = pairs["text"] if "text" in pairs else [None] * len(pairs)
+    rows = zip(map(str, names), map(_short, texts), *best, strict=True)
+    print_table(None, [names.name or "guid", "text", *scenarios], list(map(list, rows)))
 
 
 def _short(text: str | None) -> str:
