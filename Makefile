@@ -19,10 +19,10 @@ NMS := torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help report test lab exercises lock example clean
+.PHONY: help report test lab exercises translations lock example clean
 
 help: ## print this list (so does `make` alone)
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 	@echo 'DATA, RESULTS and PYTHON can be set: make report DATA=../course RESULTS=results/course'
 
 report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write the results to RESULTS (results/run)
@@ -46,6 +46,9 @@ lab: $(STAMP) ## write your own copies of the notebooks to work/ and open them i
 
 exercises: $(STAMP) ## write the exercise cells of the notebooks again, after a change of notebooks/solutions
 	.venv/bin/python -m mmlab.exercises.cells
+
+translations: $(STAMP) ## write notebooks/zh again, after a change of a notebook or of its translation
+	.venv/bin/python -m mmlab.exercises.translations
 
 lock: $(STAMP) ## resolve requirements.lock again after a change of pyproject.toml
 	.venv/bin/uv pip compile pyproject.toml --all-extras --python-version 3.11 --output-file requirements.lock \

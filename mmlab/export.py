@@ -41,17 +41,17 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
         metrics = {"name": run.name, "scores": plain, "seconds": run.seconds}
         write_atomic(draft / METRICS, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
         encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in _find_encoders(run.config)}
-        copied = {f"{name}_encoder": one["folder"] for name, one in encoders.items() if "folder" in one}
-        config = run.config.replace(**copied)  # where an encoder is on this machine concerns nobody else
-        record = {"config": config.to_dict(), "provenance": run.provenance}
+        copied = {f"{modality}_encoder": one["folder"] for modality, one in encoders.items() if "folder" in one}
+        shown = replace(run, config=run.config.replace(**copied))  # a path of this machine says nothing elsewhere
+        record = {"config": shown.config.to_dict(), "provenance": run.provenance}
         write_atomic(draft / CONFIG, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        opening = f"A {config.fusion} head on {config.text_encoder} and {config.image_encoder}: "
+        opening = f"A {run.config.fusion} head on {' and '.join(one['name'] for one in encoders.values())}: "
         opening += f"{len(names) - 1} models, whose answers are averaged."
         load = [
             '    mmlab ask FOLDER "a tweet" --image picture.jpg',
             '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")',
         ]
-        write_atomic(draft / CARD, write_card(replace(run, config=config), opening, load))
+        write_atomic(draft / CARD, write_card(shown, opening, load))
         files = {path.relative_to(draft).as_posix(): digest_file(path) for path in _list_files(draft)}
         facts = {"temperature": temperature, "scores": scores, "encoders": encoders, "files": files}
         write_atomic(draft / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -93,11 +93,3 @@ def copied(finished, tmp_path, monkeypatch, picture) -> Path:
     for name in ("runs", "records", "grid"):
         shutil.copytree(finished / name, tmp_path / "results" / name)
     return tmp_path / "results"
-
-
-@pytest.fixture(scope="session")
-def small_lab(pristine, tmp_path_factory):
-    """A lab whose two models were trained for two epochs on `pristine`."""
-    import mmlab
-
-    return mmlab.fit(mmlab.read_course(pristine), tmp_path_factory.mktemp("small") / "results", "smoke", hidden=16)

@@ -1,171 +1,222 @@
-"""`mmlab ask`, `mmlab export` and `mmlab predict` as typed: what is printed, what is written, what is refused."""
+"""`mmlab ask` and `mmlab export`, as they are typed: right and wrong."""
 
 import json
 import shutil
-from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from courses import write_tables
+from courses import draw_image, jpeg
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
-from mmlab.cli.app import main
-from mmlab.config import LABELS
+import mmlab
+from mmlab.cli.app import app
+from mmlab.config import LABELS, RunConfig, probability_columns
 from mmlab.course import read_course
-from mmlab.errors import CourseError
+from mmlab.errors import ConfigError, CourseError, MmlabError, RunError
+from mmlab.export import EXPORT
 from mmlab.pairs import read_pairs, write_answers
+from mmlab.report import predict_test
+
+QUICK = {"epochs": 1, "folds": 2, "seeds": 1, "hidden": 8, "heads": 2}
+
+
+@pytest.fixture(scope="module")
+def results(pristine, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ask") / "results"
+    mmlab.fit(read_course(pristine), folder, **QUICK)
+    return folder
 
 
 @pytest.fixture
-def mmlab(monkeypatch, capsys, small_lab):
-    """Call the command line in this process: exit status, standard output, standard error. RUN stands for the run."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        words = [str(small_lab.run.folder) if word == "RUN" else str(word) for word in words]
-        monkeypatch.setattr("sys.argv", ["mmlab", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return call
-
-
-def table(folder: Path, body: str | bytes) -> Path:
-    path = folder / "pairs.csv"
-    path.write_bytes(body if isinstance(body, bytes) else body.encode())
+def table(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(draw_image(1)))
+    path = tmp_path / "pairs.csv"
+    path.write_text('guid,text,image\nx,"=one, two",a.jpg\n\ny,,a.jpg\nz,"two\nlines",\n', encoding="utf-8-sig")
     return path
 
 
-def test_one_pair_as_a_table_and_as_json(mmlab, small_lab, picture):
-    expected = small_lab.predict("so good", picture)
-    code, out, _ = mmlab("ask", "RUN", "so good", "--image", picture)
-    assert code == 0 and expected.headline in out and "text_and_image" in out
-    code, out, _ = mmlab("ask", "RUN", "so good", "--image", picture, "--json")
-    assert code == 0 and json.loads(out) == expected.to_dict()
-    code, out, _ = mmlab("ask", "RUN", "--image", picture, "--json")
-    assert set(json.loads(out)["probabilities"]) == {"image_only", "text_and_image"}
+def run(*words) -> str:
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False).output
 
 
-def test_an_explanation_names_the_words(mmlab):
-    code, out, _ = mmlab("ask", "RUN", "so good", "--explain")
-    assert code == 0 and "good" in out
+def test_one_pair(results, table):
+    said = run("ask", results, "so happy today", "--image", table.parent / "a.jpg")
+    assert "text_and_image" in said and "confidence" in said
+    plain = json.loads(run("ask", results, "so happy today", "--json"))
+    assert set(plain["probabilities"]) == {"text_only", "text_and_image"}
+    assert "percentage points" in run("ask", results, "so happy today", "--explain")
+
+
+def test_a_table_of_pairs(results, table, tmp_path):
+    assert "=one, two" in run("ask", results, "--csv", table)
+    run("ask", results, "--csv", table, "--out", tmp_path / "out.csv")
+    answers = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(answers.guid) == ["x", "y", "z"] and answers.text[0] == "'=one, two", "a formula is disarmed"
+    lines = [json.loads(line) for line in run("ask", results, "--csv", table, "--json").splitlines()]
+    lab = mmlab.load(results)
+    assert lines[2]["label"] == lab.predict("two\nlines").label and lines[1]["text_only_neutral"] is None
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["ask", "RUN"], "Give a text"),
-        (["ask", "RUN", "a", "--csv", "x.csv"], "Give a text"),
-        (["ask", "RUN", "a", "--out", "o.csv"], "--out goes with --csv"),
-        (["ask", "RUN", "--csv", "x.csv", "--explain"], "--explain takes one pair"),
-        (["ask", "RUN", "a", "--json", "--explain"], "Leave out --explain"),
-        (["ask", "RUN", "--csv", "x.csv", "--json", "--out", "o.csv"], "Leave out --out"),
-        (["ask", "RUN", "--csv", "x.csv", "--out", "x.csv"], "is the table of pairs"),
-        (["ask", "RUN", "--csv", "x.csv"], "x.csv: cannot be read (there is no such file)"),
-        (["ask", "RUN", ""], "neither a text nor an image"),
-        (["ask", "RUN", "   "], "neither a text nor an image"),
-        (["ask", "RUN", "a", "--image", "nowhere.jpg"], "nowhere.jpg: there is no such file"),
-        (["ask", "RUN", "a", "--image", "."], "it is a folder"),
-        (["ask", ".", "a"], "holds no finished run"),
-        (["ask", "nowhere", "a"], "nowhere does not exist"),
-        (["export", "nowhere", "m"], "nowhere does not exist"),
+        ((), "Give a text"), (("a text", "--csv", "pairs.csv"), "Give a text"),
+        (("a text", "--out", "o.csv"), "--out goes with --csv"), (("--csv", "p.csv", "--explain"), "takes one pair"),
+        (("a text", "--json", "--explain"), "Leave out --explain"),
+        (("--csv", "p.csv", "--json", "--out", "o.csv"), "Leave out --out"),
+        (("--csv", "p.csv", "--out", "./p.csv"), "is the table of pairs"),
     ],
-)
-def test_a_mistake_gets_one_plain_message(mmlab, words, said, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, _, error = mmlab(*words)
-    assert code == 1 and error.startswith("mmlab: ") and len(error.splitlines()) == 1 and said in error
-    assert not list(tmp_path.iterdir())
-
-
-def test_many_pairs_are_printed_written_and_safe_for_spreadsheets(mmlab, tmp_path, picture):
-    path = table(tmp_path, 'guid,text,image\n7,"=1+1, really",one.jpg\n8,,one.jpg\n\n9,"two\nlines",\n')
-    code, out, _ = mmlab("ask", "RUN", "--csv", path)
-    assert code == 0 and "=1+1, really" in out and "(none)" in out
-    code, out, _ = mmlab("ask", "RUN", "--csv", path, "--json")
-    lines = [json.loads(line) for line in out.splitlines()]
-    assert [one["guid"] for one in lines] == ["7", "8", "9"] and lines[1]["text_only_positive"] is None
-    code, out, _ = mmlab("ask", "RUN", "--csv", path, "--out", tmp_path / "answers.csv")
-    assert code == 0 and "3 answers" in out
-    written = pd.read_csv(tmp_path / "answers.csv", dtype={"guid": str}, encoding="utf-8-sig")
-    assert list(written["guid"]) == ["7", "8", "9"] and set(written["label"]) <= set(LABELS)
-    assert written["text"][0] == "'=1+1, really"  # not computed
-    code, _, error = mmlab("ask", "RUN", "--csv", path, "--out", tmp_path)
-    assert code == 1 and "cannot be written" in error
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused(results, words, said):
+    with pytest.raises(ConfigError, match=said):
+        run("ask", results, *words)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("raw", "words"),
     [
-        ("", "line 1"),
-        ("words,picture\na,b\n", "line 1: the header is 'words,picture'"),
-        ("text;image\na;b\n", "Separate the columns with a comma"),
-        ("text\timage\na\tb\n", "Separate the columns with a comma"),
-        ("text,text\na,b\n", "the column text is there twice"),
-        ("text,image\n", "no rows below the header"),
-        ("text,image\n,\n\n", "no rows below the header"),
-        ("text,image\n\na,b\na,b,c\n", "line 4: has 3 cells"),
-        ('text,image\n"a,b\n', "is no CSV"),
-        (b"text\n\xff\xfe\xff\n", "not UTF-8"),
-        (
-            "text\n今天好\n".encode("gb18030"),
-            "not UTF-8 (byte 5)",
-        ),  # what may be legal in several encodings is not guessed
+        (b"", "line 1: the header is ''"), (b"texte,bild\na,b\n", "line 1: the header is 'texte,bild'"),
+        (b"text;image\na;b\n", "Separate the columns with a comma"), (b"text,text\na,b\n", "text is there twice"),
+        (b"text,image\n", "no rows below"), (b"text,image\na\n", "line 2: has 1 cells"),
+        (b"text,image\na,b.jpg,c\n", "line 2: has 3 cells"), (b'text\n"open', "line 2: is no CSV"),
+        ("text\ncafé\n".encode("cp1252"), r"is not UTF-8 \(byte 8\)"),
+        ("text\nétée là\n".encode("cp1252"), "not UTF-8"),
     ],
-)
-def test_a_table_that_cannot_be_read_is_refused_with_its_line(tmp_path, body, said):
-    with pytest.raises(CourseError) as caught:
-        read_pairs(table(tmp_path, body))
-    assert said in str(caught.value) and "pairs.csv" in str(caught.value)
+)  # fmt: skip
+def test_a_table_that_is_none_is_named_with_its_line(tmp_path, raw, words):
+    (tmp_path / "t.csv").write_bytes(raw)
+    with pytest.raises(CourseError, match=words) as caught:
+        read_pairs(tmp_path / "t.csv")
+    assert "t.csv" in str(caught.value)
 
 
-def test_what_a_table_may_look_like(tmp_path):
-    body = '\ufeffimage,"text",extra\r\n"a b.jpg","said ""so"",\r\ntwice",1\r\n\r\n,今天,2\r\n'
-    pairs = read_pairs(table(tmp_path, body))
-    assert list(pairs.index) == [2, 5] and list(pairs.columns) == ["text", "image"]
-    assert pairs["image"].tolist() == [str(tmp_path / "a b.jpg"), None]
-    assert pairs["text"].tolist() == ['said "so",\r\ntwice', "今天"]
-    written = write_answers(pairs.assign(label="=x"), tmp_path / "out.csv")
-    assert "'=x" in written.read_text("utf-8")
+def test_a_row_is_named_by_its_line_in_the_file(results, table):
+    pairs = read_pairs(table)
+    assert list(pairs.index) == [2, 4, 5]
+    table.write_text("text,image\na,a.jpg\nb,none.jpg\n")
+    with pytest.raises(MmlabError, match="line 3: .*none.jpg: there is no such file"):
+        run("ask", results, "--csv", table)
+    with pytest.raises(CourseError, match="cannot be written"):
+        write_answers(pairs, table.parent)
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("gone.jpg", "there is no such file"), ("paper.jpg", "cannot identify"), (".", "it is a folder")]
-)
-def test_a_picture_that_cannot_be_read_is_named_with_its_line(mmlab, tmp_path, name, said):
-    (tmp_path / "paper.jpg").write_bytes(b"%PDF-1.7\n")
-    code, _, error = mmlab("ask", "RUN", "--csv", table(tmp_path, f"text,image\na,\n\nb,{name}\n"))
-    assert code == 1 and "line 4: " in error and said in error and len(error.splitlines()) == 1
+# ---- export
 
 
-def test_an_exported_model_is_asked_like_its_run(mmlab, tmp_path):
-    code, out, _ = mmlab("export", "RUN", tmp_path / "model")
-    assert code == 0 and (tmp_path / "model" / "README.md").is_file()
-    assert mmlab("ask", tmp_path / "model", "so good", "--json") == mmlab("ask", "RUN", "so good", "--json")
-    code, _, error = mmlab("export", "RUN", tmp_path / "model")
-    assert code == 1 and "not empty" in error
+def test_an_exported_model_answers_alike_and_holds_nothing_of_the_course(results, pristine, tmp_path):
+    folder = tmp_path / "model"
+    assert str(folder) in run("export", results, folder)
+    moved = shutil.move(folder, tmp_path / "elsewhere")
+    course, lab, other = read_course(pristine), mmlab.load(results), mmlab.load(moved)
+    first, second = lab.predict(course.test), other.predict(course.test)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert other.scores == lab.scores and other.temperature == lab.temperature
+    texts = set(course.pairs.text)
+    for file in tmp_path.joinpath("elsewhere").iterdir():
+        if file.suffix in (".json", ".csv", ".md"):
+            content = file.read_text()
+            assert not any(text in content for text in texts) and str(tmp_path) not in content
+    with pytest.raises(RunError, match="is not empty"):
+        run("export", results, moved)
 
 
-# ------------------------------------------------------------------------------------------------ mmlab predict
+def test_a_changed_file_of_an_export_is_refused_by_name(results, tmp_path):
+    run("export", results, tmp_path / "model")
+    files = sorted(path for path in (tmp_path / "model").iterdir() if path.name != EXPORT)
+    assert len(files) >= 6
+    for file in files:
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(RunError, match=f"{file.name}: is missing or not as it was exported"):
+            mmlab.load(tmp_path / "model")
+        file.write_bytes(whole)
+    mmlab.load(tmp_path / "model")  # the twin
+    export = tmp_path / "model" / EXPORT
+    facts = json.loads(export.read_text())
+    facts["encoders"]["text"]["identity"] = "0" * 32
+    export.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="other weights of minilm"):
+        mmlab.load(tmp_path / "model")
+    export.write_text("{")
+    with pytest.raises(RunError, match="export.json: is damaged"):
+        mmlab.load(tmp_path / "model")
 
 
-def test_predict_takes_a_folder_without_labels_and_never_writes_into_it(mmlab, small_lab, folder, tmp_path):
-    results = small_lab.run.folder.parents[1]
-    expected = small_lab.predict((folder / "data" / "003.txt").read_text(), folder / "data" / "003.jpg")
-    write_tables(folder, [], [("003", "null"), ("001", "null")])
+def test_an_encoder_that_is_a_folder_goes_along(pristine, tmp_path):
+    from mmlab.encoders import find_text_encoder
+
+    own = tmp_path / "own"
+    shutil.copytree(find_text_encoder("minilm").source, own)
+    lab = mmlab.fit(read_course(pristine), tmp_path / "results", text_encoder=str(own), **QUICK)
+    run("export", lab.run.folder, tmp_path / "model")
+    expected = lab.predict("a text").probabilities["text_only"]
+    shutil.rmtree(own)
+    shutil.move(tmp_path / "model", tmp_path / "moved")
+    found = mmlab.load(tmp_path / "moved").predict("a text").probabilities["text_only"]
+    assert np.array_equal(found, expected)
+    config, card = ((tmp_path / "moved" / name).read_text() for name in ("config.json", "README.md"))
+    assert str(tmp_path) not in config + card, "no path of the machine that exported it"
+    assert RunConfig.from_params(json.loads(config)["config"]).text_encoder == "encoders/text"
+
+
+def test_an_exported_model_is_not_exported_again(results, tmp_path):
+    run("export", results, tmp_path / "model")
+    with pytest.raises(RunError, match="an exported model already"):
+        run("export", tmp_path / "model", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_an_export_that_is_interrupted_leaves_nothing(results, tmp_path, monkeypatch):
+    from mmlab import export
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "write_card", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export.export_model(mmlab.load(results).run, 1.0, {}, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_weights_of_an_export_are_those_of_the_run(results, tmp_path):
+    run("export", results, tmp_path / "model")
+    name = "model_fold1_seed0.safetensors"
+    ours, theirs = load_file(tmp_path / "model" / name), load_file(mmlab.load(results).run.folder / name)
+    assert ours.keys() == theirs.keys() and all(np.array_equal(ours[key], theirs[key]) for key in ours)
+
+
+# ---- predict
+
+
+def test_predict_takes_a_folder_of_test_pairs_alone(results, pristine, tmp_path):
+    folder = shutil.copytree(pristine, tmp_path / "course")
     (folder / "train.txt").unlink()
-    with pytest.raises(CourseError, match="train.txt"):
-        read_course(folder)
-    before = sorted(folder.rglob("*"))
-    out = tmp_path / "answers.txt"
-    code, said, _ = mmlab("predict", "--data", folder, "--results", results, "--out", out)
-    best = LABELS[expected.probabilities["text_and_image"].argmax()]
-    assert code == 0 and "2 rows" in said and out.read_text().splitlines()[:2] == ["guid,tag", f"003,{best}"]
-    for inside in ("test_without_label.txt", "new.txt", "data/003.txt"):
-        held = (folder / inside).read_bytes() if (folder / inside).exists() else None
-        code, _, error = mmlab("predict", "--data", folder, "--results", results, "--out", folder / inside)
-        assert code == 1 and "inside the course folder" in error
-        assert held == ((folder / inside).read_bytes() if held is not None else None)
-    assert sorted(folder.rglob("*")) == before
-    (tmp_path / "taken").mkdir()
-    code, _, error = mmlab("predict", "--data", folder, "--results", results, "--out", tmp_path / "taken")
-    assert code == 1 and "cannot be written" in error and shutil.rmtree(tmp_path / "taken") is None
+    path, rows = predict_test(folder, results, tmp_path / "out.txt", "text_and_image")
+    whole, _ = predict_test(pristine, results, tmp_path / "whole.txt", "text_and_image")
+    assert rows == 12 and path.read_text() == whole.read_text()
+    (folder / "test_without_label.txt").unlink()
+    with pytest.raises(CourseError, match="test_without_label.txt: the file is missing"):
+        predict_test(folder, results, tmp_path / "out.txt", "text_and_image")
+
+
+def test_predict_asks_a_model_with_trained_encoders(pristine, tmp_path):
+    lab = mmlab.fit(read_course(pristine), tmp_path, preset="tuned", text_layers=1, **QUICK | {"folds": 0})
+    folder = shutil.copytree(pristine, tmp_path / "course")
+    (folder / "train.txt").unlink()  # other data than the run's, so that nothing is read from it
+    path, rows = predict_test(folder, tmp_path, tmp_path / "out.txt", "text_and_image")
+    answers = lab.run.test_predictions.set_index("guid")[probability_columns("text_and_image")]
+    sure = answers.to_numpy().max(axis=1) - np.median(answers, axis=1) > 0.02  # bf16 in other batches
+    labels = np.array([line.split(",")[1] for line in path.read_text().splitlines()[1:]])
+    expected = np.array(LABELS)[answers.to_numpy().argmax(axis=1)]
+    assert rows == 12 and sure.any() and (labels[sure] == expected[sure]).all()
+
+
+def test_predict_never_writes_into_the_course(results, pristine, tmp_path):
+    folder = shutil.copytree(pristine, tmp_path / "course")
+    labels = (folder / "train.txt").read_bytes()
+    for place in ("train.txt", "new.txt", "data/000.txt"):
+        with pytest.raises(RunError, match="is inside the course folder"):
+            predict_test(folder, results, folder / place, "text_and_image")
+    assert (folder / "train.txt").read_bytes() == labels and not (folder / "new.txt").exists()

@@ -11,7 +11,10 @@ from mmlab.cli.output import count, print_table
 from mmlab.storage import printable
 
 
-def start(folder: Annotated[Path, typer.Argument(help="Where you want to work.", **PATH)]) -> None:
+def start(
+    folder: Annotated[Path, typer.Argument(help="Where you want to work.", **PATH)],
+    language: Annotated[str, typer.Option(help="Of the prose in new copies: en or zh. Code stays as it is.")] = "en",
+) -> None:
     """Write your own copies of the seven notebooks, with the exercises, into a folder to work in.
 
     Call it again after an update of the lab: notebooks and answers that are there stay as they are, and exercises of an
@@ -22,10 +25,12 @@ def start(folder: Annotated[Path, typer.Argument(help="Where you want to work.",
     mmlab start work
 
     mmlab start ~/sentiment
+
+    mmlab start work/zh --language zh
     """
     from mmlab.exercises.copies import start_copies
 
-    for name, done in start_copies(folder):
+    for name, done in start_copies(folder, language):
         print(f"{name:<24} {done}")
     print(f"Your notebooks are in {folder}")
 

@@ -28,7 +28,7 @@ from mmlab.storage import CHECKOUT
 NOTEBOOKS = CHECKOUT / "notebooks"
 SOLUTIONS = NOTEBOOKS / "solutions"
 COMPARED = "nbval-check-output"  # tag of a cell whose saved output `make test` compares
-HEADING = re.compile(r"^## Exercises$", re.MULTILINE)  # the cells come after the one with this line
+HEADING = re.compile(r"^## (Exercises|练习)$", re.MULTILINE)  # the cells come after the one with this line
 OPENED = re.compile(r"""open_exercises\(\s*["'](\w+)["']\s*,\s*["']([^"']*)["']""")  # notebook, edition
 _CELL = re.compile(r"^# %% (?:(\[markdown\]) )?(\w+)\n", re.MULTILINE)
 _SOLVED = re.compile(r"^([ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION\n", re.MULTILINE | re.DOTALL)

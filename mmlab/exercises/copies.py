@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmlab.config import check_choice
 from mmlab.errors import RunError, find_fix
 from mmlab.exercises.cells import (
     NOTEBOOKS,
@@ -24,6 +25,7 @@ from mmlab.exercises.cells import (
     weave,
 )
 from mmlab.exercises.files import clear_outputs, has_tag, load_notebook, read_source, save_notebook
+from mmlab.exercises.translations import ENGLISH, LANGUAGES, translate
 from mmlab.freshness import digest_of
 from mmlab.storage import CHECKOUT
 
@@ -31,22 +33,24 @@ RESULTS = "results"  # the folder beside the copies that their runs go to
 _SET = re.compile(r"""^(data|results) = ["']([^"'\n]*)["']""", re.MULTILINE)
 
 
-def start_copies(folder: Path | str) -> Iterator[tuple[str, str]]:
+def start_copies(folder: Path | str, language: str = ENGLISH) -> Iterator[tuple[str, str]]:
     """Write the copies that are missing in a folder and update the exercises of the others: (notebook, what was done).
 
-    What a student wrote is never changed. Raises RunError for a folder that holds the originals, and at the end, once
-    for all, for notebooks that cannot be read; they are left as they are.
+    What a student wrote is never changed, and a copy keeps its language. Raises RunError for a folder that holds the
+    originals, and at the end, once for all, for notebooks that cannot be read; they are left as they are. Raises
+    ConfigError for a language that the notebooks do not have, and MmlabError for a translation that is not current.
     """
+    check_choice("language", language, LANGUAGES)
     folder = Path(folder).expanduser().resolve()
-    if folder == NOTEBOOKS:
-        raise RunError(f"{folder}: `mmlab run` executes the notebooks there. Choose another folder, such as work.")
+    if folder in (NOTEBOOKS, *(NOTEBOOKS / one for one in LANGUAGES)):
+        raise RunError(f"{folder}: the lab's own notebooks are there. Choose another folder, such as work.")
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file. Choose a folder.")
     damaged = []
     for name in list_notebooks():
         path = folder / f"{name}.ipynb"
         try:
-            yield name, update_copy(path, name) if os.path.lexists(path) else write_copy(path, name)
+            yield name, update_copy(path, name, language) if os.path.lexists(path) else write_copy(path, name, language)
         except RunError as error:
             damaged.append(str(error))
         except OSError as error:
@@ -57,10 +61,13 @@ def start_copies(folder: Path | str) -> Iterator[tuple[str, str]]:
         raise RunError(" ".join([*damaged, fix]))
 
 
-def write_copy(path: Path, name: str) -> str:
+def write_copy(path: Path, name: str, language: str = ENGLISH) -> str:
     """Write a new copy. What the lab's cells printed stays, to be read first; the exercises begin blank."""
     notebook = load_notebook(NOTEBOOKS / f"{name}.ipynb")
     weave(notebook, name)
+    if language != ENGLISH:
+        translate(notebook["cells"], name, language)
+        notebook["metadata"]["mmlab"] = {"language": language}  # read when the copy is updated
     for cell in notebook["cells"]:
         if has_tag(cell, "parameters"):
             cell["source"] = _point(read_source(cell), path.parent).splitlines(keepends=True)
@@ -84,11 +91,15 @@ def _route(place: Path, folder: Path) -> str:
     return Path(os.path.relpath(place, folder) if inside else place.resolve()).as_posix()
 
 
-def update_copy(path: Path, name: str) -> str:
+def update_copy(path: Path, name: str, language: str = ENGLISH) -> str:
     """Bring the exercise cells of a student's copy to today's edition, and put back those that were lost."""
     notebook = load_notebook(path)
-    before = copy.deepcopy(notebook)
+    before, written = copy.deepcopy(notebook), _read_language(notebook)
+    if language not in (ENGLISH, written):
+        return f"in another language, left as it is: choose another folder for {language}"
     made, cells = make_cells(name), notebook["cells"]
+    if written != ENGLISH:
+        translate(made, name, written)
     opening = find_cell(cells, made[0]) if made else None
     stale = not opening or not (found := OPENED.search(read_source(opening))) or found[2] != edition(name)
     kept = _refresh(cells, made, stale)
@@ -102,6 +113,14 @@ def update_copy(path: Path, name: str) -> str:
     if stale:
         return f"exercises of edition {edition(name)} written, {answers}: run the exercise cells again"
     return f"lost exercise cells restored, {answers}"
+
+
+def _read_language(notebook: dict[str, Any]) -> str:
+    """The language that a copy was written in; English where its metadata name none that there is."""
+    facts = notebook.get("metadata")
+    facts = facts.get("mmlab") if isinstance(facts, dict) else None
+    language = facts.get("language") if isinstance(facts, dict) else None
+    return language if language in LANGUAGES else ENGLISH
 
 
 def _refresh(cells: list[dict[str, Any]], made: list[dict[str, Any]], stale: bool) -> int:
