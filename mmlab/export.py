@@ -27,8 +27,10 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
 
     It holds the heads and all trained layers, encoders that are folders (others go by name), the settings, the
     digest of each file and a model card; of the course it holds nothing but counts and scores. temperature, scores:
-    those of the run's lab. Raises RunError where the folder holds something already.
+    those of the run's lab. Raises RunError where the folder holds something already, and for an exported model.
     """
+    if (run.folder / EXPORT).is_file():
+        raise RunError(f"{run.folder} is an exported model already. Copy the folder.")
     folder = check_new(folder)
     run.check_files()
     names = [BEST_EPOCHS, *(model_file(*row) for row in _list_models(run))]
@@ -190,7 +192,7 @@ def _export_encoder(encoder: Encoder, draft: Path) -> dict[str, Any]:
     try:
         shutil.copytree(source, draft / place)
     except OSError as error:
-        raise MmlabError(f"{source}: cannot be copied ({error.strerror}).") from None
+        raise MmlabError(f"{source}: cannot be copied ({error.strerror or 'not all of its files'}).") from None
     return {**facts, "name": source.name, "folder": place}
 
 

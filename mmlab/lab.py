@@ -271,6 +271,8 @@ def _list_pairs(given: Any) -> tuple[list[tuple[Any, Any]], pd.Index]:
     if isinstance(given, pd.DataFrame):
         if not {TEXT, IMAGE} & set(given.columns):
             raise MmlabError(f"The frame has no column text or image. It has: {', '.join(map(str, given.columns))}.")
+        if twice := [side for side in (TEXT, IMAGE) if list(given.columns).count(side) > 1]:
+            raise MmlabError(f"The frame has two columns {twice[0]}. Keep one.")
         sides = [given[side] if side in given else pd.Series(None, given.index, object) for side in (TEXT, IMAGE)]
         sides = [side.astype(object).where(side.notna(), None) for side in sides]
         return list(zip(*sides, strict=True)), given.index

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import mmlab
 from mmlab.cli.app import app
-from mmlab.config import RunConfig
+from mmlab.config import LABELS, RunConfig, probability_columns
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, CourseError, MmlabError, RunError
 from mmlab.export import EXPORT
@@ -64,6 +64,9 @@ def test_a_table_of_pairs(results, table, tmp_path):
     [
         ((), "Give a text"), (("a text", "--csv", "pairs.csv"), "Give a text"),
         (("a text", "--out", "o.csv"), "--out goes with --csv"), (("--csv", "p.csv", "--explain"), "takes one pair"),
+        (("a text", "--json", "--explain"), "Leave out --explain"),
+        (("--csv", "p.csv", "--json", "--out", "o.csv"), "Leave out --out"),
+        (("--csv", "p.csv", "--out", "./p.csv"), "is the table of pairs"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(results, words, said):
@@ -158,6 +161,13 @@ def test_an_encoder_that_is_a_folder_goes_along(pristine, tmp_path):
     assert RunConfig.from_params(json.loads(config)["config"]).text_encoder == "encoders/text"
 
 
+def test_an_exported_model_is_not_exported_again(results, tmp_path):
+    run("export", results, tmp_path / "model")
+    with pytest.raises(RunError, match="an exported model already"):
+        run("export", tmp_path / "model", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_an_export_that_is_interrupted_leaves_nothing(results, tmp_path, monkeypatch):
     from mmlab import export
 
@@ -191,10 +201,22 @@ def test_predict_takes_a_folder_of_test_pairs_alone(results, pristine, tmp_path)
         predict_test(folder, results, tmp_path / "out.txt", "text_and_image")
 
 
+def test_predict_asks_a_model_with_trained_encoders(pristine, tmp_path):
+    lab = mmlab.fit(read_course(pristine), tmp_path, preset="tuned", text_layers=1, **QUICK | {"folds": 0})
+    folder = shutil.copytree(pristine, tmp_path / "course")
+    (folder / "train.txt").unlink()  # other data than the run's, so that nothing is read from it
+    path, rows = predict_test(folder, tmp_path, tmp_path / "out.txt", "text_and_image")
+    answers = lab.run.test_predictions.set_index("guid")[probability_columns("text_and_image")]
+    sure = answers.to_numpy().max(axis=1) - np.median(answers, axis=1) > 0.02  # bf16 in other batches
+    labels = np.array([line.split(",")[1] for line in path.read_text().splitlines()[1:]])
+    expected = np.array(LABELS)[answers.to_numpy().argmax(axis=1)]
+    assert rows == 12 and sure.any() and (labels[sure] == expected[sure]).all()
+
+
 def test_predict_never_writes_into_the_course(results, pristine, tmp_path):
     folder = shutil.copytree(pristine, tmp_path / "course")
     labels = (folder / "train.txt").read_bytes()
     for place in ("train.txt", "new.txt", "data/000.txt"):
-        with pytest.raises(CourseError, match="is inside the course folder"):
+        with pytest.raises(RunError, match="is inside the course folder"):
             predict_test(folder, results, folder / place, "text_and_image")
     assert (folder / "train.txt").read_bytes() == labels and not (folder / "new.txt").exists()

@@ -170,6 +170,14 @@ def test_a_folder_without_a_model_is_refused(tmp_path, place, words):
         load(tmp_path / place)
 
 
+@pytest.mark.parametrize("record", ["{}", "[]", '{"runs": {"main": 7}}'])
+def test_a_record_that_names_no_run_is_said(tmp_path, record):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "04_fusion.json").write_text(record)
+    with pytest.raises(RunError, match="04_fusion.json names no run: run notebook 04_fusion again"):
+        load(tmp_path)
+
+
 def test_damaged_weights_are_one_sentence(lab, course, tmp_path):
     run = mmlab.fit(course, tmp_path, **QUICK).run
     (run.folder / "model_fold0_seed0.safetensors").write_bytes(b"no weights")
@@ -229,6 +237,7 @@ def test_what_is_no_picture_is_named(lab, files, name, words):
         (([("a", "b", "c")],), "row 0: is no pair"), ((["a", "b"],), "row 0: is no pair"), ((3,), "is no pair"),
         (([("a", None)], "x.jpg"), "Give one text and one image"), (([(3, None)],), "type int"),
         ((pd.DataFrame({"words": ["a"]}),), "no column text or image"),
+        ((pd.DataFrame([["a", "b"]], columns=["text", "text"]),), "two columns text"),
         ((pd.DataFrame({"text": ["a", None]}),), "row 1: there is neither"),
     ],
 )  # fmt: skip

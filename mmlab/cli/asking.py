@@ -10,7 +10,7 @@ from mmlab.cli.options import PATH
 from mmlab.cli.output import print_table
 from mmlab.config import LABELS
 from mmlab.errors import ConfigError
-from mmlab.storage import printable
+from mmlab.storage import is_inside, printable
 
 _SHOWN = 30  # letters of a text
 
@@ -47,6 +47,10 @@ def ask(
         raise ConfigError("--out goes with --csv. An answer to one pair is printed.")
     if csv is not None and explain:
         raise ConfigError("--explain takes one pair: give a text, an --image, or both.")
+    if as_json and (explain or out is not None):
+        raise ConfigError(f"--json prints JSON alone. Leave out {'--explain' if explain else '--out'}.")
+    if out is not None and is_inside(out, csv):
+        raise ConfigError(f"{out} is the table of pairs. Name another file for the answers.")
     from mmlab.lab import load
     from mmlab.pairs import read_pairs, write_answers
 
@@ -64,17 +68,13 @@ def ask(
     pairs = read_pairs(csv)
     lab = load(model)
     answers = lab.predict(pairs)
-    table = pairs.drop(columns="image", errors="ignore").join(answers)
+    table = pairs.join(answers)
     if out is not None:
         print(f"{len(table)} answers written to {write_answers(table, out)}")
     elif as_json:
         print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
     else:
-        names = pairs["guid"] if "guid" in pairs else pairs.index
-        best = [_best(answers, scenario) for scenario in lab.scenarios]
-        texts = pairs["text"] if "text" in pairs else [None] * len(pairs)
-        rows = zip(map(str, names), map(_short, texts), *best, strict=True)
-        print_table(None, [names.name or "guid", "text", *lab.scenarios], list(map(list, rows)))
+        _print_answers(pairs, answers, lab.scenarios)
 
 
 def export(
@@ -93,6 +93,14 @@ def export(
 
     lab = load(model)
     print(f"The model is in {export_model(lab.run, lab.temperature, lab.scores, folder)}")
+
+
+def _print_answers(pairs, answers, scenarios) -> None:
+    names = pairs["guid"] if "guid" in pairs else pairs.index
+    best = [_best(answers, scenario) for scenario in scenarios]
+    texts = pairs["text"] if "text" in pairs else [None] * len(pairs)
+    rows = zip(map(str, names), map(_short, texts), *best, strict=True)
+    print_table(None, [names.name or "guid", "text", *scenarios], list(map(list, rows)))
 
 
 def _short(text: str | None) -> str:

@@ -172,11 +172,12 @@ class Explanation:
                 f"background:{_colour(value, self.top, 0.55)}'><span style='background:#fff;color:{INK};"
                 f"padding:0 .25em;border-radius:.2em'>{in_points(side, i)}</span></div>"
             )
+        thumbnail = draw_thumbnail(self.image, 300).replace("<img ", "<img style='width:100%;display:block' ")
         tracks = f"grid-template-columns:repeat({len(ACROSS)},1fr);grid-auto-rows:1fr"
         grid = f"position:absolute;inset:0;display:grid;{tracks}"
         return (
-            "<div style='position:relative;flex:none'>"
-            f"{draw_thumbnail(self.image, 300)}<div style='{grid}'>{''.join(cells)}</div></div>"
+            "<div style='position:relative;flex:none;min-width:11em'>"  # a small picture still has room for its numbers
+            f"{thumbnail}<div style='{grid}'>{''.join(cells)}</div></div>"
         )
 
     def _table(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
-from mmlab.errors import CourseError, MmlabError, RunError
+from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores
 from mmlab.report.document import Document, Figure, Gallery
 from mmlab.report.evidence import JOINT, MAIN, Evidence
@@ -28,6 +28,7 @@ from mmlab.runs import (
     RUNS,
     TEST_RESULT,
     Run,
+    check_apart,
     check_results,
     check_writable,
     find_main,
@@ -35,7 +36,7 @@ from mmlab.runs import (
     predict_course,
     result_name,
 )
-from mmlab.storage import is_inside, write_atomic
+from mmlab.storage import write_atomic
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.timeline import read_timeline
 
@@ -188,21 +189,18 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
     """Answer a course's test pairs with the main run of a results folder; the file and its number of rows.
 
     The course may be another than the one trained on, and may have no train.txt. Raises ConfigError for an unknown
-    scenario and RunError when there is no main run.
+    scenario and RunError when there is no main run and for an `out` inside the course folder.
     """
-    from mmlab.features import encode_course
+    from mmlab.training import prepare_pairs
 
     check_choice("scenario", scenario, SCENARIOS)
+    check_apart(out, data)
     run, course = load_run(find_main(results)), read_course(data, unlabelled=True)
     if not len(course.test):
         raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
-        knobs = run.config
-        features = encode_course(course, knobs.text_encoder, knobs.image_encoder, precision=knobs.precision)
-        frame = predict_course(run, features).iloc[len(course.labelled) :]
-    if is_inside(out, data):  # its labels might be overwritten
-        raise CourseError(f"{out} is inside the course folder {data}, which is never changed. Choose another place.")
+        frame = predict_course(run, prepare_pairs(course, run.config)).iloc[len(course.labelled) :]
     best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
     guids = list(course.test["guid"])
     return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)

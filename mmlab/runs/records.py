@@ -64,8 +64,11 @@ def find_main(results: Path | str) -> Path:
     """
     results = Path(results)
     check_results(results)
-    if (results / RECORDS / f"{MAIN_NOTEBOOK}.json").exists():
-        return results / RUNS / read_record(results, MAIN_NOTEBOOK)["runs"][MAIN]
+    if (record := results / RECORDS / f"{MAIN_NOTEBOOK}.json").exists():
+        try:
+            return results / RUNS / read_record(results, MAIN_NOTEBOOK)["runs"][MAIN]
+        except (KeyError, TypeError):
+            raise RunError(f"{record} names no run: run notebook {MAIN_NOTEBOOK} again.") from None
     found = [metrics.parent for metrics in sorted(results.glob(f"{RUNS}/{JOINT}-*/{METRICS}"))]
     if len(found) == 1:
         return found[0]
