@@ -183,11 +183,7 @@ def test_a_broken_link_or_path_is_noticed():
 
 def test_the_readme_is_short_and_links_every_page():
     text = read_page(ROOT / "README.md")
-<<<<<<< HEAD
-    assert len(text.splitlines()) <= 130  # three screens
-=======
     assert len(text.splitlines()) <= 120  # three screens
->>>>>>> asktests
     assert {page.name for page in DOCS[1:]} <= set(re.findall(r"\]\(docs/([\w-]+\.md)\)", text))
 
 
