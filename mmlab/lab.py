@@ -131,6 +131,10 @@ class Lab:
         """The pixels that the image encoder sees, uint8 (height, width, 3). Raises OSError for what is no picture."""
         if isinstance(image, str | Path):
             image = read_file(image, LARGEST_FILE)
+        elif not hasattr(image, "tobytes") and not isinstance(image, bytes):  # both pixels and a Pillow image have it
+            raise OSError(f"a {type(image).__name__} is no picture")
+        elif isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.shape[2:] != (3,)):
+            raise OSError(f"pixels are {image.dtype} {image.shape}, and must be uint8 (height, width, 3)")
         if "image" in self.config.tunes:
             from PIL import Image
 
@@ -224,6 +228,8 @@ def load(path: Path | str) -> Lab:
 
     Raises MmlabError where there is none, and where it is damaged.
     """
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"load takes the path of a folder, and this is of type {type(path).__name__}.")
     path = Path(path).expanduser()
     if (path / EXPORT).is_file():
         from mmlab.export import read_export

@@ -62,7 +62,7 @@ def test_a_table_of_pairs(results, table, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Give a text"), (("a text", "--csv", "pairs.csv"), "Give a text"),
+        ((), "Give either a text"), (("a text", "--csv", "pairs.csv"), "Give either a text"),
         (("a text", "--out", "o.csv"), "--out goes with --csv"), (("--csv", "p.csv", "--explain"), "takes one pair"),
         (("a text", "--json", "--explain"), "Leave out --explain"),
         (("--csv", "p.csv", "--json", "--out", "o.csv"), "Leave out --out"),

@@ -246,6 +246,17 @@ def test_a_question_that_is_none_is_refused(lab, given, words):
         lab.predict(*given)
 
 
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [(5, "a int is no picture"), (np.zeros(10, np.uint8), "must be uint8"), (np.zeros((9, 9, 3)), "are float64")],
+)
+def test_pixels_of_another_kind_are_named(lab, image, words):
+    with pytest.raises(MmlabError, match=words):
+        lab.predict("a text", image)
+    with pytest.raises(MmlabError, match="takes the path of a folder"):
+        load(None)
+
+
 def test_odd_texts_and_pictures_are_answered(lab, tmp_path):
     large = tmp_path / "large.png"
     Image.new("RGB", (6000, 5000), (9, 99, 199)).save(large)  # 30 megapixels

@@ -42,7 +42,7 @@ def ask(
     """
     given = text is not None or image is not None
     if given == (csv is not None):
-        raise ConfigError("Give a text, an --image, or both; or --csv with many pairs.")
+        raise ConfigError("Give either a text, an --image, or both; or --csv with many pairs, and none of these.")
     if csv is None and out is not None:
         raise ConfigError("--out goes with --csv. An answer to one pair is printed.")
     if csv is not None and explain:
