@@ -21,12 +21,12 @@ from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation.confidence import fit_temperature, heat
 from mmlab.evaluation.frames import class_numbers
 from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
+from mmlab.export import EXPORT, read_export
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
 from mmlab.storage import read_file
 
-EXPORT = "export.json"  # what an exported model holds beside the files of its run
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
 _READERS = 4  # threads
 _BLANK = np.full((8, 8, 3), 128, np.uint8)
@@ -232,8 +232,6 @@ def load(path: Path | str) -> Lab:
         raise ConfigError(f"load takes the path of a folder, and this is of type {type(path).__name__}.")
     path = Path(path).expanduser()
     if (path / EXPORT).is_file():
-        from mmlab.export import read_export
-
         return Lab(*read_export(path))
     is_run = (path / METRICS).is_file() and not (path / "runs").is_dir()
     run = load_run(path if is_run else find_main(path))

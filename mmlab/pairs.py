@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from mmlab.config import GUID, IMAGE, TEXT
+from mmlab.course.reading import write_file
+from mmlab.course.tables import LARGEST_TABLE
 from mmlab.errors import CourseError
-from mmlab.storage import format_csv, read_file, write_atomic
+from mmlab.storage import format_csv, read_file
 
-LARGEST = 100 * 10**6  # bytes
 COLUMNS = (GUID, TEXT, IMAGE)
 
 
@@ -22,7 +23,7 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        text = read_file(path, LARGEST).decode("utf-8-sig")
+        text = read_file(path, LARGEST_TABLE).decode("utf-8-sig")
     except UnicodeDecodeError as error:  # what a spreadsheet saves as "ANSI" may also be legal GB18030: no guess
         raise CourseError(f"{path}: is not UTF-8 (byte {error.start}). Save the table as CSV UTF-8.") from None
     except OSError as error:
@@ -58,10 +59,7 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
 def write_answers(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a table of answers for spreadsheets, whole or not at all; returns its path."""
     rows = table.round(4).astype(object).where(table.notna(), "").itertuples(index=False)
-    try:
-        return write_atomic(path, format_csv([list(table.columns), *rows]))
-    except OSError as error:
-        raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
+    return write_file(path, format_csv([list(table.columns), *rows]))
 
 
 def _check_header(header: list[str], path: Path) -> None:

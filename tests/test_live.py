@@ -1,24 +1,15 @@
 """What `mmlab run` shows while it runs."""
 
-import io
 import sys
 
 import pytest
+from streams import Stream
 
 from mmlab.cli import live
 from mmlab.cli.live import LiveLine, describe
 from mmlab.workbook import Underway
 
 PARTS = [Underway("encoding", 120, 800, 4.2), Underway("02_text_only", 3, 14, 2.0)]
-
-
-class Stream(io.StringIO):
-    def __init__(self, terminal: bool):
-        super().__init__()
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
 
 
 @pytest.mark.parametrize("terminal", [True, False])

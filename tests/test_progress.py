@@ -1,6 +1,5 @@
 """A bar that is seen while it runs, and leaves nothing behind where output is kept."""
 
-import io
 import sys
 import threading
 import time
@@ -9,6 +8,7 @@ import nbformat
 import pytest
 from filelock import FileLock
 from nbclient import NotebookClient
+from streams import Stream
 
 from mmlab.progress import model_bar, open_bar
 from mmlab.storage import one_at_a_time
@@ -23,15 +23,6 @@ with open_bar(3, "encode text", "pair") as bar:
         bar.update(1)
 print("after")
 """
-
-
-class Stream(io.StringIO):
-    def __init__(self, terminal: bool):
-        super().__init__()
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
 
 
 WAITING = """

@@ -8,7 +8,7 @@ import typer
 
 from mmlab.cli.options import PATH
 from mmlab.cli.output import print_table
-from mmlab.config import LABELS
+from mmlab.config import LABELS, probability_columns
 from mmlab.errors import ConfigError
 from mmlab.storage import is_inside, printable
 
@@ -110,5 +110,5 @@ def _short(text: str | None) -> str:
 
 def _best(answers, scenario: str) -> list[str]:
     """The label of a scenario with its probability, for each answer."""
-    found = answers[[f"{scenario}_{label}" for label in LABELS]].to_numpy()
+    found = answers[probability_columns(scenario)].to_numpy()
     return ["" if row[0] != row[0] else f"{LABELS[row.argmax()]} {row.max():.2f}" for row in found]
