@@ -78,7 +78,10 @@ def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> 
     _refuse(path, facts, largest)  # opening a device may already do something
     with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
         _refuse(path, os.fstat(file.fileno()), largest)
-        raw = file.read(largest + 1)  # it may have grown
+        try:
+            raw = file.read(largest + 1)  # it may have grown
+        except OSError as error:  # of a disk, or of what only looks like a file: it names no file
+            raise OSError(error.errno, error.strerror, str(path)) from None
     _refuse_size(path, len(raw), largest)
     return raw
 
