@@ -52,9 +52,12 @@ def format_csv(rows: Iterable[Iterable[Any]]) -> str:
     return "\ufeff" + text.getvalue()
 
 
-def printable(text: str) -> str:
-    """A name from outside with an escape for what is invisible, turns the writing direction or cannot be encoded."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def printable(text: str, keep: str = "") -> str:
+    """A text from outside with an escape for what is invisible, turns the writing direction or cannot be encoded.
+
+    keep: letters that stay as they are, such as the end of a line.
+    """
+    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
 
 
 def is_inside(path: Path | str, folder: Path | str) -> bool:
