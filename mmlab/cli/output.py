@@ -25,7 +25,6 @@ def show_every_letter() -> None:
 
     Windows gives a redirected output an old charset, and there a single letter would stop the command.
     """
-    codecs.register_error(_STAND_IN, _stand_in)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what a test or another program put there may be no file
             stream.reconfigure(errors=_STAND_IN)
@@ -36,6 +35,9 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
         raise error
     lacking = error.object[error.start : error.end]
     return "".join(_PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking), error.end
+
+
+codecs.register_error(_STAND_IN, _stand_in)
 
 
 def print_line(text: str) -> None:
@@ -64,8 +66,9 @@ def print_table(title: str | None, columns: list[str], rows: list[list[str]]) ->
 
 
 def _plain(text: str) -> Text:
-    """A text in which rich finds no markup: it would take `[b]` of a name away."""
-    return Text(_show(text))
+    """A text in which rich finds no markup: it would take `[b]` of a name away. Its width is that of what is shown."""
+    charset = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return Text(_show(text).encode(charset, _STAND_IN).decode(charset))
 
 
 def _show(text: str) -> str:
