@@ -92,7 +92,9 @@ def check(
     for issue in course.health.issues:
         print_line(f"- {issue}")
     leak = random_split_leak(course)
-    print_line(f"A random split would give {leak:.1%} of its dev rows a twin in train; the split of this lab gives none.")
+    print_line(
+        f"A random split would give {leak:.1%} of its dev rows a twin in train; the split of this lab gives none."
+    )
 
 
 app.command(cls=RichCommand)(training.run)

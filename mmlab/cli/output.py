@@ -1,4 +1,4 @@
-"""What the commands print. All of it goes through here, so that no name steers a terminal and no letter stops a command.
+"""All that the commands print goes through here: no name steers a terminal, and no letter stops a command.
 
 A name, a tweet or a path is shown as it is, or with an escape: never obeyed as markup or as a code of the terminal.
 """

@@ -137,7 +137,7 @@ def train(
     from mmlab.evaluation import compare_frames
     from mmlab.export import check_new, export_encoders
     from mmlab.runs import open_results, train_run
-    from mmlab.training import TrainingBar, prepare_pairs
+    from mmlab.training import prepare_pairs, show_training
     from mmlab.workbook.grid import read_values
     from mmlab.workbook.parameters import resolve_folders
 
@@ -154,9 +154,8 @@ def train(
     course = read_course(data, seed=config.seed)
     open_results(results, data)
     pairs = prepare_pairs(course, config)
-    with TrainingBar(config, len(course.labels)) as bar:
-        watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch} if config.tunes else {}
-        trained = train_run(config, course, pairs, results, bar.on_model, resume, **watch)
+    with show_training(config, len(course.labels)) as watch:
+        trained = train_run(config, course, pairs, results, resume=resume, **watch)
     print_scores(trained.scores)
     if config.tunes:
         frozen = train_run(config.frozen(), course, pairs.frozen, results)

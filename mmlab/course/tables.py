@@ -15,6 +15,7 @@ HEADER = f"{GUID},{LABEL_COLUMN}"
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|,')
 LARGEST_TABLE = 100 * 10**6  # bytes
 SHOWN = 5  # how many items a message lists
+NEW_LINE = "\n  "  # between items, where each is a sentence
 
 
 @dataclass(frozen=True)
