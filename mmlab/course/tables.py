@@ -17,6 +17,7 @@ _LONGEST_NAME = 255 - len(".txt")  # bytes of UTF-8 that file systems take
 LARGEST_TABLE = 10 * 10**6  # bytes: half a million rows
 SHOWN = 5  # how many items a message lists
 SHORT = 60  # letters of a file's text that a message shows
+NEW_LINE = "\n  "  # between items, where each is a sentence
 
 
 @dataclass(frozen=True)
