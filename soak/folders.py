@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import traceback
 from collections import Counter, defaultdict
@@ -61,9 +62,18 @@ def run(count: int = 5000, seed: int = 0, workers: int = 1) -> dict[str, Any]:
     _warm()
     jobs = list(draw_jobs(count, seed))
     if workers == 1:
-        return _summarise(list(starmap(try_folder, jobs)), seed)
+        return _summarise(list(_tell_wrong(starmap(try_folder, jobs))), seed)
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-        return _summarise(list(pool.map(try_folder, *zip(*jobs, strict=True), chunksize=8)), seed)
+        trials = pool.map(try_folder, *zip(*jobs, strict=True), chunksize=8)
+        return _summarise(list(_tell_wrong(trials)), seed)
+
+
+def _tell_wrong(trials: Iterable[Trial]) -> Iterator[Trial]:
+    """The same trials; those that went wrong are printed when they are found."""
+    for trial in trials:
+        if trial.outcome not in GOOD:
+            print(trial, file=sys.stderr, flush=True)
+        yield trial
 
 
 def draw_jobs(count: int, seed: int) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -77,15 +87,7 @@ def draw_jobs(count: int, seed: int) -> Iterator[tuple[tuple[str, ...], int]]:
 
 def _warm() -> None:
     """Import here what every child would import by itself."""
-    import rich.console
-    import rich.table
-    import scipy.sparse.csgraph
     from PIL import Image
-
-    import mmlab.cli.app
-    import mmlab.course
-    import mmlab.plots.course
-    import mmlab.report.words
 
     Image.init()
     from mmlab.plots import style

@@ -29,7 +29,12 @@ add("report.yml with a number", read_as, b"number: 007\nname: no\n", dict(number
 add("report.yml with a mark", read_as, b"\xef\xbb\xbfname: \xe4\xb8\xad\xe6\x96\x87\r\n", dict(name="中文"))
 add("report.yml that is empty", read_as, b"", {})
 add("report.yml of comments", read_as, b"# name: x\n# to do\n", {})
-add("report.yml with markup", read_as, b"name: '<script>[/b] =cmd \\input{x}'\n", dict(name="<script>[/b] =cmd \\input{x}"))
+add(
+    "report.yml with markup",
+    read_as,
+    b"name: '<script>[/b] =cmd \\input{x}'\n",
+    dict(name="<script>[/b] =cmd \\input{x}"),
+)
 add("report.yml with a switch", read_as, b"anonymise: Yes\nlanguage: zh\n", dict(anonymise=True, language="zh"))
 add("report.yml in GBK", refused, "name: 王小明".encode("gbk"), "is not UTF-8", "Save it as UTF-8")
 add("report.yml in UTF-16", refused, "name: x".encode("utf-16"), "is not UTF-8", "Save it as UTF-8")
@@ -46,8 +51,6 @@ add("report.yml in an unknown language", refused, b"language: fr", "language 'fr
 add("report.yml of 5000 lists", refused, b"[" * 5000 + b"]" * 5000, "nested too deeply|is not YAML")
 add("report.yml with a billion laughs", refused, b"a0: &a0 lol\n" + LAUGHS, "no option|must be a text")
 add("report.yml with an object", refused, b"name: !!python/object/apply:os.system [id]\n", "must be a text")
-add(
-    "report.yml of 2 MB", refused, b"aim: " + b"x" * 2_000_000, "it has 2 MB, more than the", "Make it a text file"
-)
+add("report.yml of 2 MB", refused, b"aim: " + b"x" * 2_000_000, "it has 2 MB, more than the", "Make it a text file")
 for name in MAKERS:
     add(f"{name} as report.yml", special, name)
