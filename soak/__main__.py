@@ -1,4 +1,4 @@
-"""`python -m soak [NAME ...]`: run some searches or all of them, and write what they found to soak/results/NAME.json."""
+"""`python -m soak [NAME ...]`: run some searches, or all; what they find is written to soak/results/NAME.json."""
 
 import argparse
 import importlib

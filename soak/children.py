@@ -37,7 +37,7 @@ def call_in_child(function: Callable[..., Any], *arguments: Any, seconds: float 
     ended, most = "", 0.0
     try:
         while not ended and not ours.poll(_LOOK):
-            most = max(most, _resident(child.pid))
+            most = max(most, resident_mib(child.pid))
             if most > mib:
                 ended = "over memory"
             elif time.monotonic() - start > CLOCK * seconds:
@@ -60,7 +60,8 @@ def _answer(pipe, function: Callable[..., Any], arguments: tuple) -> None:
     pipe.send((value, time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
-def _resident(process: int) -> float:
+def resident_mib(process: int) -> float:
+    """The memory that a process holds now, in 2**20 bytes; 0 for one that has ended."""
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE / MIB
     except (OSError, IndexError):  # it has ended

@@ -60,7 +60,8 @@ def _compare_pair(pair: Pair, row: dict[str, Any], damaged: Damaged) -> Iterator
     if row["has_text"] == bool(pair.text_fault) or row["has_image"] == bool(pair.image_fault):
         yield f"{pair.guid}: has_text {row['has_text']}, has_image {row['has_image']}"
     elif not pair.text_fault and (row["text"], row["encoding"]) != (pair.text, pair.encoding):
-        yield f"{pair.guid}: text {row['text'][:80]!r} in {row['encoding']}, {pair.text[:80]!r} in {pair.encoding} is due"
+        found, due = (row["text"], row["encoding"]), (pair.text, pair.encoding)
+        yield f"{pair.guid}: text {found[0][:80]!r} in {found[1]}, {due[0][:80]!r} in {due[1]} is due"
     if pair.image_fault or not row["has_image"] or pair.size is None:
         return
     if (row["width"], row["height"]) != tuple(pair.size):

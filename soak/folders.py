@@ -1,9 +1,9 @@
 """Course folders with one to three kinds of damage: is what is read from them right?
 
 Each folder is read in a process of its own, with 2 GiB of memory and 20 s of processor time: the course, its health
-report, what `mmlab check` prints, report.yml, and for each kind alone the gallery of notebook 01. What is read is compared
-with what the damages declare: the pairs with their labels, texts and pixels, what is listed and counted, the twins and
-the split; or one MmlabError that names the file and the fix.
+report, what `mmlab check` prints, report.yml, and the gallery of notebook 01. What is read is compared with what the
+damages declare: the pairs with their labels, texts and pixels, what is listed and counted, the twins and the split; or
+one MmlabError that names the file and the fix.
 """
 
 import io

@@ -25,17 +25,17 @@ def special(damaged: Damaged, name: str) -> None:
 
 
 LAUGHS = b"\n".join(b"a%d: &a%d [%s]" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 9))
-add("report.yml with a number", read_as, b"number: 007\nname: no\n", dict(number="007", name="no"))
-add("report.yml with a mark", read_as, b"\xef\xbb\xbfname: \xe4\xb8\xad\xe6\x96\x87\r\n", dict(name="中文"))
+add("report.yml with a number", read_as, b"number: 007\nname: no\n", {"number": "007", "name": "no"})
+add("report.yml with a mark", read_as, b"\xef\xbb\xbfname: \xe4\xb8\xad\xe6\x96\x87\r\n", {"name": "中文"})
 add("report.yml that is empty", read_as, b"", {})
 add("report.yml of comments", read_as, b"# name: x\n# to do\n", {})
 add(
     "report.yml with markup",
     read_as,
     b"name: '<script>[/b] =cmd \\input{x}'\n",
-    dict(name="<script>[/b] =cmd \\input{x}"),
+    {"name": "<script>[/b] =cmd \\input{x}"},
 )
-add("report.yml with a switch", read_as, b"anonymise: Yes\nlanguage: zh\n", dict(anonymise=True, language="zh"))
+add("report.yml with a switch", read_as, b"anonymise: Yes\nlanguage: zh\n", {"anonymise": True, "language": "zh"})
 add("report.yml in GBK", refused, "name: 王小明".encode("gbk"), "is not UTF-8", "Save it as UTF-8")
 add("report.yml in UTF-16", refused, "name: x".encode("utf-16"), "is not UTF-8", "Save it as UTF-8")
 add("report.yml with a zero byte", refused, b"name: a\0b", "is not YAML", "Write `name: ...`")

@@ -35,7 +35,8 @@ def as_format(damaged: Damaged, format: str, apart: float, options: dict) -> Non
 
 for name, (format, apart, options) in {
     "PNG named jpg": ("PNG", 0, {}), "WebP named jpg": ("WEBP", 6, {}),
-    "WebP without loss": ("WEBP", 0, {"lossless": True}), "BMP named jpg": ("BMP", 0, {}), "TIFF named jpg": ("TIFF", 0, {}),
+    "WebP without loss": ("WEBP", 0, {"lossless": True}), "BMP named jpg": ("BMP", 0, {}),
+    "TIFF named jpg": ("TIFF", 0, {}),
     "TIFF with LZW": ("TIFF", 0, {"compression": "tiff_lzw"}),
     "TIFF with deflate": ("TIFF", 0, {"compression": "tiff_adobe_deflate"}),
     "TIFF with JPEG inside": ("TIFF", 9, {"compression": "jpeg"}),
@@ -259,7 +260,7 @@ for name, raw in {
     "image that is a Photoshop file": b"8BPS\0\1\0\0\0\0\0\0\0\3\0\0\0\2\0\0\0\2\0\x08\0\3" + bytes(100),
     "image that is a pixmap": b"P6 2 2 255\n" + bytes(12),
     "image that is a zip": b"PK\x03\x04\x14\0\0\0\x08\0" + bytes(range(256)),
-    "image that is a pickle": b"\x80\x04\x95\x1a\0\0\0\0\0\0\0\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94.",
+    "image that is a pickle": b"cos\nsystem\n(S'touch /tmp/owned'\ntR.",
     "image that points to Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
     "bomb of 20000 by 20000": header_alone(20_000, 20_000),
     "bomb of 60000 by 60000 in colour": header_alone(60_000, 60_000, 2),

@@ -16,7 +16,8 @@ def stray(damaged: Damaged, name: str | bytes, raw: bytes = b"stray") -> None:
 
 for name in (
     "Thumbs.db", "desktop.ini", "notes.md", "Icon\r", "two\nlines.txt", "[b] [red]x.txt", "\x1b[31mred.jpg",
-    "emoji 😀.jpg", "\u202egpj.exe", "<b>bold.txt", "$x$.txt", "x" * 255, "README", "=cmd.csv", "a\u0301.txt", "'\".txt",
+    "emoji 😀.jpg", "\u202egpj.exe", "<b>bold.txt", "$x$.txt", "x" * 255, "README", "=cmd.csv",
+    "a\u0301.txt", "'\".txt",
 ):  # fmt: skip
     add(f"stray file {ascii(name)[1:24]}", stray, name)
 add("stray file in GBK", stray, "新建文本文档.txt".encode("gbk"))

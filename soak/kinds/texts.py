@@ -14,7 +14,7 @@ def read_as(damaged: Damaged, raw: bytes, text: str, encoding: str = "utf-8", do
 
 
 def to_the_letter(damaged: Damaged, text: str) -> None:
-    """A text that is read as it is, but for white space at its ends; `{}` in it is the guid, so that no two are twins."""
+    """A text that is read as it is, but for white space at its ends; `{}` in it is the guid: no two are twins."""
     pair = damaged.victim()
     text = text.replace("{}", pair.guid)
     damaged.write_text(text.encode("utf-8"), pair)
