@@ -12,7 +12,7 @@ from soak.course import TEST, Damaged, Pair
 
 
 def expect(damaged: Damaged) -> dict[str, Any]:
-    """Which pairs are kept, what is listed, what is counted; a test pair with nothing adds a refusal."""
+    """Which pairs are kept, and what is listed; where nothing is left to learn or answer from, one more refusal."""
     kept, issues = [], []
     for pair in damaged.pairs:
         bad = [suffix for suffix in (".txt", ".jpg") if pair.fault(suffix)]
@@ -23,6 +23,8 @@ def expect(damaged: Damaged) -> dict[str, Any]:
             issues.append((pair.guid, f"data/{pair.guid}{suffix}", action, pair.place))
         if not (pair.label and bad):
             kept.append(pair)
+    if not any(pair.label for pair in kept):
+        damaged.refuse("", "no labelled pair has both", "Mend these files first")
     return {"kept": kept, "issues": issues}
 
 
@@ -41,7 +43,7 @@ def _differences(course: Any, printed: str, damaged: Damaged) -> Iterator[str]:
             pair.image_fault = ""
     expected = expect(damaged)
     if damaged.refusals:
-        yield "read, although a test pair has nothing to predict from"
+        yield f"read, although {damaged.refusals[0]} is to be refused"
         return
     kept, rows = expected["kept"], course.pairs
     if rows.guid.tolist() != [pair.guid for pair in kept]:

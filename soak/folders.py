@@ -6,6 +6,7 @@ damages declare: the pairs with their labels, texts and pixels, what is listed a
 one MmlabError that names the file and the fix.
 """
 
+import importlib
 import io
 import json
 import os
@@ -86,13 +87,11 @@ def draw_jobs(count: int, seed: int) -> Iterator[tuple[tuple[str, ...], int]]:
 
 
 def _warm() -> None:
-    """Import here what every child would import by itself."""
-    from PIL import Image
-
-    Image.init()
-    from mmlab.plots import style
-
-    style.fit_text("words", 1.0, 1, 10.0)
+    """Import and make here, once, what every child would by itself."""
+    for name in ("PIL.Image", "mmlab.plots.style", "mmlab.report.words", "rich.table"):
+        importlib.import_module(name)
+    sys.modules["PIL.Image"].init()
+    sys.modules["mmlab.plots.style"].fit_text("words", 1.0, 1, 10.0)
     with tempfile.TemporaryDirectory() as folder:
         read_folder(make_course(Path(folder) / "course", 0).root, True)
 

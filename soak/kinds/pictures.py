@@ -34,7 +34,7 @@ def as_format(damaged: Damaged, format: str, apart: float, options: dict) -> Non
 
 
 for name, (format, apart, options) in {
-    "PNG named jpg": ("PNG", 0, {}), "WebP named jpg": ("WEBP", 6, {}),
+    "PNG named jpg": ("PNG", 0, {}), "WebP named jpg": ("WEBP", 9, {}),
     "WebP without loss": ("WEBP", 0, {"lossless": True}), "BMP named jpg": ("BMP", 0, {}),
     "TIFF named jpg": ("TIFF", 0, {}),
     "TIFF with LZW": ("TIFF", 0, {"compression": "tiff_lzw"}),
@@ -42,11 +42,11 @@ for name, (format, apart, options) in {
     "TIFF with JPEG inside": ("TIFF", 9, {"compression": "jpeg"}),
     "progressive JPEG": ("JPEG", 8, {"progressive": True}),
     "JPEG of the best quality": ("JPEG", 2, {"quality": 100, "subsampling": 0}),
-    "JPEG with a broken profile": ("JPEG", 6, {"icc_profile": b"no profile" * 50}),
+    "JPEG with a broken profile": ("JPEG", 9, {"icc_profile": b"no profile" * 50}),
     "PNG with a broken profile": ("PNG", 0, {"icc_profile": b"no profile" * 50}),
-    "JPEG with a broken EXIF": ("JPEG", 6, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\xff\xff"}),
-    "JPEG with 60 KB of EXIF": ("JPEG", 6, {"exif": b"Exif\0\0" + b"\xff" * 60000}),
-    "JPEG with a comment": ("JPEG", 6, {"comment": b"<script>" * 7000}),
+    "JPEG with a broken EXIF": ("JPEG", 9, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\xff\xff"}),
+    "JPEG with 60 KB of EXIF": ("JPEG", 9, {"exif": b"Exif\0\0" + b"\xff" * 60000}),
+    "JPEG with a comment": ("JPEG", 9, {"comment": b"<script>" * 7000}),
 }.items():  # fmt: skip
     add(name, as_format, format, apart, options)
 

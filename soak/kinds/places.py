@@ -94,15 +94,13 @@ add("name with a number of a copy", misnamed, ".jpg", " (1).jpg", "the file is m
 
 
 @kind
-def all_images_in_capitals(damaged: Damaged) -> None:
-    damaged.take("all", *(pair.guid for pair in damaged.pairs))
-    for pair in damaged.pairs:
-        if not damaged.path(pair, ".jpg").is_file():
-            continue
+def nine_images_in_capitals(damaged: Damaged) -> None:
+    victims = damaged.pairs[:9]
+    damaged.take(*(pair.guid for pair in victims))
+    for pair in victims:
         damaged.path(pair, ".jpg").rename(damaged.data / f"{pair.guid}.JPG")
         damaged.orphans.add(f"{pair.guid}.JPG")
-        pair.image_fault = "JPG is there"
-    damaged.refuse("", "no labelled pair has both a readable text and a readable image", "Mend these files first")
+        pair.image_fault = f"the file is missing, but {pair.guid}.JPG is there"
 
 
 @kind

@@ -13,7 +13,12 @@ Maker = Callable[[Path], None]
 
 
 def a_link_to(target: str) -> Maker:
-    return lambda path: path.symlink_to(target)
+    def make(path: Path) -> None:
+        if target.startswith("/dev/") and not (os.path.exists(target) and stat.S_ISCHR(os.stat(target).st_mode)):
+            raise Skip
+        path.symlink_to(target)
+
+    return make
 
 
 def a_link_to_itself(path: Path) -> None:

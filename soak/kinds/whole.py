@@ -49,7 +49,7 @@ def data_that_links_to_itself(damaged: Damaged) -> None:
 
 @kind
 def empty_data(damaged: Damaged) -> None:
-    damaged.take("data", "all")
+    damaged.take("data")
     shutil.rmtree(damaged.data)
     damaged.data.mkdir()
     damaged.orphans.clear()
