@@ -24,10 +24,10 @@ NMS := torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help report test lab exercises translations lock audit example clean
+.PHONY: help report test lab exercises translations troubleshooting lock audit example clean
 
 help: ## print this list (so does `make` alone)
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 	@echo 'DATA, RESULTS and PYTHON can be set: make report DATA=../course RESULTS=results/course'
 
 report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write the results to RESULTS (results/run)
@@ -54,6 +54,9 @@ exercises: $(STAMP) ## write the exercise cells of the notebooks again, after a 
 
 translations: $(STAMP) ## write notebooks/zh again, after a change of a notebook or of its translation
 	.venv/bin/python -m mmlab.exercises.translations
+
+troubleshooting: $(STAMP) ## write the list of messages in docs/troubleshooting.md again, after a change of one
+	.venv/bin/python docs/troubleshooting.py
 
 # Two files with the same versions. The short one is read by people, by `mmlab doctor`, and by conda, whose pip takes the
 # package itself in the same call, which hashes do not allow.
