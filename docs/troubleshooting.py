@@ -25,7 +25,7 @@ TOPICS = {
     "Asking a model": ("lab.", "pairs.", "answer.", "export."),
     "Exercises": ("exercises.",),
     "Grading": ("grading.",),
-    "The command line": ("cli.", "doctor."),
+    "The command line": ("cli.", "doctor.", "bug_report."),
     "Elsewhere": ("",),
 }
 START = "## Every message"
