@@ -45,8 +45,8 @@ def format_csv(rows: Iterable[Iterable[Any]]) -> str:
 
     It begins with the mark by which Excel knows UTF-8.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # lines end in \r\n: only so does csv, before Python 3.13, put quotes around a lone \r
     for row in rows:
         table.writerow([f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in row])
     return "\ufeff" + text.getvalue()
