@@ -4,6 +4,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -60,9 +61,9 @@ def leaves_the_old_file(drawn: tuple[str, int, bytes], write: Callable = write_a
             raise OSError(number, os.strerror(number))
 
         patch.setattr(os, step, fail)
-        with pytest.raises(OSError):
+        with suppress(OSError, MmlabError):
             write(path, content)
-            raise OSError("not reached")
+            raise AssertionError("The writer did not fail.")
         assert path.read_bytes() == b"what was there"
         assert os.listdir(place) == ["old.txt"]
 
@@ -81,6 +82,15 @@ def test_twin_a_writer_that_writes_in_place_is_caught():
         os.fsync(0)
 
     assert_caught(partial(leaves_the_old_file, write=broken), FAILURES)
+
+
+@given(CONTENT)
+def test_a_pipe_is_not_replaced_by_a_file(content):
+    with tempfile.TemporaryDirectory() as place:
+        os.mkfifo(path := Path(place) / "pipe")  # as /dev/null would be, where root writes to it
+        with pytest.raises((OSError, MmlabError), match="not a regular file"):
+            write_atomic(path, content)
+        assert path.is_fifo() and os.listdir(place) == ["pipe"]
 
 
 @given(st.binary(max_size=30), st.integers(0, 40))
