@@ -48,7 +48,7 @@ def format_csv(rows: Iterable[Iterable[Any]]) -> str:
     UTF-8.
     """
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text, lineterminator="\r\n")  # so that either of them in a text is put in quotes
     for row in rows:
         table.writerow([f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in row])
     return "\ufeff" + text.getvalue()
