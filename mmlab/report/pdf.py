@@ -151,7 +151,7 @@ def _typeset(example: Example, copy: Path) -> str:
 
 
 def _text(text: str) -> str:
-    """Words, with what is between backticks as code. The semicolon ends it: else a dot or a bracket would belong to it."""
+    """Words, with what is between backticks as code. It ends with a semicolon: a dot or a bracket could go on."""
     parts = CODE.split(str(text))
     return "".join(f"#raw({_string(part)});" if number % 2 else _escaped(part) for number, part in enumerate(parts))
 
