@@ -55,16 +55,17 @@ def to_rgb(image):
     """
     from PIL import Image, ImageOps
 
-    profile = image.info.get("icc_profile")
+    ImageOps.exif_transpose(image, in_place=True)  # first: an image that is made of numbers has no tags
     if image.mode == "CMYK":
-        image = _print_colours(image, profile)
+        image = _print_colours(image, image.info.get("icc_profile"))
     elif image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image, np.uint16) // 257).astype(np.uint8))
+        values = np.asarray(image, np.uint16)
+        values = np.where(values == image.info.get("transparency"), 65535, values)
+        image = Image.fromarray((values // 257).astype(np.uint8))
     elif image.mode in ("I", "F"):  # whole numbers of 16 bits in some files; nobody knows the range of the others
-        values = np.asarray(image, np.float64)
+        values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
         top = 65535 if image.mode == "I" and values.max(initial=0) <= 65535 else max(values.max(initial=0), 1e-12)
         image = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
-    ImageOps.exif_transpose(image, in_place=True)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

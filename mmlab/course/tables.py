@@ -127,8 +127,9 @@ def guid_fault(guid: str) -> tuple[str, str, str] | None:
     """(kind, what, fix) of a guid that cannot name the files of a pair."""
     if not guid:
         return "no guid", "there is nothing before the comma", f"Give each row the name of its files in {DATA_FOLDER}/."
-    if guid[0] == "." or not guid.isprintable() or not _NOT_IN_NAMES.isdisjoint(guid):
-        fix = "A guid names files in data/: no path, no quotes, no dot in front, none of / \\ : * ? < > | and no comma."
+    if guid[0] == "." or guid != guid.strip() or not guid.isprintable() or not _NOT_IN_NAMES.isdisjoint(guid):
+        signs = "no dot in front, no space at its ends, none of / \\ : * ? < > | and no comma"
+        fix = f"A guid names files in data/: no path, no quotes, {signs}."
         return "guid is no file name", shorten(guid), fix
     if len(guid.encode("utf-8")) > _LONGEST_NAME:
         return "guid is too long", shorten(guid), f"No file can have this name: use at most {_LONGEST_NAME} bytes."

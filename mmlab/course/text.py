@@ -8,9 +8,10 @@ from mmlab.errors import CourseError
 # Below this many words a text is a mood or a hashtag ("so #happy"), and equal texts are chance, not a retweet.
 MIN_TWIN_WORDS = 3
 
-_RETWEET = re.compile(r"^(?:\W*\brt\s*@\w+\s*:?)+", re.ASCII)
-_URL = re.compile(r"\bhttps?\S*|\bpic\.twitter\.com/\S*")  # also the cut ones: "http…", "http:…", "http://t.co/…"
+_RETWEET = re.compile(r"^(?:\W*\brt\s*@[a-z0-9_]+\s*:?)+")
 _EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # scripts that put no space between words
+# Also the cut ones: "http…", "http:…", "http://t.co/…"; in East Asian texts no space divides a link from the words.
+_URL = re.compile(rf"(?<![^\W_{_EAST_ASIAN}])(?:https?|pic\.twitter\.com/)[^\s{_EAST_ASIAN}]*")
 _CHINESE, _KANA = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\ue000-\uf8ff]"), re.compile("[\u3040-\u30ff]")
 _NO_CHARACTER = re.compile(r"&#0*[1-9]\d{7,};?", re.ASCII)  # above all code points; int() refuses thousands of digits
 _WORD = re.compile(rf"[{_EAST_ASIAN}]|[^\W_{_EAST_ASIAN}]+")

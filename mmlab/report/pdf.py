@@ -31,9 +31,11 @@ BROWSERS = (
 BROWSER_SECONDS = 90
 OPTIONS = (
     "--headless", "--disable-gpu", "--no-pdf-header-footer",
-    # Printing a page needs no network. Chromium asks for updates and accounts all the same: it may look up no name.
+    # Printing a page needs no network. Chromium asks for updates, accounts and the time all the same: it may look up no
+    # name, and what still asks would first try for a route to a public address.
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-features=NetworkTimeServiceQuerying",
+    "--component-updater=url-source=file:///dev/null",
 )  # fmt: skip
 
 
@@ -149,7 +151,7 @@ def _typeset(example: Example, copy: Path) -> str:
 
 
 def _text(text: str) -> str:
-    """Words, with what is between backticks as code. The semicolon ends it: else a dot or a bracket would belong to it."""
+    """Words, with what is between backticks as code. It ends with a semicolon: a dot or a bracket could go on."""
     parts = CODE.split(str(text))
     return "".join(f"#raw({_string(part)});" if number % 2 else _escaped(part) for number, part in enumerate(parts))
 
