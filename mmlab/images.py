@@ -21,6 +21,7 @@ ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 LARGEST_FILE = 100 * 10**6  # bytes
 LARGEST_PICTURE = 89_000_000  # pixels, 0.9 GB while it is read; a little more, and Pillow warns of an attack
 DECODED_AT_ONCE = 60_000_000  # pixels of all pictures that are decoded at a time: 0.2 GB, or one larger picture alone
+_BLOCK = 64 * 2**20  # bytes at a time of a large picture; smaller ones would stay with the process when it is closed
 _DECODING, _decoding = threading.Condition(), []  # pixels of each
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
@@ -29,6 +30,7 @@ def open_image(source: Picture):
     """A Pillow image, to use as a context manager. Raises OSError for a file that is of none of FORMATS."""
     from PIL import Image
 
+    Image.core.set_block_size(_BLOCK)
     if isinstance(source, np.ndarray):
         return Image.fromarray(source)
     if isinstance(source, Image.Image):

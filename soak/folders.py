@@ -70,8 +70,10 @@ def run(count: int = 5000, seed: int = 0, workers: int = 1) -> dict[str, Any]:
 
 
 def _tell_wrong(trials: Iterable[Trial]) -> Iterator[Trial]:
-    """The same trials; those that went wrong are printed when they are found."""
-    for trial in trials:
+    """The same trials; those that went wrong are printed when they are found, and now and then how many are done."""
+    for number, trial in enumerate(trials, 1):
+        if number % 500 == 0:
+            print(f"{number} folders", file=sys.stderr, flush=True)
         if trial.outcome not in GOOD:
             print(trial, file=sys.stderr, flush=True)
         yield trial
