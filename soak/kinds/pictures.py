@@ -391,5 +391,5 @@ def the_same_picture_twice(damaged: Damaged) -> None:
 @kind
 def the_same_picture_saved_again(damaged: Damaged) -> None:
     one, other = damaged.victim(), damaged.victim()
-    shown(damaged, one, to_jpeg(picture_of(other), quality=70), other.picture, apart=10)
+    shown(damaged, one, to_jpeg(picture_of(other), quality=85), other.picture, apart=10)
     damaged.twins.append({one.guid, other.guid})
