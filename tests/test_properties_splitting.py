@@ -1,7 +1,9 @@
 """Properties of twins, splits, folds and stoppers: groups stay whole, labels are dealt evenly, seeds decide."""
 
+import io
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -13,11 +15,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from strategies import Grouped, assert_caught, grouped, grouped_alike, texts
 
-from mmlab.config import LABELS
+from mmlab.config import LABELS, RunConfig
 from mmlab.course import fit_folds, normalise_for_twins, split_folds, twins
 from mmlab.course.split import split_dev
 from mmlab.errors import CourseError
-from mmlab.training.crossfit import _choose_stoppers
+from mmlab.training.crossfit import _choose_stoppers, _deal_folds
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -230,6 +232,16 @@ def test_folds_adapt_to_the_rarest_label_and_each_is_filled(drawn, wanted):
     if len(set(drawn.groups)) >= 2 * folds:
         fold = split_folds(drawn.labels, drawn.groups, folds, 0, sparse=True)
         assert set(fold.tolist()) == set(range(folds))
+
+
+@given(grouped(4), st.integers(2, 12))
+def test_a_training_uses_as_many_folds_as_it_can_and_says_when_they_are_fewer(drawn, wanted):
+    frame = to_frame(drawn).assign(split="train")
+    with redirect_stdout(io.StringIO()) as told:
+        fold = _deal_folds(RunConfig(folds=wanted), frame, drawn.labels)
+    folds = fit_folds(drawn.labels, drawn.groups, wanted)
+    assert (fold == split_folds(drawn.labels, drawn.groups, folds, 0, sparse=True)).all()
+    assert (f"folds={wanted}: " in told.getvalue()) == (folds < wanted)
 
 
 @given(grouped(), st.integers(-2, 130))
