@@ -39,7 +39,7 @@ def open_image(source: Picture):
 def list_conversions(image) -> list[str]:
     """What `to_rgb` has to do to an open image besides unpacking it: some of CONVERSIONS, in their order."""
     needs = {
-        "turned": image.getexif().get(ORIENTATION, 1) not in (0, 1),
+        "turned": image.getexif().get(ORIENTATION) in range(2, 9),
         "first frame of several": getattr(image, "is_animated", False),
         "16 bits made 8": image.mode.startswith(("I", "F")),
         "transparency on white": image.has_transparency_data,
@@ -140,7 +140,8 @@ def make_thumbnail(source: Picture, longest: int) -> str:
     buffer = io.BytesIO()
     with open_image(source) as image:
         image.draft("RGB", (2 * longest, 2 * longest))
-        small = image.convert("RGB")
+        with room_for(image):
+            small = to_rgb(image)
         small.thumbnail((longest, longest))
         small.save(buffer, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

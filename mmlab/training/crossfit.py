@@ -4,7 +4,7 @@ Explained in notebook 04, section 3.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mmlab.course import DEV_SHARE, Course, fit_folds, split_folds
 from mmlab.course.tables import TRAIN_FILE
 from mmlab.errors import CourseError
 from mmlab.features import Pairs
-from mmlab.progress import open_bar
+from mmlab.progress import model_bar, open_bar
 from mmlab.training.loop import needed
 from mmlab.training.parts import Part, count_workers, fit_in_processes, fit_part
 
@@ -149,6 +149,17 @@ def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.Data
         predictions[columns] = out[scenario][scored]
         test_predictions[columns] = test[scenario]
     return predictions, test_predictions
+
+
+@contextmanager
+def show_training(config: RunConfig, n_labelled: int) -> Iterator[dict[str, Callable]]:
+    """What `train_run` tells its progress to while the block lasts: a bar over models, or over pairs for encoders."""
+    if not config.tunes:
+        with model_bar("train") as tick:
+            yield {"on_model": tick}
+        return
+    with TrainingBar(config, n_labelled) as bar:
+        yield {"on_model": bar.on_model, "on_epoch": bar.on_epoch, "on_batch": bar.on_batch}
 
 
 class TrainingBar:
