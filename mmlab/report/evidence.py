@@ -231,13 +231,7 @@ class Evidence:
 
     def _read_record(self, name: str) -> dict[str, Any]:
         record = read_record(self.results, name)
-        kinds = {"runs": dict, "knobs": dict, "health": dict, "grid": list, "data": str}
-        sound = isinstance(record, dict) and all(
-            isinstance(record.get(key, kind()), kind) for key, kind in kinds.items()
-        )
-        if not sound or not all(
-            isinstance(run, str) for run in [*record.get("runs", {}).values(), *record.get("grid", [])]
-        ):
+        if not _is_record(record):
             raise RunError(f"The record of {name} is not as `finish_notebook` writes it.")
         return record
 
@@ -338,6 +332,16 @@ class Evidence:
             switch = isinstance(value, bool)
             words += [f"--{flag}" if value else f"--no-{flag}"] if switch else [f"--{flag}", write_value(value)]
         return shlex.join(["mmlab", "run", *only, *self.places, *words])
+
+
+def _is_record(record: Any) -> bool:
+    """Whether what is read of a record is of the types that notebooks write."""
+    kinds = {"runs": dict, "knobs": dict, "health": dict, "grid": list, "data": str}
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(key, kind()), kind) for key, kind in kinds.items()
+    ):
+        return False
+    return all(isinstance(run, str) for run in [*record.get("runs", {}).values(), *record.get("grid", [])])
 
 
 def name_setting(run: Run, among: list[Run]) -> str:
