@@ -47,8 +47,8 @@ def format_csv(rows: Iterable[Iterable[Any]]) -> str:
     Programs read it as any CSV, with the apostrophe; numbers stay numbers. It begins with the mark by which Excel knows
     UTF-8.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\r\n")  # so that either of them in a text is put in quotes
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # lines end in \r\n: only so does csv, before Python 3.13, put quotes around a lone \r
     for row in rows:
         table.writerow([f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in row])
     return "\ufeff" + text.getvalue()
@@ -83,7 +83,10 @@ def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> 
     _refuse(path, facts, largest)  # opening a device may already do something
     with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
         _refuse(path, os.fstat(file.fileno()), largest)
-        raw = file.read(largest + 1)  # it may have grown
+        try:
+            raw = file.read(largest + 1)  # it may have grown
+        except OSError as error:  # of a disk, or of what only looks like a file: it names no file
+            raise OSError(error.errno, error.strerror, str(path)) from None
     _refuse_size(path, len(raw), largest)
     return raw
 
@@ -105,6 +108,8 @@ def _refuse_size(path: Path | str, size: int, largest: int) -> None:
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # where root may, a rename takes /dev/null away
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}{_owner()}", suffix=".part")

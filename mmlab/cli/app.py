@@ -60,11 +60,30 @@ def main() -> None:
 
 
 @app.command(cls=RichCommand)
-def doctor() -> None:
+def doctor(
+    bug_report: Annotated[
+        bool, typer.Option(help="Print what the report of a bug needs, and nothing private.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="For --bug-report: where the last run is.", **PATH)] = Path(
+        "results/run"
+    ),
+) -> None:
     """Check Python, packages, torch, encoder weights, kernel and disk: OK, or FAIL and the fix.
 
-    Example: mmlab doctor
+    With --bug-report it prints Markdown to paste: versions, machine, checks, the last run, the last error. Paths and
+    the names of the user and of the machine are taken out; read it before you send it.
+
+    Examples:
+
+    mmlab doctor
+
+    mmlab doctor --bug-report --results results/run
     """
+    if bug_report:
+        from mmlab.bug_report import write_bug_report
+
+        print(write_bug_report(results))
+        return
     from mmlab.doctor import run_checks
 
     checks = run_checks()

@@ -198,7 +198,7 @@ def _find_parts(root: Path, unlabelled: bool) -> Path:
         problem = "this is a file, not a course folder. Unpack it or give its folder" if root.exists() else missing
         raise CourseError(f"{root}: {problem}. {layout}")
     for name in wanted:
-        if not (root / name).is_file():
+        if not os.path.lexists(root / name):
             near = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / TRAIN_FILE).is_file()]
             hint = f" Did you mean {near[0]}?" if near and name == TRAIN_FILE else ""
             raise CourseError(f"{root / name}: the file is missing.{hint} {layout}")
@@ -287,7 +287,8 @@ def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issu
             kept.append((row, text, image))
     if empty:
         listed = f"{first_few(empty, NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
-        raise CourseError(f"{root / TEST_FILE}: {len(empty)} pairs have nothing to predict from:{NEW_LINE}{listed}")
+        problem = f"{len(empty)} pair{'s have' if len(empty) > 1 else ' has'} nothing to predict from"
+        raise CourseError(f"{root / TEST_FILE}: {problem}:{NEW_LINE}{listed}")
     return kept, issues
 
 

@@ -207,7 +207,7 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
     check_apart(out, data)
     run, course = load_run(find_main(results)), read_course(data, unlabelled=True)
     if not len(course.test):
-        raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
+        raise MmlabError(f"{data}: test_without_label.txt names no pairs to predict. Add a line `guid,null` for each.")
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
         frame = predict_course(run, prepare_pairs(course, run.config)).iloc[len(course.labelled) :]

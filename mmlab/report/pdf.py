@@ -31,9 +31,11 @@ BROWSERS = (
 BROWSER_SECONDS = 90
 OPTIONS = (
     "--headless", "--disable-gpu", "--no-pdf-header-footer",
-    # Printing a page needs no network. Chromium asks for updates and accounts all the same: it may look up no name.
+    # Printing a page needs no network. Chromium asks for updates, accounts and the time all the same: it may look up no
+    # name, and what still asks would first try for a route to a public address.
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-features=NetworkTimeServiceQuerying",
+    "--component-updater=url-source=file:///dev/null",
 )  # fmt: skip
 
 

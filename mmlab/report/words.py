@@ -1,6 +1,7 @@
 """The words of the report: those of its language in `<language>.yml`, and its author's in `<results>/report.yml`."""
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,7 @@ class ReportOptions:
     @classmethod
     def read(cls, path: Path, language: str | None = None, anonymise: bool | None = None) -> "ReportOptions":
         """The options in a YAML file, if there is one. The other arguments replace the file's. Raises ConfigError."""
-        given = _read_yaml(path) if path.exists() else {}
+        given = _read_yaml(path) if os.path.lexists(path) else {}
         written = given.get("anonymise", "false").lower()
         if written not in _SWITCH:
             raise ConfigError(f"{path}: anonymise is {written!r}. Write true or false.")

@@ -98,7 +98,7 @@ class Grid:
         for name, choices in self.values.items():
             if not choices:
                 raise ConfigError(f"{name} has no values to try.")
-            if len(set(map(str, choices))) < len(choices):
+            if any(one == other for one, other in itertools.combinations(choices, 2)):  # 1 and 1.0 are one setting
                 raise ConfigError(f"{name} has a value twice: {', '.join(map(str, choices))}. Keep one of them.")
         if "seed" in self.values and self.seeds > 1:
             raise ConfigError("seed is among the values already: leave `seeds` out, or the seed.")

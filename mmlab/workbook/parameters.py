@@ -136,7 +136,7 @@ def check_knobs(knobs: dict[str, Any], frozen: bool = True) -> RunConfig:
     for modality in config.tunes if frozen else ():
         layers = f"{modality}_layers={getattr(config, f'{modality}_layers')}"
         raise ConfigError(
-            f"{layers}: the workbook keeps the encoders frozen. Fine-tune with `mmlab train --set {layers}`."
+            f"{layers}: the workbook keeps the encoders frozen. Fine-tune with `mmlab train` and --set {layers}."
         )
     find_text_encoder(config.text_encoder), find_image_encoder(config.image_encoder)
     return config
@@ -171,7 +171,8 @@ def read_notebook(path: Path | str):
     except FileNotFoundError:
         raise RunError(f"There is no notebook {path}.") from None
     except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
-        raise RunError(f"{path} cannot be read as a notebook: {str(error).splitlines()[0]}") from None
+        why = str(error).splitlines()[0]
+        raise RunError(f"{path} cannot be read as a notebook ({why}). Put the original there.") from None
 
 
 def list_code_cells(notebook) -> list:
