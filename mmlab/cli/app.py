@@ -82,7 +82,7 @@ def doctor(
     if bug_report:
         from mmlab.bug_report import write_bug_report
 
-        print(write_bug_report(results))
+        print_line(write_bug_report(results))
         return
     from mmlab.doctor import run_checks
 

@@ -231,13 +231,7 @@ class Evidence(Commands):
 
     def _read_record(self, name: str) -> dict[str, Any]:
         record = read_record(self.results, name)
-        kinds = {"runs": dict, "knobs": dict, "health": dict, "grid": list, "data": str}
-        sound = isinstance(record, dict) and all(
-            isinstance(record.get(key, kind()), kind) for key, kind in kinds.items()
-        )
-        if not sound or not all(
-            isinstance(run, str) for run in [*record.get("runs", {}).values(), *record.get("grid", [])]
-        ):
+        if not _is_record(record):
             raise RunError(f"The record of {name} is not as `finish_notebook` writes it.")
         return record
 
@@ -315,6 +309,16 @@ class Evidence(Commands):
                 if not any(path.name in str(gap.values) for gap in self.gaps):
                     self.gaps.append(Gap("run", {"folder": path}, detail=str(error)))
         return found
+
+
+def _is_record(record: Any) -> bool:
+    """Whether what is read of a record is of the types that notebooks write."""
+    kinds = {"runs": dict, "knobs": dict, "health": dict, "grid": list, "data": str}
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(key, kind()), kind) for key, kind in kinds.items()
+    ):
+        return False
+    return all(isinstance(run, str) for run in [*record.get("runs", {}).values(), *record.get("grid", [])])
 
 
 def name_setting(run: Run, among: list[Run]) -> str:
