@@ -42,6 +42,7 @@ class Timeline:
 def read_timeline(results: Path | str) -> list[dict]:
     """The parts of the last `mmlab run` on a results folder, as `Timeline` has them; none where none was recorded."""
     try:
-        return read_record(results, TIMELINE)["parts"]
-    except RunError:
+        parts = read_record(results, TIMELINE)["parts"]
+    except (RunError, KeyError):
         return []
+    return parts if isinstance(parts, list) else []
