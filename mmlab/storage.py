@@ -127,7 +127,8 @@ def digest_file(path: Path, remembered: bool = False) -> str:
         if known["of"] == name:  # and no other note under its name
             return known["sha256"]
     digest = digest_file(path)
-    write_atomic(note, seal_json({"of": name, "sha256": digest}))
+    with suppress(OSError):  # in a cache that others may only read, each computes it
+        write_atomic(note, seal_json({"of": name, "sha256": digest}))
     return digest
 
 
