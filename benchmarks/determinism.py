@@ -91,13 +91,16 @@ def main() -> None:
                 what = f"{NAMES[engine]}, {threads} thread{'s' * (threads > 1)}{again}"
                 rows.append({"what": what, "unit": "difference", **compare(Path(root, "0"), folder)})
                 print(rows[-1], flush=True)
+                write_result("determinism", rows, text=summarise(rows, options.course))
+
+
+def summarise(rows: list[dict], course: Path) -> str:
     worst = {name: max(row[name] for row in rows) for name in ("probabilities", "answers", "accuracy")}
-    pairs = len((options.course / "train.txt").read_text().splitlines()) - 1
-    text = (
+    pairs = len((course / "train.txt").read_text().splitlines()) - 1
+    return (
         f"On {pairs} pairs, threads and engines together moved a probability by at most {worst['probabilities']:.3f}, "
         f"{worst['answers']} answers of the joint head, and an accuracy by at most {worst['accuracy']:.4f}."
     )
-    write_result("determinism", rows, text=text)
 
 
 if __name__ == "__main__":

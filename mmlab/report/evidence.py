@@ -145,6 +145,14 @@ class Gap:
         return " ".join(words)
 
 
+def _read_fitting(results: Path, name: str) -> dict[str, Any]:
+    """A record that holds what the report reads of it. Raises RunError where it does not."""
+    record = read_record(results, name)
+    if misfit := _find_misfit(record, {"runs": {}, **RECORDED.get(name, {})}):
+        raise RunError(f"The record of {name} is not as the notebook writes it: {misfit}.")
+    return record
+
+
 def _find_misfit(record: dict[str, Any], needed: dict[str, Any], inside: str = "") -> str:
     """The first value that is missing or of another type than needed, in words; "" where all fit."""
     for key, kind in needed.items():
@@ -177,7 +185,7 @@ class Evidence:
             return found
         for name in NAMES[:-1]:
             try:
-                found.records[name] = found._read_record(name)
+                found.records[name] = _read_fitting(found.results, name)
             except MmlabError as error:
                 found._miss("record", name, error)
         for name, part in PARTS.items():
@@ -236,17 +244,15 @@ class Evidence:
 
     def _look_for_grid(self) -> None:
         """Report which of the runs that notebook 05 refers to are gone."""
-        record = self.records.get(GRID_NOTEBOOK)
-        if record is None:
+        if (record := self.records.get(GRID_NOTEBOOK)) is None:
             return
         chosen = self.results / RUNS / record["chosen"]
         places = [*(self.results / GRID / RUNS / str(one) for one in record["grid"]), chosen]
         if gone := [place for place in places if not is_complete(place)]:
             self._miss("grid", GRID_NOTEBOOK, folder=gone[0], more=len(gone) - 1)
-        elif self.main is None or self.main.folder != chosen:
-            self.chosen = self._read_run(chosen, Part(GRID_NOTEBOOK))
         else:
-            self.chosen = self.main
+            same = self.main is not None and self.main.folder == chosen
+            self.chosen = self.main if same else self._read_run(chosen, Part(GRID_NOTEBOOK))
 
     @property
     def main(self) -> Run | None:
@@ -261,14 +267,8 @@ class Evidence:
     def given(self) -> dict[str, Any]:
         """What `mmlab run` was called with: data and knobs."""
         with suppress(MmlabError):
-            return self._read_record(WORKBOOK)
+            return _read_fitting(self.results, WORKBOOK)
         return {}
-
-    def _read_record(self, name: str) -> dict[str, Any]:
-        record = read_record(self.results, name)
-        if misfit := _find_misfit(record, {"runs": {}, **RECORDED.get(name, {})}):
-            raise RunError(f"The record of {name} is not as the notebook writes it: {misfit}.")
-        return record
 
     @property
     def course_folder(self) -> str:
