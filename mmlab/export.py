@@ -106,7 +106,8 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
             tower.tokenizer.save_pretrained(place)
         else:
             overlay = {name: tower.settings[name] for name in ("input_size", "mean", "std")}
-            save_for_hf(tower.model, place, model_config={"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}})
+            settings = {"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}}
+            save_for_hf(tower.model, place, settings, safe_serialization=True)  # or else it is a pickle
         written.append(place)
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
     sources = {"text": run.config.text_encoder, "image": run.config.image_encoder}

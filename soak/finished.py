@@ -134,7 +134,7 @@ def _save_encoders(folder: Path) -> None:
     )  # fmt: skip
     transformers.AutoModel.from_config(settings).save_pretrained(folder / "text")
     tokenizer.save_pretrained(folder / "text")
-    timm.models.save_for_hf(timm.create_model("test_vit"), folder / "image")
+    timm.models.save_for_hf(timm.create_model("test_vit"), folder / "image", safe_serialization=True)
 
 
 def _fill_results(results: Path, config: RunConfig, course, features) -> Run:

@@ -166,9 +166,9 @@ def load_run(folder: Path | str) -> Run:
         path = folder / CONFIG
         record = json.loads(read_file(path))
         config = RunConfig.from_params(record["config"]) if "config" in record else None
-        scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
-        found = metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], metrics["seal"]
-        return Run(folder, config, *found)
+        scenarios, n = tuple(metrics["scores"]), int(next(iter(metrics["scores"].values()))["n"])
+        name, seconds = str(metrics["name"]), float(metrics["seconds"])
+        return Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, metrics["seal"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(path, getattr(error, "strerror", None) or error) from error
 

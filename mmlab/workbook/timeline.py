@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmlab.errors import RunError
 from mmlab.runs.records import read_record, write_record
@@ -45,4 +46,9 @@ def read_timeline(results: Path | str) -> list[dict]:
         parts = read_record(results, TIMELINE)["parts"]
     except (RunError, KeyError):
         return []
-    return parts if isinstance(parts, list) else []
+    return parts if isinstance(parts, list) and all(map(_is_part, parts)) else []
+
+
+def _is_part(one: Any) -> bool:
+    numbers = [one.get(key) for key in ("ready", "start", "end")] if isinstance(one, dict) else [None]
+    return all(isinstance(number, int | float) for number in numbers) and isinstance(one.get("name"), str)
