@@ -91,14 +91,15 @@ def main() -> None:
                 what = f"{NAMES[engine]}, {threads} thread{'s' * (threads > 1)}{again}"
                 rows.append({"what": what, "unit": "difference", **compare(Path(root, "0"), folder)})
                 print(rows[-1], flush=True)
-                write_result("determinism", rows, text=summarise(rows, options.course))
+                write_result("determinism", rows, text=summarise(rows, options.course, options.seeds))
 
 
-def summarise(rows: list[dict], course: Path) -> str:
+def summarise(rows: list[dict], course: Path, seeds: int) -> str:
     worst = {name: max(row[name] for row in rows) for name in ("probabilities", "answers", "accuracy")}
     pairs = len((course / "train.txt").read_text().splitlines()) - 1
     return (
-        f"On {pairs} pairs, threads and engines together moved a probability by at most {worst['probabilities']:.3f}, "
+        f"Cross-fitted on {pairs} pairs with {seeds} model{'s' * (seeds > 1)} a fold: threads and engines together moved a "
+        f"probability by at most {worst['probabilities']:.3f}, "
         f"{worst['answers']} answers of the joint head, and an accuracy by at most {worst['accuracy']:.4f}."
     )
 

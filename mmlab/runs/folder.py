@@ -215,4 +215,5 @@ def result_name(config: RunConfig, scenario: str) -> str:
 def _damaged(path: Path, why: object) -> RunError:
     exported = path.name == EXPORT or any((one / EXPORT).is_file() for one in path.parents[:3])
     fix = "Export the model again" if exported else "Delete the run's folder and run again"
-    return RunError(f"{path}: is damaged ({str(why).splitlines()[0]}). {fix}.")
+    first = (str(why).splitlines() or [type(why).__name__])[0]
+    return RunError(f"{path}: is damaged ({first}). {fix}.")
