@@ -97,10 +97,11 @@ def main() -> None:
 def summarise(rows: list[dict], course: Path, seeds: int) -> str:
     worst = {name: max(row[name] for row in rows) for name in ("probabilities", "answers", "accuracy")}
     pairs = len((course / "train.txt").read_text().splitlines()) - 1
+    models = f"{seeds} model{'s' * (seeds > 1)} a fold"
     return (
-        f"Cross-fitted on {pairs} pairs with {seeds} model{'s' * (seeds > 1)} a fold: threads and engines together moved a "
-        f"probability by at most {worst['probabilities']:.3f}, "
-        f"{worst['answers']} answers of the joint head, and an accuracy by at most {worst['accuracy']:.4f}."
+        f"On {pairs} pairs, with {models}, threads and engines together moved a probability by at most "
+        f"{worst['probabilities']:.3f}, {worst['answers']} answers of the joint head, and an accuracy by at most "
+        f"{worst['accuracy']:.4f}."
     )
 
 
