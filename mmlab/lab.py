@@ -152,10 +152,10 @@ class Lab:
     @cached_property
     def encoders(self) -> tuple[TextEncoder, ImageEncoder]:
         config = self.config
-        return (
-            find_text_encoder(config.text_encoder, config.precision),
-            find_image_encoder(config.image_encoder, config.precision),
-        )
+        text = find_text_encoder(config.text_encoder, config.precision)
+        image = find_image_encoder(config.image_encoder, config.precision)
+        self.run.check_weights({"text": text.weights, "image": image.weights})
+        return text, image
 
     @cached_property
     def _widths(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import io
+import json
 import os
 import platform
 import re
@@ -24,6 +25,9 @@ from mmlab.progress import show_while
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
 LARGEST = 2**30  # bytes of a file that is read at once, unless its reader says less
+LARGEST_WEIGHTS = 2**36  # bytes of a file of weights
+SEAL = "digest"  # in a JSON file: of its other values
+CHANGED = "it was changed after it was written"
 # A spreadsheet computes a cell that begins with one of these; the wide ones, where East Asian letters are typed.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _LEFT = re.compile(r"\.([0-9a-f]{8})-(\d+)\.")  # `_owner` in a name
@@ -73,6 +77,17 @@ def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> 
     Raises OSError, whose `strerror` says it in plain words, for a folder, a pipe, a device or a socket, which may never
     end, and for more than `largest` bytes: nothing of them is read.
     """
+    with _open_regular(path, largest, follow) as file:
+        size = os.fstat(file.fileno()).st_size  # Python sets aside as much memory as is asked for
+        raw = file.read(size + 1)
+        if len(raw) > size:  # it has grown
+            raw += file.read(largest + 1 - len(raw))
+    _refuse_size(path, len(raw), largest)
+    return raw
+
+
+@contextmanager
+def _open_regular(path: Path | str, largest: int, follow: bool) -> Iterator[io.BufferedReader]:
     flags = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"):  # a pipe is not waited for
         flags |= getattr(os, name, 0)
@@ -84,11 +99,9 @@ def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> 
     with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
         _refuse(path, os.fstat(file.fileno()), largest)
         try:
-            raw = file.read(largest + 1)  # it may have grown
+            yield file
         except OSError as error:  # of a disk, or of what only looks like a file: it names no file
             raise OSError(error.errno, error.strerror, str(path)) from None
-    _refuse_size(path, len(raw), largest)
-    return raw
 
 
 def _refuse(path: Path | str, facts: os.stat_result, largest: int) -> None:
@@ -103,6 +116,66 @@ def _refuse_size(path: Path | str, size: int, largest: int) -> None:
     if size > largest:
         have, most = (f"{one / 1e6:,.0f} MB" if one >= 1e6 else f"{one:,} bytes" for one in (size, largest))
         raise OSError(errno.EFBIG, f"it has {have}, more than the {most} that are read", str(path))
+
+
+def digest_file(path: Path, remembered: bool = False) -> str:
+    """SHA-256 of a regular file, 64 hex digits. remembered: of an earlier reading, if its size and times are the same.
+
+    Weights are large, and every process needs theirs. Raises OSError as `read_file` does.
+    """
+    if not remembered:
+        with _open_regular(path, sys.maxsize, True) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    facts = path.stat()
+    state = f"{path} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+    name = hashlib.sha256(state.encode()).hexdigest()[:32]
+    note = cache_folder("digests") / f"{name}.json"
+    with suppress(OSError, ValueError):
+        known = unseal_json(read_file(note))
+        if known["of"] == name:  # and no other note under its name
+            return known["sha256"]
+    digest = digest_file(path)
+    with suppress(OSError):  # in a cache that others may only read, each computes it
+        write_atomic(note, seal_json({"of": name, "sha256": digest}))
+    return digest
+
+
+def seal_bytes(content: bytes) -> bytes:
+    """The content behind its digest, which `unseal_bytes` holds it against."""
+    return hashlib.sha256(content).digest() + content
+
+
+def unseal_bytes(raw: bytes) -> bytes:
+    """The content. Raises ValueError where one bit of it or of its digest is not as it was sealed."""
+    if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+        raise ValueError(CHANGED)
+    return raw[32:]
+
+
+def seal_json(record: dict[str, Any], **options: Any) -> str:
+    """JSON that also holds a digest of its values, which `unseal_json` holds them against. options: of `json.dumps`.
+
+    Raises ValueError and TypeError for what JSON cannot hold.
+    """
+    plain = json.loads(json.dumps(record, allow_nan=False, **options))
+    return json.dumps({**plain, SEAL: _digest_values(plain)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def unseal_json(raw: bytes) -> dict[str, Any]:
+    """The values, without the digest. Raises ValueError where one of them is not as it was sealed."""
+    try:
+        record = json.loads(raw.decode("utf-8"))
+        if record.pop(SEAL) != _digest_values(record):
+            raise ValueError(CHANGED)
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it has no digest that would show whether it is as it was written") from None
+    except RecursionError:
+        raise ValueError(CHANGED) from None
+    return record
+
+
+def _digest_values(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:

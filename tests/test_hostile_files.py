@@ -195,7 +195,7 @@ def test_a_wrong_type_in_a_record_is_a_gap_and_never_a_traceback(tmp_path):
                 assert isinstance(read_timeline(tmp_path), list)
         (folder / f"{name}.json").write_text(json.dumps(record))
     (folder / "04_fusion.json").write_text(json.dumps({"runs": {"main": 5}}))
-    assert any("not as `finish_notebook` writes it" in gap.detail for gap in Evidence.gather(tmp_path).gaps)
+    assert any("not as the notebook writes it" in gap.detail for gap in Evidence.gather(tmp_path).gaps)
 
 
 # ---- parameters

@@ -23,7 +23,7 @@ from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs import folder as files
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
-from mmlab.storage import CHECKOUT, draft_folder, write_atomic
+from mmlab.storage import CHECKOUT, draft_folder, seal_json, write_atomic
 
 SET_ASIDE = "set_aside"  # runs that were changed after they were made, in the results folder
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
@@ -120,8 +120,14 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
 def _write_scored(folder: Path, name: str, frame: pd.DataFrame, scenarios: tuple[str, ...], seconds: float) -> None:
     _write_frame(folder / files.PREDICTIONS, frame)
     scores = {scenario: score_frame(frame, scenario).to_dict() for scenario in scenarios}
-    sealed = {"name": name, "scores": scores, "seconds": round(seconds, 2), "seal": files.seal_folder(folder)}
-    _write_json(folder / files.METRICS, sealed)
+    write_metrics(folder, name, scores, seconds)
+
+
+def write_metrics(folder: Path, name: str, scores: dict[str, dict[str, Any]], seconds: float) -> None:
+    """Complete a run with the file that seals it and all others."""
+    seal = files.seal_folder(folder)
+    metrics = {"name": name, "scores": scores, "seconds": round(seconds, 2), "seal": seal}
+    write_atomic(folder / files.METRICS, seal_json(metrics))
 
 
 def _find_sound(folder: Path) -> Run | None:
@@ -129,8 +135,7 @@ def _find_sound(folder: Path) -> Run | None:
     if not is_complete(folder):
         return None
     try:
-        run = load_run(folder)
-        run.check_files()
+        return load_run(folder)
     except RunError as error:
         aside = folder.parents[1] / SET_ASIDE
         aside.mkdir(exist_ok=True)
@@ -138,7 +143,6 @@ def _find_sound(folder: Path) -> Run | None:
         folder.rename(place)
         print(f"{str(error).partition('. ')[0]}. The folder is kept as {place}, and the run is made again.")
         return None
-    return run
 
 
 def _write_json(path: Path, data: dict) -> None:
@@ -156,6 +160,7 @@ def provenance(course: Course, features: Features | None, code: tuple[Any, ...],
         "n_labelled": int(len(course.labels)),
         "n_test": int(len(course.test)),
         "encoders": features.digest if features is not None else None,
+        "weights": features.weights if features is not None else {},
         "code": code_digest(*code),
         "code_of": [place_of(one) for one in code],
         "commit": find_commit(),

@@ -140,8 +140,14 @@ class Grid:
         """What is on disk now for each planned run, in order; also while the grid is running elsewhere."""
         found = []
         for knobs, folder in zip(self.planned, self.run_folders, strict=True):
-            run, file = load_run(folder) if is_complete(folder) else None, _kept(folder, ".failed.txt")
-            found.append(SettingRun(knobs, run, file.read_text("utf-8") if not run and file.is_file() else ""))
+            file = _kept(folder, ".failed.txt")
+            run, error = None, file.read_text("utf-8") if file.is_file() else ""
+            if is_complete(folder):
+                try:
+                    run, error = load_run(folder), ""
+                except RunError as damaged:  # its training, asked for again, sets it aside
+                    error = str(damaged)
+            found.append(SettingRun(knobs, run, error))
         return found
 
     @stoppable("Trainings that were complete before are kept.")
