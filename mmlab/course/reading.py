@@ -32,7 +32,7 @@ from mmlab.course.twins import (
 )
 from mmlab.errors import CourseError
 from mmlab.images import LARGEST_FILE
-from mmlab.storage import printable, read_file, write_atomic
+from mmlab.storage import expand, printable, read_file, write_atomic
 
 LARGEST_TEXT = 10**6  # bytes
 _READERS = 4  # threads: reading waits on the disk, decoding leaves the interpreter lock
@@ -104,7 +104,7 @@ def read_course(
     """
     if not 0 < dev_share < 1:
         raise CourseError(f"dev_share={dev_share!r} is out of range: it must be above 0 and below 1.")
-    root = Path(root).expanduser()
+    root = expand(root)
     try:
         data = _find_parts(root, unlabelled)
         rows = read_rows(root, unlabelled)

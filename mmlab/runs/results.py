@@ -1,9 +1,10 @@
 """A results folder and the prediction files in it."""
 
+import os
 import tempfile
 from pathlib import Path
 
-from mmlab.errors import RunError
+from mmlab.errors import RunError, find_fix
 
 TEST_RESULT = "test_result.txt"  # the joint scenario's prediction file under the name to hand in
 
@@ -23,14 +24,17 @@ def check_apart(results: Path | str, data: Path | str) -> None:
 
 def check_writable(results: Path) -> Path:
     """The folder, made if missing. Raises RunError when nothing can be written there."""
-    file = next((place for place in (results, *results.parents) if place.is_file()), None)
+    if results.parts[:1] and results.parts[0].startswith("~"):
+        raise RunError(f"{results} begins with ~, which only a shell understands. Write the path out, from / on.")
     try:
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
             return results
     except OSError as error:
+        file = next((place for place in (results, *results.parents) if os.path.isfile(place)), None)
         why = f"{file} is a file" if file and file != results else "it is a file" if file else error.strerror
-        raise RunError(f"{results} cannot be written ({why}). Choose another results folder.") from None
+        fix = find_fix(error, "") or "Choose another results folder"
+        raise RunError(f"{results} cannot be written ({why}). {fix}.") from None
 
 
 def find_siblings(file: Path | str) -> list[Path]:
