@@ -71,8 +71,9 @@ def writing(path: object, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, DiskError) else error  # of a part, under its passing name
         if not isinstance(cause, OSError):
             raise
-        removed = "Something has removed it: run the same again" if cause.errno == errno.ENOENT else None
-        why, fix = cause.strerror or str(cause), find_fix(cause, elsewhere) or removed or elsewhere
+        again = "Run the same again if something has removed it. " if cause.errno == errno.ENOENT else ""
+        fix = find_fix(cause, elsewhere) or f"{again}{elsewhere}"
+        why = cause.strerror or str(cause)
         raise DiskError(f"{path}: cannot be written ({why}). {fix}.") from cause
 
 

@@ -119,10 +119,12 @@ def _refuse_size(path: Path | str, size: int, largest: int) -> None:
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename.
 
-    Raises DiskError, and leaves no temporary file, where the disk refuses it.
+    Raises DiskError, and leaves no temporary file, where the disk refuses it. A device or a pipe is not replaced.
     """
     path = Path(path)
     with _writing(path):
+        if path.exists() and not path.is_file():
+            _refuse(path, os.stat(path), LARGEST)
         if not _LEFT.search(path.parent.name):  # a draft that was removed meanwhile does not begin in its middle
             path.parent.mkdir(parents=True, exist_ok=True)
         tidy(path.parent)

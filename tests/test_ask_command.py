@@ -14,7 +14,7 @@ import mmlab
 from mmlab.cli.app import app
 from mmlab.config import LABELS, RunConfig, probability_columns
 from mmlab.course import read_course
-from mmlab.errors import ConfigError, CourseError, MmlabError, RunError
+from mmlab.errors import ConfigError, CourseError, DiskError, MmlabError, RunError
 from mmlab.export import EXPORT
 from mmlab.pairs import read_pairs, write_answers
 from mmlab.report import predict_test
@@ -98,7 +98,7 @@ def test_a_row_is_named_by_its_line_in_the_file(results, table):
     table.write_text("text,image\na,a.jpg\nb,none.jpg\n")
     with pytest.raises(MmlabError, match="line 3: .*none.jpg: there is no such file"):
         run("ask", results, "--csv", table)
-    with pytest.raises(CourseError, match="cannot be written"):
+    with pytest.raises(DiskError, match="cannot be written"):
         write_answers(pairs, table.parent)
 
 

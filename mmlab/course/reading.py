@@ -147,15 +147,7 @@ def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHAR
 
 def save_split(course: Course, path: Path | str) -> Path:
     """Write which pair is in which split (columns guid, split, twin; one row per pair) and return the path."""
-    return write_file(path, _split_csv(course.pairs))
-
-
-def write_file(path: Path | str, body: str) -> Path:
-    """Write a text file whole or not at all and return its path; CourseError where the place cannot be written."""
-    try:
-        return write_atomic(path, body)
-    except OSError as error:
-        raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
+    return write_atomic(path, _split_csv(course.pairs))
 
 
 class _Names(frozenset):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.config import check_choice
-from mmlab.errors import DiskError, RunError
+from mmlab.errors import DiskError, RunError, writing
 from mmlab.exercises.cells import (
     NOTEBOOKS,
     OPENED,
@@ -50,7 +50,9 @@ def start_copies(folder: Path | str, language: str = ENGLISH) -> Iterator[tuple[
     for name in list_notebooks():
         path = folder / f"{name}.ipynb"
         try:
-            yield name, update_copy(path, name, language) if os.path.lexists(path) else write_copy(path, name, language)
+            with writing(folder):
+                done = update_copy(path, name, language) if os.path.lexists(path) else write_copy(path, name, language)
+            yield name, done
         except DiskError:
             raise
         except RunError as error:
