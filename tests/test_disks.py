@@ -1,6 +1,6 @@
 """A disk that is full, read-only or taken away: one sentence that names the file, nothing final damaged, healed next.
 
-The k-th write of a call is refused. What a call writes is counted first, so that each of its writes has its turn.
+The k-th write of a call is refused; a small or a read-only disk is mounted where that is allowed.
 """
 
 import errno
@@ -46,21 +46,20 @@ def refuse(monkeypatch):
 def test_a_refused_write_names_the_file_and_the_fix_and_keeps_the_old_file(tmp_path, refuse, code, words):
     path = write_atomic(tmp_path / "scores.json", "old")
     refuse(1, code)
-    with pytest.raises(
-        DiskError, match=rf"scores\.json: cannot be written \(.*{words}\)\. (Free some|Raise the)"
-    ) as one:
+    said = rf"scores\.json: cannot be written \(.*{words}\)\. (Free some|Raise the)"
+    with pytest.raises(DiskError, match=said) as one:
         write_atomic(path, "new")
     assert path.read_text() == "old" and [file.name for file in tmp_path.iterdir()] == ["scores.json"]
     assert isinstance(one.value, OSError) and "Errno" not in str(one.value)  # who catches an OSError catches it, too
 
 
-def test_every_refused_write_of_a_training_leaves_no_run_and_the_next_call_heals(tmp_path, refuse, monkeypatch):
+def test_a_refused_write_of_a_training_leaves_no_run_and_the_next_call_heals(tmp_path, refuse, monkeypatch):
     data, config = make_data(), CONFIG.replace(epochs=1)
     writes = refuse(0)
     whole = train_run(config, *data, tmp_path / "whole")
     count = len(writes)
     assert count >= 8
-    for number in range(1, count + 1):
+    for number in {1, count // 2, count - 1, count}:
         monkeypatch.undo()
         refuse(number)
         results = tmp_path / str(number)
@@ -232,3 +231,13 @@ def test_the_command_line_shows_one_line_for_a_limit_on_the_size_of_files(tmp_pa
         main()
     said = capsys.readouterr().err
     assert "File too large" in said and "ulimit -f" in said and len(said.splitlines()) == 1
+
+
+def test_a_full_disk_in_a_notebook_is_the_sentence_without_lines_of_source():
+    from nbclient.exceptions import CellExecutionError
+
+    from mmlab.workbook.execute import _explain
+
+    said = "results/records/04_fusion.json: cannot be written (No space left on device). Free some space there."
+    assert _explain(CellExecutionError("---\nline of source", "DiskError", said), 60) == said
+    assert "line of source" in _explain(CellExecutionError("---\nline of source", "OSError", said), 60)  # the twin

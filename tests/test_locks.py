@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -48,11 +49,13 @@ def holder(tmp_path):
         process.wait()
 
 
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
+def wait_for_words(capsys, words: str) -> str:
+    """What is said on standard error until these words are among it."""
+    said, deadline = "", time.monotonic() + 60
+    while words not in said and time.monotonic() < deadline:
         time.sleep(0.02)
+        said += capsys.readouterr().err
+    return said
 
 
 def test_who_waits_is_told_for_whom_and_goes_on_when_that_one_is_killed(tmp_path, holder, capsys):
@@ -65,14 +68,7 @@ def test_who_waits_is_told_for_whom_and_goes_on_when_that_one_is_killed(tmp_path
     first = holder(lock)
     second = threading.Thread(target=enter)
     second.start()
-    said = ""
-
-    def is_told() -> bool:
-        nonlocal said
-        said += capsys.readouterr().err
-        return "waiting" in said
-
-    wait_until(is_told)
+    said = wait_for_words(capsys, "waiting")
     assert f"Another grid is running in results; waiting for it ... (process {first.pid} of " in said and not entered
     first.kill()
     second.join(60)
@@ -116,11 +112,10 @@ def test_a_second_workbook_waits_for_the_first(tmp_path, holder, demo_folder, mo
     )
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # the pretended notebook gives no result
     second.start()
-    time.sleep(1)
-    assert second.is_alive() and not begun
+    assert f"Another `mmlab run` is at work in {tmp_path}" in wait_for_words(capsys, "waiting") and not begun
     first.kill()
     second.join(60)
-    assert begun == [1] and "Another `mmlab run` is at work in" in capsys.readouterr().err
+    assert begun == [1]
 
 
 def test_two_reports_of_one_folder_are_written_one_after_the_other(tmp_path, monkeypatch):
@@ -173,38 +168,35 @@ def test_a_group_shares_what_its_umask_allows(cache, mask, shared):
         assert stat.S_IMODE(path.stat().st_mode) & 0o020 == shared, path
 
 
-AS_NOBODY = """
-import os, sys
-os.setgid(65534), os.setuid(65534)
-from mmlab.storage import cache_folder, one_at_a_time, write_atomic
-folder = cache_folder("features")
-print((folder / "block").read_bytes())
-for call in (lambda: write_atomic(folder / "new", b""), lambda: one_at_a_time(folder / ".lock", "").__enter__()):
-    try:
-        call()
-    except OSError as error:
-        print(error)
-"""
+def as_nobody(folder: Path, say) -> None:
+    """What another user meets in a cache: what is there is read, and what is refused is said."""
+    say(repr((folder / "block").read_bytes()))
+    for call in (lambda: write_atomic(folder / "new", b""), lambda: one_at_a_time(folder / ".lock", "").__enter__()):
+        try:
+            call()
+        except OSError as error:
+            say(str(error))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
-def test_the_cache_of_another_user_is_read_and_who_cannot_write_there_is_told_what_to_do(tmp_path):
-    cache = tmp_path / "cache"
-    (cache / "features").mkdir(parents=True)
-    (cache / "features" / "block").write_bytes(b"vectors")
-    (cache / "features" / ".lock").touch(0o644)
-    for place in (tmp_path, *tmp_path.parents):
-        if place.stat().st_uid == 0 and place != Path("/"):
-            reachable = place.stat().st_mode & 0o005 == 0o005
-            if not reachable and place.parent == Path("/"):
-                pytest.skip(f"{place} is closed to other users")
-            place.chmod(place.stat().st_mode | 0o005)
-    env = {**os.environ, "MMLAB_CACHE": str(cache)}
-    ended = subprocess.run([sys.executable, "-c", AS_NOBODY], env=env, capture_output=True, text=True, timeout=60)
-    if "ModuleNotFoundError" in ended.stderr:
-        pytest.skip("this interpreter is closed to other users")
-    first, *refused = ended.stdout.splitlines()
-    assert first == "b'vectors'" and len(refused) == 2, ended.stderr
+def test_the_cache_of_another_user_is_read_and_who_cannot_write_there_is_told_what_to_do(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # pytest's own folder is closed to other users
+        os.chmod(place, 0o755)
+        monkeypatch.setenv("MMLAB_CACHE", place)
+        folder = cache_folder("features")
+        write_atomic(folder / "block", b"vectors")
+        with one_at_a_time(folder / ".lock", ""):
+            """Now there is a lock, which is mine."""
+        heard, told = os.pipe()
+        if (child := os.fork()) == 0:
+            os.setgid(65534), os.setuid(65534)
+            as_nobody(folder, lambda words: os.write(told, f"{words}\n".encode()))
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(told)
+        with os.fdopen(heard) as said:
+            first, *refused = said.read().splitlines()
+    assert first == "b'vectors'" and len(refused) == 2
     for line in refused:
         assert "cannot be written (Permission denied). Set MMLAB_CACHE to a folder that you may write to." in line
 
