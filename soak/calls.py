@@ -264,20 +264,21 @@ def open_stage(names: tuple[str, ...]) -> Iterator[Stage]:
 
 
 def _prepare(stage: Stage, names: tuple[str, ...]) -> None:
-    """The warm cache; and, where the report is among the calls, a finished results folder."""
-    made = stage.root / "made"
-    first = "run" if "report" in names else "train" if {"train", "grid", "run"} & set(names) else "encode"
-    place = begin(Call("first", (), CALLS[first].act), stage, made)
-    ended = finish(start(CALLS[first], stage, place), place)
-    if ended.status:
-        raise RuntimeError(f"the first {first} has failed: {ended.said}")
-    for part in ("cache", "results"):
-        if (place / part).exists():
-            (place / part).rename(stage.root / part)
+    """What calls of these names begin with: a warm cache, a finished results folder, older grades and an older demo."""
+    begins = {part.partition("/")[0] for name in names for part in CALLS[name].begins}
+    if {"cache", "results"} & begins:
+        first = "run" if "results" in begins else "train" if {"train", "grid", "run"} & set(names) else "encode"
+        place = begin(Call("first", (), CALLS[first].act), stage, stage.root / "made")
+        ended = finish(start(CALLS[first], stage, place), place)
+        if ended.status:
+            raise RuntimeError(f"the first {first} has failed: {ended.said}")
+        for part in ("cache", "results"):
+            if (place / part).exists():
+                (place / part).rename(stage.root / part)
     (stage.root / "out").mkdir()
-    for name in ("grade", "demo"):
+    for name in {"grade", "demo"} & set(names):
         finish(start(CALLS[name], stage, stage.root), stage.root)
-    shutil.rmtree(stage.root / "tmp")
+    shutil.rmtree(stage.root / "tmp", ignore_errors=True)
 
 
 def _in_child(make: Callable[[Path], None], root: Path) -> None:

@@ -33,14 +33,14 @@ def search(count: int, names: str, spoil: str = "") -> dict:
 
 
 def test_whatever_is_killed_the_next_call_ends_as_if_nothing_had_happened():
-    found = search(30, "encode,grade,start")
+    found = search(24, "encode,grade,start")
     assert found["faults"] == []
     assert found["outcomes"] == {"sound": sum(one["sound"] for one in found["calls"].values())}
     points = {where for one in found["calls"].values() for where in one["where"]}
     assert {"before replace", "after replace", "before fsync", "before rename"} <= points
-    assert all(one["kills"] >= 3 for one in found["calls"].values())
+    assert all(one["kills"] >= 2 for one in found["calls"].values())
 
 
 def test_twin_a_file_that_is_written_in_its_place_is_caught():
-    found = search(12, "start", "write_in_place")
+    found = search(8, "start", "write_in_place")
     assert any("JSONDecodeError" in fault for one in found["faults"] for fault in one["faults"])
