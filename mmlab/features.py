@@ -432,7 +432,8 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
                 blocks.append(Block(file, width))
                 right[file.name] = state
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # as below
+                file.unlink(missing_ok=True)
     if not right.items() <= checked.items():
         with suppress(OSError):  # in a cache that others may only read, each computes the checksums
             write_atomic(note, json.dumps(checked | right))

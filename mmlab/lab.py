@@ -26,7 +26,7 @@ from mmlab.export import EXPORT, read_export
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
-from mmlab.storage import read_file
+from mmlab.storage import expand, read_file
 
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
 _READERS = 4  # threads
@@ -242,7 +242,7 @@ def load(path: Path | str) -> Lab:
     """
     if not isinstance(path, str | Path):
         raise ConfigError(f"load takes the path of a folder, and this is of type {type(path).__name__}.")
-    path = Path(path).expanduser()
+    path = expand(path)
     if (path / EXPORT).is_file():
         return Lab(*read_export(path))
     is_run = (path / METRICS).is_file() and not (path / "runs").is_dir()

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from mmlab.cli.app import app
 from mmlab.course import write_predictions
-from mmlab.errors import ConfigError, CourseError, MmlabError
+from mmlab.errors import ConfigError, CourseError, DiskError, MmlabError
 from mmlab.grading import grade_submissions, write_grades
 from mmlab.lab import Lab
 from mmlab.pairs import read_pairs
@@ -253,7 +253,7 @@ def test_the_faults_of_several_rows_are_told_at_once(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_no_file_to_write(tmp_path):
-    with pytest.raises(CourseError, match="is a folder. Name a file in it."):
+    with pytest.raises(DiskError, match="it is a folder, not a regular file.*Name another file"):
         write_predictions(tmp_path, ["a"], ["positive"])
     assert write_predictions(tmp_path / "a.txt", ["a"], ["positive"]).read_text() == "guid,tag\na,positive\n"
 

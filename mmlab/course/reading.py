@@ -32,7 +32,7 @@ from mmlab.course.twins import (
 )
 from mmlab.errors import CourseError
 from mmlab.images import LARGEST_FILE
-from mmlab.storage import printable, read_file, write_atomic
+from mmlab.storage import expand, printable, read_file, write_atomic
 
 LARGEST_TEXT = 10**6  # bytes
 _READERS = 4  # threads: reading waits on the disk, decoding leaves the interpreter lock
@@ -103,7 +103,7 @@ def read_course(
     """
     if not 0 < dev_share < 1:
         raise CourseError(f"dev_share={dev_share!r} is out of range: it must be above 0 and below 1.")
-    root = Path(root).expanduser()
+    root = expand(root)
     try:
         data = _find_parts(root, unlabelled)
         rows = read_rows(root, unlabelled)
@@ -146,17 +146,7 @@ def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHAR
 
 def save_split(course: Course, path: Path | str) -> Path:
     """Write which pair is in which split (columns guid, split, twin; one row per pair) and return the path."""
-    return write_file(path, _split_csv(course.pairs))
-
-
-def write_file(path: Path | str, body: str) -> Path:
-    """Write a text file whole or not at all and return its path; CourseError where the place cannot be written."""
-    if Path(path).is_dir():
-        raise CourseError(f"{path}: is a folder. Name a file in it.")
-    try:
-        return write_atomic(path, body)
-    except OSError as error:
-        raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
+    return write_atomic(path, _split_csv(course.pairs))
 
 
 class _Names(frozenset):

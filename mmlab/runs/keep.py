@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from itertools import combinations, count
 from pathlib import Path
@@ -17,13 +18,13 @@ import pandas as pd
 from mmlab.config import GUID, LABELS, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
-from mmlab.errors import RunError, stoppable
+from mmlab.errors import RunError, stoppable, writing
 from mmlab.evaluation import score_frame
 from mmlab.features import Features
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs import folder as files
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
-from mmlab.storage import CHECKOUT, draft_folder, seal_json, write_atomic
+from mmlab.storage import CHECKOUT, draft_folder, one_at_a_time, seal_json, write_atomic
 
 SET_ASIDE = "set_aside"  # runs that were changed after they were made, in the results folder
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
@@ -47,11 +48,25 @@ def train_run(
     Raises RunError as `write_test_results` does.
     """
     folder = run_folder(config, course, features, results)
-    if run := _find_sound(folder):
-        return run
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
-    if checkpoints and not resume:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    if run := _find_sound(folder, checkpoints):
+        return run
+    lock = folder.with_name(f".{folder.name}.lock")  # other trainings go on beside it in the same results folder
+    with one_at_a_time(lock, f"Another process is training {folder}; waiting for it ..."):
+        try:
+            if run := _find_sound(folder, checkpoints):
+                return run
+            if checkpoints and not resume:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            return _train(config, course, features, folder, checkpoints, on_model, **watch)
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
+
+
+def _train(
+    config: RunConfig, course: Course, features: Features, folder: Path, checkpoints: Path | None, on_model, **watch
+) -> Run:
     from safetensors.torch import save
 
     from mmlab.training import cross_fit
@@ -130,19 +145,26 @@ def write_metrics(folder: Path, name: str, scores: dict[str, dict[str, Any]], se
     write_atomic(folder / files.METRICS, seal_json(metrics))
 
 
-def _find_sound(folder: Path) -> Run | None:
-    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed."""
+def _find_sound(folder: Path, checkpoints: Path | None = None) -> Run | None:
+    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed.
+
+    checkpoints: those of the training, which a complete run needs no more.
+    """
     if not is_complete(folder):
         return None
     try:
-        return load_run(folder)
+        run = load_run(folder)
     except RunError as error:
         aside = folder.parents[1] / SET_ASIDE
-        aside.mkdir(exist_ok=True)
         place = next(one for n in count(1) if not (one := aside / f"{folder.name}-{n}").exists())
-        folder.rename(place)
+        with writing(place):
+            aside.mkdir(exist_ok=True)
+            folder.rename(place)
         print(f"{str(error).partition('. ')[0]}. The folder is kept as {place}, and the run is made again.")
         return None
+    if checkpoints:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return run
 
 
 def _write_json(path: Path, data: dict) -> None:
