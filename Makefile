@@ -24,7 +24,7 @@ NMS := torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help report test lab exercises translations troubleshooting lock audit example clean
+.PHONY: help report test soak lab exercises translations troubleshooting lock audit example clean
 
 help: ## print this list (so does `make` alone)
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,10 @@ test: $(STAMP) ## check style, run every test, compare every notebook with its s
 	$(PYTEST) $(NBVAL) notebooks/0[1-6]*.ipynb
 	$(PYTEST) $(NBVAL) notebooks/07_report.ipynb
 	.venv/bin/python -m pytest tests -m browser
+
+# Hours, in one process at a low priority; `python -m soak NAME` runs one of the searches. `make test` runs a part of each.
+soak: $(STAMP) ## search for what breaks the lab, and write what is found to soak/results
+	OMP_NUM_THREADS=1 nice .venv/bin/python -W ignore -m soak
 
 # Students work in copies, so that an edit changes neither what `mmlab run` executes nor what git follows.
 lab: $(STAMP) ## write your own copies of the notebooks to work/ and open them in JupyterLab

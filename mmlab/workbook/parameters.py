@@ -34,6 +34,7 @@ NUMBERS = {
     "grid_seeds": {"low": 1, "high": 1000},
     "jobs": {"low": 0, "high": 1000},
 }
+LONGEST, LONGEST_NUMBER = 10_000, 256  # letters of a name or a value; bits of a whole number
 LISTS = {"learning_rates": "lr", "dropouts": "dropout", "compared": "fusion"}
 
 
@@ -64,6 +65,8 @@ def check_parameters(notebook: Path | str, parameters: dict[str, Any]) -> dict[s
     """
     node, name = read_notebook(notebook), Path(notebook).name
     declared = {parameter.name: parameter for parameter in read_declared(node, name)}
+    for key, value in parameters.items():
+        check_length(key, value)
     known = list_names([*declared.values()])
     for key in parameters:
         if key not in known:
@@ -219,10 +222,20 @@ def _read_literal(statement: ast.stmt, comment: str) -> Parameter | None:
     return None
 
 
+def check_length(name: str, value: Any) -> None:
+    """Raise ConfigError for a name or a value so long that it is none, and that no message can show."""
+    long_number = isinstance(value, int) and value.bit_length() > LONGEST_NUMBER
+    if long_number or len(name) > LONGEST or (isinstance(value, str) and len(value) > LONGEST):
+        size = f"a number of {value.bit_length()} bits" if long_number else f"a text of more than {LONGEST:,} letters"
+        raise ConfigError(f"{name[:40]} is too long ({size}). Give a shorter one.")
+
+
 def _check_value(name: str, value: Any) -> None:
     """Raise ConfigError for a value of the right type that is out of range."""
     if name in FOLDERS and not value.strip():
         raise ConfigError(f"{name} is empty. Give the path of a folder.")
+    if name in FOLDERS and "\0" in value:
+        raise ConfigError(f"{name}={value!r} is no path. Give the path of a folder.")
     if name in NUMBERS:
         Knob(name, int, None, "", **NUMBERS[name]).check(value)
     elif name in KNOBS:
