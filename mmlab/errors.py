@@ -37,6 +37,10 @@ class RunError(MmlabError):
     """A run or a notebook that did not reach its end, or a run folder that is incomplete."""
 
 
+class NothingToShow(MmlabError):
+    """There is nothing to draw. Of a plot function, the figure then holds this sentence, and a notebook goes on."""
+
+
 class Stopped(_Sentence, KeyboardInterrupt):
     """What Ctrl-C, or Stop in a notebook, makes of a call that can go on later; says what is kept."""
 

@@ -119,8 +119,13 @@ def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.nda
 
 
 def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
+    twins = frame[TWIN].to_numpy()
+    inner = fit_folds(labels, twins, INNER_FOLDS)
+    if inner < INNER_FOLDS:
+        print(f"The rarest label has few independent pairs: 1 in {inner} training pairs, not 1 in {INNER_FOLDS}, "
+              "decides when to stop.")  # fmt: skip
     if config.folds:
-        folds = fit_folds(labels, twins := frame[TWIN].to_numpy(), config.folds)
+        folds = fit_folds(labels, twins, config.folds)
         if folds < config.folds:
             print(f"folds={config.folds}: the rarest label has {folds} independent pairs, so {folds} folds are used.")
         return split_folds(labels, twins, folds, config.seed, sparse=True)
