@@ -7,9 +7,12 @@ import pytest
 from courses import WORDS, draw_image, guid_of, jpeg, make_folder, write_tables
 from PIL import Image
 
+import mmlab
+from mmlab.config import RunConfig
 from mmlab.course import fit_folds, read_course, split_folds
-from mmlab.errors import RunError
+from mmlab.errors import CourseError, MmlabError, RunError
 from mmlab.workbook import NAMES, NOTEBOOKS
+from mmlab.workbook.estimate import estimate_seconds
 from mmlab.workbook.execute import Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import share_parameters
 from mmlab.workbook.pipeline import NEEDS
@@ -151,7 +154,7 @@ def test_every_notebook_ends_on_an_odd_course_and_says_what_it_cannot_show(name,
         missing = [words for words in SAID[name].get(notebook[:2], []) if words not in shown]
         assert not missing, f"{notebook}: {missing}"
     assert (results / "report.html").is_file()
-    assert (results / "test_result.txt").is_file() == (name != "pictureless")
+    assert (results / "test_result.txt").is_file() is (name != "pictureless")
 
 
 def test_without_the_sentence_in_the_figure_the_notebook_does_not_end(executed, tmp_path):
@@ -194,8 +197,28 @@ def test_a_course_of_one_side_is_read_and_half_a_side_is_not(tmp_path, cache):
     assert len(course.labelled) == 15 and not course.pairs["has_text"].any()
     assert {issue.action for issue in course.health.issues} == {"answered from the image alone"}
     (tmp_path / "course" / "data" / "003.txt").write_text("one pair has a text")
-    with pytest.raises(Exception, match="1 usable pairs|every usable pair has the label"):
+    with pytest.raises(CourseError, match="1 usable pairs|every usable pair has the label"):
         read_course(tmp_path / "course")
+
+
+def test_a_model_that_never_saw_a_picture_is_not_asked_about_one(executed):
+    lab = mmlab.load(executed["pictureless"][0])
+    assert lab.predict("a wonderful day").label in CUES
+    with pytest.raises(MmlabError, match="learned from pairs without images. Leave the image out"):
+        lab.predict("a wonderful day", draw_image(0))
+    whole = mmlab.load(executed["twelve"][0])  # the twin: one that saw pictures
+    assert whole.run.lacks == [] and whole.predict("a wonderful day", draw_image(0)).image is not None
+
+
+def test_the_time_is_estimated_for_the_folds_that_are_used(sound):
+    config = RunConfig(folds=15)
+    assert estimate_seconds(config, sound, False) == estimate_seconds(config.replace(folds=127), sound, False)
+    assert estimate_seconds(config, sound, False) > estimate_seconds(config.replace(folds=2), sound, False)
+
+
+def test_a_path_that_is_none_is_refused_in_words():
+    with pytest.raises(CourseError, match="takes the path of a course folder, not None"):
+        read_course(None)
 
 
 def test_what_cannot_be_learned_is_said_and_a_whole_course_has_nothing_to_say(sound, tmp_path):
