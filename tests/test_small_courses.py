@@ -181,6 +181,11 @@ def read_outputs(notebook: Path) -> str:
     return "\n".join(words)
 
 
+def test_the_report_names_the_folds_that_were_used(executed):
+    pages = {name: (executed[name][0] / "report.html").read_text(encoding="utf-8") for name in ("twelve", "lonely")}
+    assert "(4 folds;" in pages["twelve"] and "(2 folds;" in pages["lonely"]  # 5 and 2 were asked for
+
+
 def test_the_pairs_of_the_course_that_misleads_are_all_answered_wrong(executed):
     results, _ = executed["wrong"]
     summary = json.loads((results / "metrics.json").read_text())

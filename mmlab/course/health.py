@@ -65,7 +65,7 @@ class Health:
         if unknown := [label for label, count in self.label_counts.items() if not count]:
             said.append(f"No pair has the label {' or '.join(unknown)}: no model can learn it.")
         if few := [f"{label} ({count})" for label, count in self.label_counts.items() if 0 < count < FEW]:
-            said.append(f"Few pairs have the label {' and '.join(few)}: scores of it say little.")
+            said.append(f"Few pairs have the label {', '.join(few)}: what is scored on so few says little.")
         if not self.n_test:
             said.append("No pair is to be predicted: there will be no prediction file.")
         return said
