@@ -198,7 +198,7 @@ def test_the_report_says_so_where_there_is_no_mistake_to_show(executed):
 def test_the_pairs_of_the_course_that_misleads_are_all_answered_wrong(executed):
     results, _ = executed["wrong"]
     summary = json.loads((results / "metrics.json").read_text())
-    assert {scenario: one["accuracy"]["value"] for scenario, one in summary["scores"].items()} == {
+    assert {scenario: one["accuracy"][0] for scenario, one in summary["scores"].items()} == {
         "text_only": 0,
         "image_only": 0,
         "text_and_image": 0,

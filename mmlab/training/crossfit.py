@@ -101,7 +101,12 @@ def cross_fit(
 
 
 def _plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> Iterator[Part]:
-    for fold in sorted(set(fold_of[fold_of >= 0].tolist())):
+    folds = sorted(set(fold_of[fold_of >= 0].tolist()))
+    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in folds)
+    if inner < INNER_FOLDS:
+        few = f"1 in {inner} training pairs, not 1 in {INNER_FOLDS}, decides when to stop"
+        print(f"The rarest label has few independent pairs: {few}.")
+    for fold in folds:
         held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
@@ -119,13 +124,8 @@ def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.nda
 
 
 def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
-    twins = frame[TWIN].to_numpy()
-    inner = fit_folds(labels, twins, INNER_FOLDS)
-    if inner < INNER_FOLDS:
-        print(f"The rarest label has few independent pairs: 1 in {inner} training pairs, not 1 in {INNER_FOLDS}, "
-              "decides when to stop.")  # fmt: skip
     if config.folds:
-        folds = fit_folds(labels, twins, config.folds)
+        folds = fit_folds(labels, twins := frame[TWIN].to_numpy(), config.folds)
         if folds < config.folds:
             print(f"folds={config.folds}: the rarest label has {folds} independent pairs, so {folds} folds are used.")
         return split_folds(labels, twins, folds, config.seed, sparse=True)
