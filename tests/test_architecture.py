@@ -15,7 +15,8 @@ PACKAGE = ROOT / "mmlab"
 ROOMS = (
     "errors", "config", "progress", "storage", "processes", "freshness", "images", "device", "course", "demo", "engine",
     "hub", "encoders", "features", "models", "training", "evaluation", "runs", "export", "pairs", "answer", "explain",
-    "lab", "plots", "widgets", "workbook", "report", "exercises", "grading", "doctor", "cli",
+    "lab", "plots", "widgets", "workbook", "report", "exercises", "grading", "doctor",
+    "bug_report", "cli",
 )  # fmt: skip
 FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 21500
 STACK = (

@@ -153,7 +153,11 @@ def load_run(folder: Path | str) -> Run:
         config = RunConfig.from_params(record["config"]) if "config" in record else None
         scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
         seal = {str(name): str(digest) for name, digest in metrics.get("seal", {}).items()}
-        return Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], seal)
+        found = Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], seal)
+        for value, kind in ((found.name, str), (found.provenance, dict), (n, int), (found.seconds, int | float)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{value!r} in the place of {getattr(kind, '__name__', 'a number')}")
+        return found
     except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(folder / f"{CONFIG} or {METRICS}", error) from error
 
