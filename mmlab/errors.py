@@ -41,6 +41,10 @@ class DiskError(RunError, OSError):
     """What a disk refuses to write: a full one, a folder of somebody else. An OSError, said in a sentence."""
 
 
+class NothingToShow(MmlabError):
+    """There is nothing to draw. Of a plot function, the figure then holds this sentence, and a notebook goes on."""
+
+
 class Stopped(_Sentence, KeyboardInterrupt):
     """What Ctrl-C, or Stop in a notebook, makes of a call that can go on later; says what is kept."""
 

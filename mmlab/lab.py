@@ -159,9 +159,12 @@ class Lab:
 
     @cached_property
     def _widths(self) -> tuple[int, int]:
-        """Of the vectors of both encoders. To ask for them makes the engines ready."""
-        text, image = self.encoders
-        return text.encode(["a"])[0].shape[1], image.encode([_BLANK])[0].shape[1]
+        """Of the vectors of both encoders, 1 where the run's course lacks the side. To ask makes the engines ready."""
+        samples = {TEXT: "a", IMAGE: _BLANK}
+        return tuple(
+            1 if side in self.run.lacks else encoder.encode([sample])[0].shape[1]
+            for encoder, (side, sample) in zip(self.encoders, samples.items(), strict=True)
+        )
 
     @cached_property
     def _models(self) -> list:
@@ -219,6 +222,9 @@ class Lab:
             text = text.encode("utf-8", "replace").decode().strip() if text else None  # half an emoji is no letter
             if not text and image is None:
                 return None, None, f"{place}there is neither a text nor an image. Give one of them, or both."
+            for side, there in ((TEXT, text), (IMAGE, image is not None)):
+                if there and side in self.run.lacks:
+                    return None, None, f"{place}this model learned from pairs without {side}s. Leave the {side} out."
             try:
                 return text or None, None if image is None else self.read_picture(image), ""
             except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture

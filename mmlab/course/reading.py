@@ -97,12 +97,15 @@ def read_course(
 
     Faults of the tables (a missing file, a wrong header, a duplicate guid, an unknown label, ...) raise CourseError
     with file, line and fix. A labelled pair without a readable text and image is left out and listed in
-    `health.issues`; a test pair is answered from what it has, and one that has neither raises CourseError.
+    `health.issues`; a test pair is answered from what it has, and one that has neither raises CourseError. A course in
+    which no pair at all has a text (or an image) is one of images (or texts) alone: its labelled pairs stay.
     `strict` turns every listed issue into a CourseError. `unlabelled` accepts a folder without train.txt, of test pairs
     alone: there is something to answer and nothing to learn from. Explained in notebook 01, sections 1 to 5.
     """
     if not 0 < dev_share < 1:
         raise CourseError(f"dev_share={dev_share!r} is out of range: it must be above 0 and below 1.")
+    if not isinstance(root, str | os.PathLike):
+        raise CourseError(f"read_course takes the path of a course folder, not {root!r}.")
     root = expand(root)
     try:
         data = _find_parts(root, unlabelled)
@@ -266,14 +269,16 @@ def _judge_image(known: dict[bytes, np.void], raw: bytes, file: str, path: str) 
 def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issue]]:
     """The pairs that stay, as they came, and what is wrong with the others."""
     kept, issues, empty = [], [], []
+    one_sided = any(all(part.problem for part in side) for side in list(zip(*pairs, strict=True))[1:])
     for row, text, image in pairs:
         bad = [part for part in (text, image) if part.problem]
-        action = EXCLUDED if row.label else FROM_IMAGE if text.problem else FROM_TEXT
+        left_out = row.label and len(bad) > one_sided
+        action = EXCLUDED if left_out else FROM_IMAGE if text.problem else FROM_TEXT
         issues += [Issue(row.guid, part.file, part.problem, action, row.place, part.fix) for part in bad]
         if row.label is None and len(bad) == 2:
             problems = "; ".join(f"{part.file}: {part.problem}" for part in bad)
             empty.append(f"{row.place}: guid {row.guid!r}: {problems}")
-        elif not (row.label and bad):
+        elif not left_out:
             kept.append((row, text, image))
     if empty:
         listed = f"{first_few(empty, NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."

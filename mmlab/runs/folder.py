@@ -46,6 +46,11 @@ class Run:
     def id(self) -> str:
         return self.folder.name
 
+    @property
+    def lacks(self) -> list[str]:
+        """The sides, "text" or "image", that no pair of its course has: its models cannot read them."""
+        return self.provenance.get("lacks", [])
+
     @cached_property
     def scores(self) -> dict[str, Scores]:
         """Each scenario's scores, from the predictions: a metric that is newer than the run has its value too."""
@@ -117,7 +122,8 @@ class Run:
     def load_models(self, features: Features) -> dict[int, list]:
         """Fold -> its trained models in eval mode, in the order of their seeds.
 
-        Raises RunError for weights that are damaged, and for features of other encoders than those it was trained on.
+        Raises RunError for weights that are damaged, for features of other encoders than those it was trained on, and
+        for features of a side that the run's course had none of.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -125,6 +131,9 @@ class Run:
         from mmlab.training import build_model
 
         self.check_weights(features.weights)
+        for side in self.lacks:
+            if getattr(features, side).width > 1:  # 1: no pair has this side
+                raise RunError(f"{self.folder}: its course has no {side}s, so its models cannot answer pairs with one.")
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
             model, name = build_model(self.config, features), model_file(fold, seed)

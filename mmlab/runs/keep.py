@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, LABELS, RunConfig, probability_columns
+from mmlab.config import GUID, IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
 from mmlab.errors import RunError, stoppable, writing
@@ -176,6 +176,7 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
+    lacking = [side for side in (TEXT, IMAGE) if not course.pairs[f"has_{side}"].any()]
     return {
         "data_fingerprint": course.fingerprint,
         "split_hash": course.split_hash,
@@ -189,6 +190,7 @@ def provenance(course: Course, features: Features | None, code: tuple[Any, ...],
         "python": platform.python_version(),
         "packages": _package_versions(),
         "device": device,
+        **({"lacks": lacking} if lacking else {}),
     }
 
 

@@ -70,6 +70,7 @@ def run_workbook(
             replace(sources[name], after=tuple(map(names.index, NEEDS[name])), skip=(EXERCISE_TAG, REPORT_TAG))
             for name in names
         ]
+        print(*course.health.notices, sep="\n", end="\n" if course.health.notices else "", flush=True)
         on_start(estimate_seconds(config, course, are_trained(results, WORKBOOK, given)))
         write_record(results, WORKBOOK, given)
         encoding = stack.enter_context(_encode_ahead(nursery, data, knobs))

@@ -125,7 +125,7 @@ def errors(evidence: Evidence, say: Say) -> list[Block]:
     blocks: list[Block] = [Table("recall", say.frame(lines), say("errors.recall"))]
     if evidence.course is None:
         return [*blocks, Notice(say("errors.nodata", results=evidence.results))]
-    return [*blocks, *show_wrong(evidence, say)]
+    return [*blocks, *(show_wrong(evidence, say) or [Paragraph(say("errors.none"))])]
 
 
 def prediction(evidence: Evidence, say: Say) -> list[Block]:
