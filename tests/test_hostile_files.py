@@ -15,6 +15,7 @@ from test_collecting import collect
 from test_grading import GUIDS, N, write_key
 from typer.testing import CliRunner
 
+from mmlab import storage
 from mmlab.cli.app import app
 from mmlab.course import write_predictions
 from mmlab.errors import ConfigError, CourseError, DiskError, MmlabError
@@ -172,6 +173,12 @@ def spoil(value, wrong):
             yield {**value, key: [wrong, *inner[1:]]}
 
 
+def sealed(record) -> str:
+    """A record as if it had been written so; one that is no dict has no seal."""
+    whole = {**record, storage.SEAL: storage._digest_values(record)} if isinstance(record, dict) else record
+    return json.dumps(whole)
+
+
 def test_a_wrong_type_in_a_record_is_a_gap_and_never_a_traceback(tmp_path):
     runs = {"main": "text_and_image-x", "text_only": "text-x"}
     records = {
@@ -184,17 +191,17 @@ def test_a_wrong_type_in_a_record_is_a_gap_and_never_a_traceback(tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()
     for name, record in records.items():
-        (folder / f"{name}.json").write_text(json.dumps(record))
+        (folder / f"{name}.json").write_text(sealed(record))
     assert not read_timeline(tmp_path) == []
     for name, record in records.items():
         for wrong in (None, 5, True, "\ud800", [], [[]], {}, {"a": 1}):
             for spoilt in spoil(record, wrong):
-                (folder / f"{name}.json").write_text(json.dumps(spoilt))
+                (folder / f"{name}.json").write_text(sealed(spoilt))
                 found = Evidence.gather(tmp_path)
                 assert found.gaps and isinstance(found.course_folder, str) and found.notebook_command()
                 assert isinstance(read_timeline(tmp_path), list)
-        (folder / f"{name}.json").write_text(json.dumps(record))
-    (folder / "04_fusion.json").write_text(json.dumps({"runs": {"main": 5}}))
+        (folder / f"{name}.json").write_text(sealed(record))
+    (folder / "05_hyperparameter_grid.json").write_text(sealed({"grid": 5}))
     assert any("not as the notebook writes it" in gap.detail for gap in Evidence.gather(tmp_path).gaps)
 
 

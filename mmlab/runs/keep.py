@@ -176,7 +176,7 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
-    lacking = [side for side in (TEXT, IMAGE) if not course.pairs[f"has_{side}"].any()]
+    lacking = [side for side in (TEXT, IMAGE) if features is not None and not getattr(features, side).lengths.any()]
     return {
         "data_fingerprint": course.fingerprint,
         "split_hash": course.split_hash,
