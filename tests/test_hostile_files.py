@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from courses import draw_image, jpeg
@@ -253,6 +254,7 @@ def test_the_faults_of_several_rows_are_told_at_once(tmp_path, monkeypatch):
     (tmp_path / "t.csv").write_text("text,image\n" + "\n".join(rows))
     monkeypatch.setattr(Lab, "see", lambda *_: pytest.fail("nothing is encoded once a row is at fault"))
     lab = object.__new__(Lab)
+    lab.run = SimpleNamespace(lacks=[])
     monkeypatch.setattr(Lab, "read_picture", lambda self, image: Path(image).read_bytes() or 1 / 0)
     (tmp_path / "bad.jpg").unlink()
     with pytest.raises(MmlabError, match=r"(?s)^301 pairs cannot be read:\n  line 3: .*bad.jpg.*and 296 more$"):
