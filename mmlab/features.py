@@ -28,7 +28,7 @@ from mmlab.storage import cache_folder, one_at_a_time, write_atomic
 # A block is encoded at once and becomes one file of the cache: an interrupted encoding loses no more than one block.
 PAIRS_PER_BLOCK = 512
 ANSWERED_AT_ONCE = 128  # pairs in a batch when a model only answers
-CHECKED = "checked.json"  # of which files the checksum was found right: file name -> size and time of last change
+CHECKED = "checked.json"  # of which files the checksum was found right: file name -> size and times of last change
 
 
 def average_each(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -273,6 +273,7 @@ class Features(Pairs):
     text: Sequences | StoredSequences
     image: Sequences | StoredSequences
     encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
+    weights: dict[str, str] = field(default_factory=dict, compare=False)  # `Encoder.weights` of each modality
 
     def pooled(self, modality: str) -> np.ndarray:
         """One vector per pair, float32 (n, width): the mean of the tokens, or the image's pooled vector; or zeros."""
@@ -310,7 +311,8 @@ def encode_course(
     text_sequences, text_new = _encode_missing(text, wanted_texts, texts, progress)
     image_sequences, image_new = _encode_missing(image, wanted_images, images, progress)
     digest = hashlib.sha256(f"{text.fingerprint} {image.fingerprint}".encode()).hexdigest()[:16]
-    return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, {"text": text_new, "image": image_new})
+    new, weights = {"text": text_new, "image": image_new}, {"text": text.weights, "image": image.weights}
+    return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, new, weights)
 
 
 def count_missing(course: Course, config: RunConfig) -> int:
@@ -338,7 +340,8 @@ def encode_pairs(
     widths: of the vectors of both encoders, for a side that no pair has. Raises OSError for what is no picture.
     """
     sides = [_encode_present(*one) for one in ((text, texts, widths[0]), (image, images, widths[1]))]
-    return Features([""] * len(texts), *sides, digest="")
+    weights = {"text": text.weights, "image": image.weights}
+    return Features([""] * len(texts), *sides, digest="", weights=weights)
 
 
 def _encode_present(encoder: Encoder, sources: Sequence[Any], width: int) -> Sequences:
@@ -409,7 +412,7 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
     A file that is not as it was written is removed, and what it held is encoded again. At every opening this is found
     of a truncated or half-written file, of one of another encoder or layout, and of one whose list of contents does not
     fit: no pair is given another pair's vectors. The vectors' own checksum is computed when a file is first opened,
-    and again when its size or time of change differs: a bit that turns over on the disk later is not found.
+    and again when its size or times of change differ: a bit that turns over on the disk later is not found.
     """
     from safetensors import SafetensorError
 
@@ -419,7 +422,7 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
     for file in sorted(folder.glob("*.safetensors")):
         try:
             status = file.stat()
-            state = [status.st_size, status.st_mtime_ns]
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
             digests, starts, width = _read_index(file)
             if not wants.isdisjoint(digests):  # or else it is of another course
                 if checked.get(file.name) != state:
@@ -429,7 +432,8 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
                 blocks.append(Block(file, width))
                 right[file.name] = state
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # as below
+                file.unlink(missing_ok=True)
     if not right.items() <= checked.items():
         with suppress(OSError):  # in a cache that others may only read, each computes the checksums
             write_atomic(note, json.dumps(checked | right))

@@ -4,7 +4,6 @@ A twin in dev of a pair in train is an answer known beforehand, so that a split 
 notebook 01, section 4.
 """
 
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageFile, __version__
 
 from mmlab.images import CONVERSIONS, list_conversions, open_image, room_for, to_rgb
-from mmlab.storage import cache_folder, write_atomic
+from mmlab.storage import cache_folder, read_file, seal_bytes, unseal_bytes, write_atomic
 
 # Nearly the same image: see `link_images` for what the three numbers mean and how they were chosen.
 HASH_BITS_APART, COLOUR_LEVELS_APART, STEPS_NEEDED = 32, 6.0, 64
@@ -136,12 +135,10 @@ def _facts_file() -> Path:
 def load_facts() -> dict[bytes, np.void]:
     """The facts of earlier readings, by the sha256 of an image's bytes; bad images are never among them."""
     try:
-        raw = _facts_file().read_bytes()
-        facts = np.frombuffer(raw, dtype=FACTS, offset=32)
-    except (OSError, ValueError):  # no such file, or a part of one
+        facts = np.frombuffer(unseal_bytes(read_file(_facts_file())), dtype=FACTS)
+    except (OSError, ValueError):  # no such file, or a part of one, or a damaged one
         return {}
-    intact = hashlib.sha256(raw[32:]).digest() == raw[:32]
-    return dict(zip(facts["digest"].tolist(), facts, strict=True)) if intact else {}
+    return dict(zip(facts["digest"].tolist(), facts, strict=True))
 
 
 def save_facts(known: dict[bytes, np.void]) -> None:
@@ -150,4 +147,4 @@ def save_facts(known: dict[bytes, np.void]) -> None:
         return  # Pillow also passes over damaged data in this process: another one must see for itself
     body = np.array(list(known.values()), dtype=FACTS).tobytes()
     with suppress(OSError):  # a full or read-only disk costs the next reading a few seconds, no more
-        write_atomic(_facts_file(), hashlib.sha256(body).digest() + body)
+        write_atomic(_facts_file(), seal_bytes(body))
