@@ -84,10 +84,11 @@ def test_twin_work_without_end_is_noticed(monkeypatch):
 
 
 def test_twin_too_much_memory_is_noticed(monkeypatch):
-    monkeypatch.setattr(folders, "MIB", resident_mib(os.getpid()) + 100)
+    limit = resident_mib(os.getpid()) + 50
+    monkeypatch.setattr(folders, "MIB", limit)
 
-    def hold(root, drawn):
-        held = np.ones(200 * 2**20, np.uint8)
+    def hold(root, drawn):  # all of it anew: a child holds but a part of what its parent does
+        held = np.ones(int(limit + 50) * 2**20, np.uint8)
         return folders.read_folder(root, drawn) if held.all() else None
 
     assert outcome(hold)[0] == "over memory"
