@@ -26,6 +26,7 @@ from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
 from mmlab.storage import read_file
+from mmlab.views import View, find_views
 
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
 _READERS = 4  # threads
@@ -36,11 +37,12 @@ _BLANK = np.full((8, 8, 3), 128, np.uint8)
 class Seen:
     """Texts and pictures as the models of a lab see them, each encoded once: `Lab.answer` pairs them.
 
-    views: for each model, its heads and the features these read. Row i of the features has text i and picture i.
+    by_model: for each model its share of each scenario's answer, its heads and the features that these read. Row i of
+    the features has text i and picture i.
     """
 
     n: int
-    views: list[tuple[Any, Features]] = field(repr=False)
+    by_model: list[tuple[dict[str, float], Any, Features]] = field(repr=False)
 
 
 class Lab:
@@ -96,35 +98,43 @@ class Lab:
         """
         n = max(len(texts), len(images))
         texts, images = ([*side, *[None] * (n + 1 - len(side))] for side in (texts, images))  # the last one is absent
-        config = self.config
+        config, unread = self.config, set(self.config.tunes)
+        for _, model in self._models:
+            unread &= set(model.config.tunes)  # a side that all models have encoders of their own for
         frozen = encode_pairs(
-            [None] * (n + 1) if "text" in config.tunes else texts,
-            [None] * (n + 1) if "image" in config.tunes else images,
+            [None] * (n + 1) if "text" in unread else texts,
+            [None] * (n + 1) if "image" in unread else images,
             *self.encoders,
             self._widths,
+            self._views,
         )
         if not config.tunes:
-            return Seen(n, [(model, frozen) for model in self._models])
+            return Seen(n, [(shares, model, frozen) for shares, model in self._models])
         from mmlab.training import Inputs, run_towers
 
-        inputs = Inputs.of(texts, images, config, frozen)
-        return Seen(n, [(model.head, run_towers(model, inputs)) for model in self._models])
+        inputs, seen = Inputs.of(texts, images, config, frozen), []
+        for shares, model in self._models:
+            tuned = bool(model.config.tunes)
+            seen.append((shares, model.head, run_towers(model, inputs)) if tuned else (shares, model, frozen))
+        return Seen(n, seen)
 
     def answer(self, seen: Seen, text_rows: Iterable[int], image_rows: Iterable[int]) -> dict[str, np.ndarray]:
         """Probabilities float64 (m, 3) of each scenario for m pairs: the text and the picture of these rows of `seen`.
 
-        A row of -1 is an absent side. All models are averaged.
+        A row of -1 is an absent side. All models are averaged, those of an ensemble by their weights.
         """
         from mmlab.training import needed, predict
 
         rows = [np.where(np.asarray(one) < 0, seen.n, one) for one in (text_rows, image_rows)]
         sums: dict[str, np.ndarray] = {}
-        last, pairs = None, None
-        for head, features in seen.views:
-            if features is not last:  # frozen features are the same for all models
-                last, pairs = features, needed(self.config, features).pair_up(*rows)
-            for scenario, one in predict(head, pairs, np.arange(len(rows[0]))).items():
-                sums[scenario] = sums.get(scenario, 0) + one / len(seen.views)
+        paired: dict[tuple, Pairs] = {}  # frozen features are the same for all models that look at them alike
+        for shares, head, features in seen.by_model:
+            looked_at = needed(head.config, features)
+            if (key := (id(features), looked_at is features)) not in paired:
+                paired[key] = looked_at.pair_up(*rows)
+            for scenario, one in predict(head, paired[key], np.arange(len(rows[0]))).items():
+                if shares[scenario]:
+                    sums[scenario] = sums.get(scenario, 0) + shares[scenario] * one
         return sums
 
     def read_picture(self, image: Picture) -> np.ndarray:
@@ -160,14 +170,23 @@ class Lab:
         return text.encode(["a"])[0].shape[1], image.encode([_BLANK])[0].shape[1]
 
     @cached_property
-    def _models(self) -> list:
+    def _views(self) -> dict[str, View]:
+        return find_views(self.config)
+
+    @cached_property
+    def _models(self) -> list[tuple[dict[str, float], Any]]:
+        """Every model with its share of the answer in each scenario; the shares of a scenario sum to 1."""
         empty = encode_pairs([None], [None], *self.encoders, self._widths)
         pairs: Pairs = empty
         if self.config.tunes:
             from mmlab.training import Inputs
 
             pairs = Inputs.of([None], [None], self.config, empty)
-        return [model for fold in self.run.load_models(pairs).values() for model in fold]
+        every = [model for fold in self.run.load_models(pairs).values() for model in fold]
+        if self.config.model != "ensemble":
+            return [(dict.fromkeys(self.scenarios, 1 / len(every)), model) for model in every]
+        parts = [part for one in every for part in one.parts()]
+        return [({name: share / len(every) for name, share in shares.items()}, model) for shares, _, model in parts]
 
     def _ask(self, pairs: list[tuple[Any, Any]], places: list[str]) -> list[Answer]:
         """places: how a message names each pair."""

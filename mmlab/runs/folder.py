@@ -16,14 +16,16 @@ from mmlab.course import Course
 from mmlab.device import find_precision
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
-from mmlab.features import Features
+from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of
+from mmlab.views import find_views
 
 JOINT = "text_and_image"  # the scenario that runs are compared by
 RUNS = "runs"
 CONFIG, METRICS = "config.json", "metrics.json"
 PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
 HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
+WEIGHTS, MEMBERS = "weights.csv", "members"  # of an ensemble; the folder that holds its members if it was exported
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Run:
     seconds: float
     # The digest of each file of the run but metrics.json, which holds them; {}: of a run that was made without.
     seal: dict[str, str] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)  # of an ensemble: the id of each member's run, by preset
 
     @property
     def id(self) -> str:
@@ -68,6 +71,19 @@ class Run:
     def best_epochs(self) -> pd.DataFrame:
         """fold, seed, best_epoch: a row for each model."""
         return _read_frame(self.folder / BEST_EPOCHS, [FOLD, "seed", "best_epoch"])
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        """fold, scenario, and a column for each member of an ensemble: its weight, 0 to 1, which sum to 1."""
+        return _read_frame(self.folder / WEIGHTS, [FOLD, "scenario", *self.members])
+
+    def load_members(self) -> dict[str, "Run"]:
+        """The runs of an ensemble's members, by preset."""
+        exported = self.folder / MEMBERS
+        return {
+            name: load_run((exported if exported.is_dir() else self.folder.parent) / id)
+            for name, id in self.members.items()
+        }
 
     def _read_probabilities(self, name: str, rows: int | None) -> pd.DataFrame:
         """A table that is held against what the run says of it: a part of one would be scored as a whole."""
@@ -106,6 +122,11 @@ class Run:
         for name, frame in ((HISTORY, self.history), (BEST_EPOCHS, self.best_epochs)):
             if frame.empty:
                 raise _damaged(self.folder / name, "no rows")
+        if self.members:
+            _ = self.weights
+            for one in self.load_members().values():
+                one.check_files()
+            return
         for fold, seed in self.best_epochs[[FOLD, "seed"]].itertuples(index=False):
             path = self.folder / model_file(fold, seed)
             try:
@@ -114,8 +135,10 @@ class Run:
             except (OSError, SafetensorError) as error:
                 raise _damaged(path, error) from error
 
-    def load_models(self, features: Features) -> dict[int, list]:
-        """Fold -> its trained models in eval mode, in the order of their seeds."""
+    def load_models(self, features: Pairs) -> dict[int, list]:
+        """Fold -> its trained models in eval mode, in the order of their seeds; an ensemble is one model."""
+        if self.members:
+            return self._load_ensemble(features)
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -126,9 +149,20 @@ class Run:
             model, path = build_model(self.config, features), self.folder / model_file(fold, seed)
             try:
                 model.load_learned(load_file(path))
-            except (OSError, SafetensorError, RuntimeError, MmlabError) as error:
+            except (OSError, SafetensorError, RuntimeError, KeyError, MmlabError) as error:
                 raise _damaged(path, str(error).splitlines()[0]) from error
             models.setdefault(int(fold), []).append(model.eval())
+        return models
+
+    def _load_ensemble(self, pairs: Pairs) -> dict[int, list]:
+        from mmlab.training import EnsembleModel, needed
+
+        loaded = {name: one.load_models(needed(one.config, pairs)) for name, one in self.load_members().items()}
+        models = {}
+        for fold, rows in self.weights.groupby(FOLD):
+            weights = rows.set_index("scenario")[list(loaded)].stack()
+            members = {name: by_fold[int(fold)] for name, by_fold in loaded.items()}
+            models[int(fold)] = [EnsembleModel(self.config, members, weights)]
         return models
 
 
@@ -142,7 +176,10 @@ def load_run(folder: Path | str) -> Run:
         config = RunConfig.from_params(record["config"]) if "config" in record else None
         scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
         seal = {str(name): str(digest) for name, digest in metrics.get("seal", {}).items()}
-        return Run(folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], seal)
+        members = {str(name): str(id) for name, id in record.get("members", {}).items()}
+        return Run(
+            folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], seal, members
+        )
     except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(folder / f"{CONFIG} or {METRICS}", error) from error
 
@@ -170,16 +207,23 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     encoders = features if isinstance(features, str) else features.digest
     code, arithmetic = code_digest(*training_code(config)), find_precision(config.precision) if config.tunes else ""
     inputs = course.fingerprint, course.split_hash, encoders
-    digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
+    views = [view.fingerprint for view in find_views(config).values()]
+    members = [one.to_dict() for one in config.list_members().values()]
+    digest = digest_of(members, arithmetic, inputs, views, code, length=10)
     control = "" if config.control == "none" else f"-{config.control}"
-    fusion = f"-{config.fusion}" if config.scenario == JOINT else ""
-    name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
-    return Path(results) / RUNS / name
+    kind = f"-{config.model}"
+    if config.model == "neural":
+        kind = f"-{config.fusion}" if config.scenario == JOINT else ""
+        control += f"-lr{config.lr:g}-do{config.dropout:g}"
+    return Path(results) / RUNS / f"{config.scenario}{kind}{control}-s{config.seed}-{digest}"
 
 
 def training_code(config: RunConfig) -> tuple[Any, ...]:
     """Where the code begins that makes the predictions of a training: cross-fitting, and the fusion it uses."""
-    fusion = (find_fusions()[config.fusion],) if config.scenario == JOINT else ()
+    if config.model == "ensemble":
+        of_members = (code for one in config.list_members().values() for code in training_code(one))
+        return (*dict.fromkeys(of_members), "mmlab.runs.ensemble:combine")
+    fusion = (find_fusions()[config.fusion],) if config.scenario == JOINT and config.model == "neural" else ()
     return ("mmlab.training:cross_fit", *fusion)
 
 

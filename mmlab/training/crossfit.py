@@ -106,7 +106,7 @@ def _plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_o
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
             stops = _choose_stoppers(labels[others], twins[others], seed)
-            yield Part(fold, seed, others[~stops], others[stops], held_out)
+            yield Part(fold, seed, others[~stops], others[stops], held_out, twins)
 
 
 def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.ndarray:

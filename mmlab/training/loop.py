@@ -21,7 +21,7 @@ from mmlab.device import own_random, threads_for
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features, Pairs
 from mmlab.models import FusionModel, uses_sequences
-from mmlab.training.inputs import bucketed_batches
+from mmlab.training.inputs import Inputs, bucketed_batches
 
 
 @dataclass
@@ -174,6 +174,8 @@ def fit(
 def predict(model: nn.Module, features: Pairs, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Probabilities of each scenario, float64 (n, 3), for the given rows (default: all)."""
     rows = np.arange(len(features)) if rows is None else np.asarray(rows)
+    if model.config.model != "neural":
+        return model.answer(needed(model.config, features), rows)
     model.eval()
     device = next(model.parameters()).device
     probabilities = {scenario: np.zeros((len(rows), len(LABELS))) for scenario in model.scenarios}
@@ -185,7 +187,11 @@ def predict(model: nn.Module, features: Pairs, rows: np.ndarray | None = None) -
 
 
 def needed(config: RunConfig, features: Pairs) -> Pairs:
-    """The features as this config's model looks at them: whole sequences, or one summary per side (far quicker)."""
+    """The pairs as this config's model looks at them: whole sequences, or one summary per side (far quicker)."""
+    if config.model == "ensemble":
+        return features
+    if isinstance(features, Inputs) and not config.tunes:  # of an ensemble, another member of which trains encoders
+        features = features.frozen
     return features.summarised if isinstance(features, Features) and not uses_sequences(config) else features
 
 
