@@ -24,7 +24,7 @@ from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
 from mmlab.export import EXPORT, read_export
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
-from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
+from mmlab.runs import BEST, METRICS, Run, find_main, load_run, open_results, train_run, write_record
 from mmlab.storage import read_file
 from mmlab.views import View, find_views
 
@@ -266,10 +266,17 @@ def judge(run: Run) -> tuple[float | None, dict[str, str]]:
     return temperature, {name: f"{one.accuracy:.3f}" for name, one in run.scores.items()}
 
 
-def fit(course: Course, results: Path | str = "results/fit", preset: str = "laptop", **knobs: Any) -> Lab:
+def fit(
+    course: Course,
+    results: Path | str = "results/fit",
+    preset: str = "laptop",
+    minutes: float | None = None,
+    **knobs: Any,
+) -> Lab:
     """Train on a course, cross-fitted, keep the run in `results`, and give the lab that answers with its models.
 
-    knobs: as `mmlab run --help` lists them, such as fusion="attention". A run that is complete and current is read, not
+    knobs: as `mmlab run --help` lists them, such as fusion="attention". minutes: of the preset "best", after which it
+    answers with what is ready. A run that is complete and current is read, not
     repeated. Raises ConfigError for an unknown knob or value.
     """
     from mmlab.training import TrainingBar, model_bar, prepare_pairs
@@ -282,10 +289,12 @@ def fit(course: Course, results: Path | str = "results/fit", preset: str = "lapt
     if config.tunes:
         with TrainingBar(config, len(course.labels)) as bar:
             watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch}
-            run = train_run(config, course, pairs, results, bar.on_model, **watch)
+            run = train_run(config, course, pairs, results, bar.on_model, minutes=minutes, **watch)
     else:
         with model_bar("train") as tick:
-            run = train_run(config, course, pairs, results, tick)
+            run = train_run(config, course, pairs, results, tick, minutes=minutes)
+    if config.model == "ensemble":
+        write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes})
     return Lab(run, *judge(run))
 
 

@@ -24,6 +24,7 @@ from mmlab.report.tables import write_tables
 from mmlab.report.words import OPTIONS, ReportOptions, Say
 from mmlab.report.writer import write_document
 from mmlab.runs import (
+    BEST,
     METRICS,
     RUNS,
     TEST_RESULT,
@@ -112,7 +113,7 @@ def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport
             f"{figures}/01_... to 07_..., still show pairs as they are: do not pass these on."
         )
     gaps = [gap.text(Say(options)).replace("`", "") for gap in evidence.gaps]
-    return BuiltReport(evidence.main.scores if evidence.main else {}, places, gaps, notes, evidence)
+    return BuiltReport(evidence.answering.scores if evidence.main else {}, places, gaps, notes, evidence)
 
 
 def _remove_older(document: Document, figures: Path) -> None:
@@ -165,11 +166,14 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
     places = {"executed notebooks": results / "notebooks"}
     if len(main.test_predictions):
         for name in [result_name(main.config, scenario) for scenario in main.config.trained_scenarios]:
-            write_atomic(results / name, (main.folder / name).read_bytes())
+            write_atomic(results / name, (evidence.answering.folder / name).read_bytes())
         places["prediction file"] = results / TEST_RESULT
-        write_atomic(results / TEST_RESULT, (main.folder / result_name(main.config, JOINT)).read_bytes())
+        write_atomic(results / TEST_RESULT, (results / result_name(main.config, JOINT)).read_bytes())
     scores = {part: {s: one.to_dict() for s, one in run.scores.items()} for part, run in evidence.runs.items()}
     trained = {part: run.seconds for part, run in evidence.runs.items()}
+    if evidence.best is not None:
+        scores[BEST] = {name: one.to_dict() for name, one in evidence.best.scores.items()}
+        trained[BEST] = evidence.best.seconds
     compared = [one for one in [*evidence.comparisons, *evidence.ablations] if one.result is not None]
     summary = {
         "data": {key: main.provenance[key] for key in ("data_fingerprint", "split_hash", "n_labelled", "n_test")},
@@ -182,7 +186,7 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     places["scores"] = write_atomic(results / SUMMARY, text)
-    return BuiltReport(main.scores, places)
+    return BuiltReport(evidence.answering.scores, places)
 
 
 def predict_test(data: Path | str, results: Path | str, out: Path | str, scenario: str) -> tuple[Path, int]:

@@ -14,5 +14,14 @@ from mmlab.runs.answers import (
 )
 from mmlab.runs.folder import JOINT, METRICS, RUNS, Run, is_complete, load_run, model_file, result_name, run_folder
 from mmlab.runs.keep import keep_predictions, train_run, write_test_results
-from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, check_results, find_main, finish_notebook, read_record
+from mmlab.runs.records import (
+    BEST,
+    MAIN,
+    MAIN_NOTEBOOK,
+    check_results,
+    find_main,
+    finish_notebook,
+    read_record,
+    write_record,
+)
 from mmlab.runs.results import TEST_RESULT, check_apart, check_writable, find_siblings, open_results

@@ -12,7 +12,8 @@ from mmlab.runs.folder import JOINT, METRICS, RUNS
 from mmlab.storage import write_atomic
 
 RECORDS = "records"
-MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run that answers new pairs, and the notebook whose record names it
+MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run of the workbook, and the notebook whose record names it
+BEST = "best"  # the ensemble that answers in its place, where one was trained, and the record that names it
 # Names a file outside the results, so that two runs leave the same results byte for byte.
 RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"
 
@@ -58,17 +59,15 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
 
 
 def find_main(results: Path | str) -> Path:
-    """The folder of the run that notebook 04 made; without a record of it, of the only run there is of all scenarios.
+    """The folder of the run that answers new pairs: the ensemble of `train_best`, else the run of notebook 04.
 
-    Raises RunError where there is none, or where several could be meant.
+    Without a record of either, it is the only run there is of all scenarios, members of an ensemble aside. Raises RunError where there is none, or where several could be meant.
     """
     results = Path(results)
     check_results(results)
-    if (record := results / RECORDS / f"{MAIN_NOTEBOOK}.json").exists():
-        try:
-            return results / RUNS / read_record(results, MAIN_NOTEBOOK)["runs"][MAIN]
-        except (KeyError, TypeError):
-            raise RunError(f"{record} names no run: run notebook {MAIN_NOTEBOOK} again.") from None
+    for part, name in ((BEST, BEST), (MAIN, MAIN_NOTEBOOK)):
+        if (results / RECORDS / f"{name}.json").exists():
+            return find_recorded(results, name, part)
     found = [metrics.parent for metrics in sorted(results.glob(f"{RUNS}/{JOINT}-*/{METRICS}"))]
     if len(found) == 1:
         return found[0]
@@ -76,6 +75,15 @@ def find_main(results: Path | str) -> Path:
         names = ", ".join(folder.name for folder in found)
         raise RunError(f"{results} holds several runs: name the folder of one of them in {results / RUNS}: {names}.")
     raise RunError(f"{results} holds no finished run of {JOINT}. `mmlab run` makes one, or mmlab.fit in Python.")
+
+
+def find_recorded(results: Path | str, name: str, part: str) -> Path:
+    """The folder of the run that a record names as this part. Raises RunError for a record that names none."""
+    try:
+        return Path(results) / RUNS / read_record(results, name)["runs"][part]
+    except (KeyError, TypeError):
+        fix = "`mmlab run --preset best`" if name == BEST else f"notebook {name}"
+        raise RunError(f"{Path(results) / RECORDS / name}.json names no run: run {fix} again.") from None
 
 
 def _to_plain(value: Any) -> Any:

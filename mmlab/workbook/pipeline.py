@@ -16,7 +16,7 @@ from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.runs import open_results
-from mmlab.runs.records import MAIN_NOTEBOOK, find_main, write_record
+from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, find_recorded, write_record
 from mmlab.storage import temporary_folder
 from mmlab.workbook.estimate import are_trained, estimate_seconds
 from mmlab.workbook.execute import Job, Underway, run_notebooks
@@ -85,7 +85,8 @@ def run_workbook(
             timeline.add(names[number], one.started, one.started + one.seconds, NEEDS[names[number]])
             on_done(names[number], one.seconds, len(seconds), len(jobs))
             if len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
-                shutil.copyfile(jobs[names.index(MAIN_NOTEBOOK)].output, find_main(results) / "notebook.ipynb")
+                main = find_recorded(results, MAIN_NOTEBOOK, MAIN)
+                shutil.copyfile(jobs[names.index(MAIN_NOTEBOOK)].output, main / "notebook.ipynb")
                 timeline.add(ENCODING, *encoding.ended.result())
                 with timeline.measure(REPORT, NEEDS["07_report"]):
                     timeline.write(results)
