@@ -182,7 +182,7 @@ class Lab:
             from mmlab.training import Inputs
 
             pairs = Inputs.of([None], [None], self.config, empty)
-        every = [model for fold in self.run.load_models(pairs).values() for model in fold]
+        every = [model for fold in self.run.load_models(pairs, new=True).values() for model in fold]
         if self.config.model != "ensemble":
             return [(dict.fromkeys(self.scenarios, 1 / len(every)), model) for model in every]
         parts = [part for one in every for part in one.parts()]

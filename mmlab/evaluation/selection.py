@@ -10,6 +10,7 @@ from mmlab.errors import MmlabError
 from mmlab.evaluation.confidence import log_loss
 from mmlab.evaluation.frames import check_classes, read_frame
 
+NEW = -1  # in place of a fold: the weights for pairs that no fold holds
 ROUNDS = 50  # members that are added, one after another: weights are multiples of 1/50 at the finest
 
 
@@ -37,8 +38,9 @@ def choose_weights(answers, labels, rounds: int = ROUNDS) -> np.ndarray:
 def cross_choose(frames: Mapping[str, pd.DataFrame], scenario: str) -> pd.DataFrame:
     """The weights for each fold, chosen on the pairs of all *other* folds: one row a fold, one column a model.
 
-    frames: predictions frames of the same pairs and folds, by the models' names. So no pair has a say in how the
-    answers to it are weighted. With one fold there are no others: all models weigh the same.
+    So no pair has a say in how the answers to it are weighted. With one fold there are no others: all models weigh the
+    same. The row NEW, for pairs that no fold holds, is chosen on all pairs. frames: predictions frames of the same
+    pairs and folds, by the models' names.
     """
     names, first = list(frames), next(iter(frames.values()))
     for name, frame in frames.items():
@@ -46,7 +48,7 @@ def cross_choose(frames: Mapping[str, pd.DataFrame], scenario: str) -> pd.DataFr
             raise MmlabError(f"{name} was predicted on other pairs or other folds than {names[0]}.")
     labels, folds = read_frame(first, scenario)[0], first[FOLD].to_numpy()
     answers = np.stack([read_frame(frame, scenario)[1] for frame in frames.values()])
-    rows = {}
+    rows = {NEW: choose_weights(answers, labels)}
     for fold in np.unique(folds):
         others = folds != fold
         equal = np.full(len(names), 1 / len(names))

@@ -92,7 +92,7 @@ def predict_course(run: Run, features: Features) -> pd.DataFrame:
     from mmlab.training import needed, predict
 
     features = needed(run.config, features)
-    models = [model for fold in run.load_models(features).values() for model in fold]
+    models = [model for fold in run.load_models(features, new=True).values() for model in fold]
     answers = [predict(model, features) for model in models]
     frame = pd.DataFrame({GUID: features.guids})
     for scenario in run.config.trained_scenarios:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, TWIN, RunConfig, probability_columns
-from mmlab.evaluation.selection import cross_choose, weigh
+from mmlab.evaluation.selection import NEW, cross_choose, weigh
 from mmlab.runs.folder import Run
 
 
@@ -60,7 +60,6 @@ def combine(config: RunConfig, runs: dict[str, Run]) -> tuple[pd.DataFrame, pd.D
         weights = cross_choose(frames, scenario)
         columns = probability_columns(scenario)
         predictions[columns] = weigh(frames, scenario, weights)
-        share = weights.mean()
-        test[columns] = sum(frame[columns].to_numpy() * share[name] for name, frame in tests.items())
+        test[columns] = sum(frame[columns].to_numpy() * weights.loc[NEW, name] for name, frame in tests.items())
         chosen.append(weights.reset_index().assign(scenario=scenario))
     return predictions, test, pd.concat(chosen, ignore_index=True)[[FOLD, "scenario", *runs]]

@@ -16,6 +16,7 @@ from mmlab.course import Course
 from mmlab.device import find_precision
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
+from mmlab.evaluation.selection import NEW
 from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of
 from mmlab.views import find_views
@@ -135,10 +136,13 @@ class Run:
             except (OSError, SafetensorError) as error:
                 raise _damaged(path, error) from error
 
-    def load_models(self, features: Pairs) -> dict[int, list]:
-        """Fold -> its trained models in eval mode, in the order of their seeds; an ensemble is one model."""
+    def load_models(self, features: Pairs, new: bool = False) -> dict[int, list]:
+        """Fold -> its trained models in eval mode, in the order of their seeds; an ensemble is one model.
+
+        new: for pairs that no fold holds; an ensemble then weighs its members by the weights for such pairs.
+        """
         if self.members:
-            return self._load_ensemble(features)
+            return self._load_ensemble(features, new)
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -154,16 +158,19 @@ class Run:
             models.setdefault(int(fold), []).append(model.eval())
         return models
 
-    def _load_ensemble(self, pairs: Pairs) -> dict[int, list]:
+    def _load_ensemble(self, pairs: Pairs, new: bool) -> dict[int, list]:
         from mmlab.training import EnsembleModel, needed
 
         loaded = {name: one.load_models(needed(one.config, pairs)) for name, one in self.load_members().items()}
-        models = {}
-        for fold, rows in self.weights.groupby(FOLD):
-            weights = rows.set_index("scenario")[list(loaded)].stack()
-            members = {name: by_fold[int(fold)] for name, by_fold in loaded.items()}
-            models[int(fold)] = [EnsembleModel(self.config, members, weights)]
-        return models
+        weights = {fold: rows.set_index("scenario")[list(loaded)].stack() for fold, rows in self.weights.groupby(FOLD)}
+        return {
+            fold: [
+                EnsembleModel(
+                    self.config, {name: one[fold] for name, one in loaded.items()}, weights[NEW if new else fold]
+                )
+            ]
+            for fold in next(iter(loaded.values()))
+        }
 
 
 def load_run(folder: Path | str) -> Run:

@@ -61,7 +61,8 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
 def find_main(results: Path | str) -> Path:
     """The folder of the run that answers new pairs: the ensemble of `train_best`, else the run of notebook 04.
 
-    Without a record of either, it is the only run there is of all scenarios, members of an ensemble aside. Raises RunError where there is none, or where several could be meant.
+    Without a record of either, it is the only run there is of all scenarios. Raises RunError where there is none, or
+    where several could be meant.
     """
     results = Path(results)
     check_results(results)

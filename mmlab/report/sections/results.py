@@ -3,9 +3,9 @@
 import math
 
 from mmlab import plots
-from mmlab.config import LABELS, probability_columns
+from mmlab.config import FOLD, LABELS, probability_columns
 from mmlab.evaluation import MAJORITY, compare_frames
-from mmlab.evaluation.selection import cross_choose, weigh
+from mmlab.evaluation.selection import NEW, cross_choose, weigh
 from mmlab.report.document import HALF, WIDE, Block, Figure, Notice, Paragraph, Table
 from mmlab.report.evidence import (
     ABLATIONS,
@@ -96,7 +96,7 @@ def ensemble(evidence: Evidence, say: Say) -> list[Block]:
     if best is None or len(best.members) < 2:
         return []
     runs = best.load_members()
-    weights = best.weights[best.weights["scenario"] == JOINT]
+    weights = best.weights[(best.weights["scenario"] == JOINT) & (best.weights[FOLD] != NEW)]
     lines, columns = [], probability_columns(JOINT)
     for name, run in runs.items():
         others = {one: other.predictions for one, other in runs.items() if one != name}
