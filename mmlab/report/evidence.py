@@ -3,7 +3,6 @@
 A results folder goes in; runs by part, rows of scores, comparisons, and what is missing come out. See notebook 07.
 """
 
-import shlex
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from mmlab.config import LABELS, SCENARIOS, RunConfig, name_knobs, probability_columns, write_value
+from mmlab.config import LABELS, SCENARIOS, name_knobs, probability_columns
 from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
+from mmlab.report.commands import Commands
 from mmlab.report.words import ENGLISH, Say
 from mmlab.runs import BEST, JOINT, MAIN, MAIN_NOTEBOOK, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
 from mmlab.runs.records import RECORDS
@@ -134,7 +134,7 @@ class Gap:
 
 
 @dataclass
-class Evidence:
+class Evidence(Commands):
     """What a results folder holds and what is missing in it. `Evidence.gather` reads one."""
 
     results: Path
@@ -240,9 +240,10 @@ class Evidence:
         """Where the course is, or was; "" where nothing says so."""
         return str(self.data or self.given.get("data") or self.records.get(DATA_NOTEBOOK, {}).get("data", ""))
 
-    @property
-    def places(self) -> list[str]:
-        return ["--data", self.course_folder or "DATA", "--results", str(self.results)]
+    def command_of(self, part: str) -> str:
+        """The command that makes the run of this part."""
+        run = self.runs[part]
+        return self.train_command(run.config) if run.config else self.notebook_command(PARTS[part].notebook)
 
     @cached_property
     def course(self) -> Course | None:
@@ -331,34 +332,6 @@ class Evidence:
                 if not any(path.name in str(gap.values) for gap in self.gaps):
                     self.gaps.append(Gap("run", {"folder": path}, detail=str(error)))
         return found
-
-    def command_of(self, part: str) -> str:
-        """The command that makes the run of this part, to be typed as it is; so are those of the next three."""
-        run = self.runs[part]
-        return self.train_command(run.config) if run.config else self.notebook_command(PARTS[part].notebook)
-
-    def train_command(self, config: RunConfig, folder: str = "") -> str:
-        """Train one config, in a folder of the results: the defaults, and `--set` for each knob that differs."""
-        knobs = [word for name, value in config.changed().items() for word in ("--set", f"{name}={write_value(value)}")]
-        places = [*self.places[:-1], str(self.results / folder)]
-        return shlex.join(["mmlab", "train", "--preset", "laptop", *knobs, *places])
-
-    def best_command(self) -> str:
-        """Train the ensemble again."""
-        return shlex.join(["mmlab", "run", "--preset", "best", *self.places])
-
-    def grid_command(self, preset: str) -> str:
-        """Run a grid that has a name."""
-        return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])
-
-    def notebook_command(self, notebook: str = "") -> str:
-        """Execute one notebook alone, or all of them, with the knobs of the workbook."""
-        words, only = [], ["--only", notebook] if notebook else []
-        for name, value in self.given.get("knobs", {}).items():
-            flag = name.replace("_", "-")
-            switch = isinstance(value, bool)
-            words += [f"--{flag}" if value else f"--no-{flag}"] if switch else [f"--{flag}", write_value(value)]
-        return shlex.join(["mmlab", "run", *only, *self.places, *words])
 
 
 def _kind_of(run: Run) -> str:

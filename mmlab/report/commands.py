@@ -1,0 +1,42 @@
+"""The commands that make what a report shows, to be typed as they are."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from mmlab.config import RunConfig, write_value
+
+
+class Commands:
+    """What Evidence knows of them. It has the results folder, the course folder, and what `mmlab run` was given."""
+
+    results: Path
+    course_folder: str
+    given: dict[str, Any]
+
+    @property
+    def places(self) -> list[str]:
+        return ["--data", self.course_folder or "DATA", "--results", str(self.results)]
+
+    def train_command(self, config: RunConfig, folder: str = "") -> str:
+        """Train one config, in a folder of the results: the defaults, and `--set` for each knob that differs."""
+        knobs = [word for name, value in config.changed().items() for word in ("--set", f"{name}={write_value(value)}")]
+        places = [*self.places[:-1], str(self.results / folder)]
+        return shlex.join(["mmlab", "train", "--preset", "laptop", *knobs, *places])
+
+    def best_command(self) -> str:
+        """Train the ensemble again."""
+        return shlex.join(["mmlab", "run", "--preset", "best", *self.places])
+
+    def grid_command(self, preset: str) -> str:
+        """Run a grid that has a name."""
+        return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])
+
+    def notebook_command(self, notebook: str = "") -> str:
+        """Execute one notebook alone, or all of them, with the knobs of the workbook."""
+        words, only = [], ["--only", notebook] if notebook else []
+        for name, value in self.given.get("knobs", {}).items():
+            flag = name.replace("_", "-")
+            switch = isinstance(value, bool)
+            words += [f"--{flag}" if value else f"--no-{flag}"] if switch else [f"--{flag}", write_value(value)]
+        return shlex.join(["mmlab", "run", *only, *self.places, *words])
