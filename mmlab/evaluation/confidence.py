@@ -1,6 +1,6 @@
 """How far a probability can be taken at its word, and what a model that may stay silent is worth.
 
-Explained in docs/ask.md.
+Explained in notebook 06, section 6 and docs/ask.md.
 """
 
 from collections.abc import Sequence

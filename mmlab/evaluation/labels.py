@@ -1,6 +1,6 @@
 """How far the labels themselves can be believed: suspects, disagreeing twins, and the ceiling that noise implies.
 
-Explained in docs/scores.md.
+Explained in notebook 06, section 6.4.
 """
 
 from collections.abc import Callable

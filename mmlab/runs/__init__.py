@@ -10,8 +10,10 @@ from mmlab.runs.answers import (
     predict_course,
     predict_out_of_fold,
     predict_patches,
+    predict_relabelled,
     predict_without,
 )
+from mmlab.runs.curve import learning_curve
 from mmlab.runs.folder import JOINT, METRICS, RUNS, Run, is_complete, load_run, model_file, result_name, run_folder
 from mmlab.runs.keep import keep_predictions, train_run, write_test_results
 from mmlab.runs.records import (

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
+from mmlab.course import Course
 from mmlab.errors import MmlabError
 from mmlab.evaluation import list_answers, share_credit
 from mmlab.features import Features
@@ -64,6 +65,19 @@ def credit_answers(run: Run, features: Features) -> pd.DataFrame:
     said = {name: one[probability_columns(JOINT)].to_numpy()[rows, columns] for name, one in frames.items()}
     credit = dict(zip(("credit_text", "credit_image"), share_credit(**said).T, strict=True))
     return answers.assign(**{f"p_{name}": one for name, one in said.items()}, **credit)
+
+
+def predict_relabelled(
+    config: RunConfig, course: Course, features: Features, labels: np.ndarray, scenario: str = JOINT
+) -> np.ndarray:
+    """Probabilities (n, 3) of the labelled pairs, out of fold, by models that were trained on other labels.
+
+    labels: class numbers (n,) in place of the course's. For tests of what a training makes of wrong labels.
+    """
+    from mmlab.training import cross_fit
+
+    fitted = cross_fit(config, course, features, relabelled=labels)
+    return fitted.predictions[probability_columns(scenario)].to_numpy()
 
 
 def predict_patches(run: Run, features: Features) -> np.ndarray:
