@@ -151,6 +151,7 @@ class RunConfig:
     batch_size: int = knob(128, "pairs per batch", low=1, high=1_000_000)
     warmup: float = knob(0.1, "share of the steps in which the learning rate rises from 0", low=0, below=1)
     label_smoothing: float = knob(0.1, "share of each target spread over all labels", low=0, below=1)
+    prior_shift: float = knob(0.0, "rare labels are answered more often; 1: as if all were as frequent", low=0, high=4)
     class_weights: bool = knob(False, "weight each class by its inverse frequency in the loss")
     clip_norm: float = knob(1.0, "largest norm of the gradient", above=0, high=1e6)
     folds: int = knob(5, "cross-fitting folds; 0 trains on train and scores on dev", low=0, high=127)

@@ -86,6 +86,8 @@ class KernelModel(nn.Module):
                 self.dual[scenario] = inverse @ (targets - self.shares)
                 left_out = targets - _leave_out(inverse, self.dual[scenario], groups)
                 self.calibration[scenario] = _calibrate(left_out, labels[rows])
+                log_shares = np.log(np.maximum(self.shares, 1 / len(rows)))
+                self.calibration[scenario][1:] -= self.config.prior_shift * log_shares
                 without[scenario] = _soften(left_out, self.calibration[scenario])
         return without
 

@@ -102,7 +102,7 @@ def grid(
 
     mmlab grid --preset coursework
     """
-    from mmlab.workbook.grid import TABLE, Grid, read_values
+    from mmlab.workbook.grid import TABLE, Grid, find_best, rank_settings, read_values
 
     if preset is not None:
         check_choice("preset", preset, tuple(GRID_PRESETS))
@@ -120,6 +120,16 @@ def grid(
     failed = [one for one in runs if not one.run]
     for one in failed:
         print(f"\nFAIL  {progress.name(one)}: {one.error.rstrip()}")
+    settings = plan.settings(runs)
+    if len(settings) > 1:
+        ranked, best = rank_settings(settings), find_best(settings)
+        alike = [one.name for one in settings if one.name in set(ranked["name"][~ranked["apart"]])]
+        print(f"best: {best.name}, accuracy {best.score.accuracy}")
+        print(
+            f"{len(alike)} of the {len(ranked)} others cannot be told apart from it (Holm){': ' if alike else ''}",
+            end="",
+        )
+        print("; ".join(alike))
     print(f"{total - len(failed)} of {total} trainings complete; the table: {plan.folder / TABLE}")
     raise typer.Exit(1 if failed else 0)
 

@@ -26,7 +26,9 @@ def plot_risk_coverage(curves: Mapping[str, pd.DataFrame], n: int | None = None,
     for (name, curve), (colour, line) in zip(curves.items(), _LOOKS * len(curves), strict=False):
         ax.plot(curve["coverage"], curve["risk"], line, color=style.COLOURS[colour], drawstyle="steps-post", label=name)
     ax.set(xlabel="share of the pairs that is answered" + (f" (n = {n} pairs)" if n else ""), xlim=(0, 1.01))
-    ax.set(ylabel="share of wrong answers among them", ylim=(0, None))
+    worst = max((curve["risk"].iloc[-1] for curve in curves.values()), default=0)
+    # Of the first few answers the share jumps between 0 and 1, which says nothing.
+    ax.set(ylabel="share of wrong answers among them", ylim=(0, min(1.0, 1.5 * worst + 0.02)))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(style.IN_PERCENT)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
@@ -48,7 +50,7 @@ def plot_price(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None
             look = {"color": style.COLOURS[label], "marker": marker, "linewidth": 1}
             ax.plot(table["strength"], table[f"recall {label}"], label=f"recall of {label}", **look)
     words = "strength: 0 answers as the model does, 1 as if all labels were equally frequent"
-    ax.set(xlabel=words + (f"\n(n = {n} pairs)" if n else ""), ylabel="share of 1", ylim=(0, 1.01))
+    ax.set(xlabel=words + (f"\n(n = {n} pairs)" if n else ""), ylabel="share of 1")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return ax
 

@@ -12,10 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
 from mmlab.errors import MmlabError, RunError
-from mmlab.evaluation import Scores
+from mmlab.evaluation import Scores, abstain
+from mmlab.evaluation.confidence import find_threshold, fit_temperature, heat
+from mmlab.evaluation.frames import class_numbers
 from mmlab.report.document import Document, Figure, Gallery
 from mmlab.report.evidence import JOINT, MAIN, Evidence
 from mmlab.report.html import to_html
@@ -189,8 +194,13 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
     return BuiltReport(evidence.answering.scores, places)
 
 
-def predict_test(data: Path | str, results: Path | str, out: Path | str, scenario: str) -> tuple[Path, int]:
-    """Answer a course's test pairs with the main run of a results folder; the file and its number of rows.
+def predict_test(
+    data: Path | str, results: Path | str, out: Path | str, scenario: str, accuracy: float | None = None
+) -> tuple[Path, int, str]:
+    """Answer a course's test pairs with the run that answers in a results folder; the file, its rows, and a sentence.
+
+    accuracy: also write `<out>.confidence.csv`, with guid, label, confidence and answered: yes from the confidence on
+    that reaches this accuracy out of fold. The sentence then says what that is worth, else it is "".
 
     The course may be another than the one trained on, and may have no train.txt. Raises ConfigError for an unknown
     scenario and RunError when there is no main run and for an `out` inside the course folder.
@@ -205,6 +215,20 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
         frame = predict_course(run, prepare_pairs(course, run.config)).iloc[len(course.labelled) :]
-    best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
-    guids = list(course.test["guid"])
-    return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)
+    probabilities = frame[probability_columns(scenario)].to_numpy()
+    guids, labels = list(course.test["guid"]), [LABELS[number] for number in probabilities.argmax(axis=1)]
+    words = "" if accuracy is None else _write_confidence(run, scenario, accuracy, guids, labels, probabilities, out)
+    return write_predictions(out, guids, labels), len(guids), words
+
+
+def _write_confidence(run, scenario, accuracy, guids, labels, probabilities, out) -> str:
+    known = run.predictions
+    worth = abstain(known, scenario, accuracy)
+    truth, before = class_numbers(known["label"]), known[probability_columns(scenario)].to_numpy()
+    temperature = fit_temperature(before, truth)
+    heated, right = heat(before, temperature).max(axis=1), before.argmax(axis=1) == truth
+    confidence = heat(probabilities, temperature).max(axis=1)
+    answered = np.where(confidence >= find_threshold(heated, right, accuracy), "yes", "no")
+    frame = pd.DataFrame({"guid": guids, "label": labels, "confidence": confidence.round(4), "answered": answered})
+    path = write_atomic(f"{out}.confidence.csv", frame.to_csv(index=False, lineterminator="\n"))
+    return f"{path}: {(answered == 'yes').sum()} of {len(guids)} answered. Out of fold: {worth}"
