@@ -5,8 +5,13 @@ DATA ?= data/demo
 RESULTS ?= results/run
 # Another Python for .venv: make report PYTHON=python3.12. The default is the first one found that is 3.11 or newer.
 PYTHON ?=
+# Every package is installed from a file whose hash is in requirements.hashes.lock. A torch from another index than PyPI,
+# such as one for a CPU alone, has other files: make report HASHES=no installs the same versions without comparing.
+HASHES ?= yes
+LOCKED := $(if $(filter no,$(HASHES)),--requirement requirements.lock,--require-hashes --requirement requirements.hashes.lock)
 # Options of `uv pip compile`: make lock LOCK_OPTIONS=--upgrade
 LOCK_OPTIONS ?=
+COMPILE := .venv/bin/uv pip compile --python-version 3.11 --universal --no-emit-index-url --no-header --no-annotate --quiet
 
 # The recipes read these as "$$DATA": a path may hold spaces and quotes.
 export DATA RESULTS PYTHON
@@ -19,10 +24,10 @@ NMS := torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help report test lab exercises translations lock example clean
+.PHONY: help report test soak lab exercises translations troubleshooting lock audit example clean
 
 help: ## print this list (so does `make` alone)
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 	@echo 'DATA, RESULTS and PYTHON can be set: make report DATA=../course RESULTS=results/course'
 
 report: $(STAMP) ## run the seven notebooks on DATA (data/demo) and write the results to RESULTS (results/run)
@@ -38,6 +43,10 @@ test: $(STAMP) ## check style, run every test, compare every notebook with its s
 	$(PYTEST) $(NBVAL) notebooks/07_report.ipynb
 	.venv/bin/python -m pytest tests -m browser
 
+# Hours, in one process at a low priority; `python -m soak NAME` runs one of the searches. `make test` runs a part of each.
+soak: $(STAMP) ## search for what breaks the lab, and write what is found to soak/results
+	OMP_NUM_THREADS=1 nice .venv/bin/python -W ignore -m soak
+
 # Students work in copies, so that an edit changes neither what `mmlab run` executes nor what git follows.
 lab: $(STAMP) ## write your own copies of the notebooks to work/ and open them in JupyterLab
 	@.venv/bin/mmlab start work
@@ -50,9 +59,17 @@ exercises: $(STAMP) ## write the exercise cells of the notebooks again, after a 
 translations: $(STAMP) ## write notebooks/zh again, after a change of a notebook or of its translation
 	.venv/bin/python -m mmlab.exercises.translations
 
-lock: $(STAMP) ## resolve requirements.lock again after a change of pyproject.toml
-	.venv/bin/uv pip compile pyproject.toml --all-extras --python-version 3.11 --output-file requirements.lock \
-	  --universal --no-emit-index-url --no-header --no-annotate --quiet $(LOCK_OPTIONS)
+troubleshooting: $(STAMP) ## write the list of messages in docs/troubleshooting.md again, after a change of one
+	.venv/bin/python docs/troubleshooting.py
+
+# Two files with the same versions. The short one is read by people, by `mmlab doctor`, and by conda, whose pip takes the
+# package itself in the same call, which hashes do not allow.
+lock: $(STAMP) ## resolve requirements.lock and its hashes again after a change of pyproject.toml
+	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock $(LOCK_OPTIONS)
+	$(COMPILE) requirements.lock --no-deps --generate-hashes --output-file requirements.hashes.lock
+
+audit: $(STAMP) ## look at the locked packages: known vulnerabilities, licences, files that are not those of the lock
+	@.venv/bin/python tests/audit.py
 
 # results/demo, which is committed, holds the report of the demo and a few figures, without paths of this machine.
 example: $(STAMP) ## write results/demo, the committed report of the demo, again
@@ -88,13 +105,18 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo "Creating .venv with $$("$$found" --version) ..."; \
 	  "$$found" -m venv --clear .venv; \
 	fi; \
-	echo "Installing requirements.lock ..."; \
-	.venv/bin/python -m pip install --quiet --constraint requirements.lock uv 2>/dev/null || true; \
+	echo "Installing $(lastword $(LOCKED)) ..."; \
+	awk '/^[a-z]/ {own = /^uv==/} own' $(lastword $(LOCKED)) > .venv/uv.lock; \
+	.venv/bin/python -m pip install --quiet --requirement .venv/uv.lock 2>/dev/null || true; \
 	index=$${PIP_INDEX_URL:-$$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}; \
 	if [ -n "$$index" ] && [ -z "$$UV_DEFAULT_INDEX$$UV_INDEX_URL" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
-	if [ ! -x .venv/bin/uv ] || ! .venv/bin/uv pip install --quiet --python .venv/bin/python --requirement requirements.lock; then \
+	if [ ! -x .venv/bin/uv ] || ! .venv/bin/uv pip install --quiet --python .venv/bin/python $(LOCKED); then \
 	  echo "uv is missing or failed. Installing with pip instead, which takes some minutes ..."; \
-	  .venv/bin/python -m pip install --quiet --requirement requirements.lock; \
+	  if ! .venv/bin/python -m pip install --quiet $(LOCKED); then \
+	    echo "If the hash of a package is another one than expected, it comes from another index than PyPI." >&2; \
+	    echo "If you have chosen that index, install without comparing hashes: make report HASHES=no" >&2; \
+	    exit 1; \
+	  fi; \
 	fi; \
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
 	echo "Compiling the packages and testing torch with torchvision ..."; \

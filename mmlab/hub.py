@@ -14,14 +14,16 @@ SECONDS, ADDRESS_SECONDS = 2, 1  # for an answer: in all, and from each address 
 def reach_hub(cached: bool) -> None:
     """Return where the hub, or the proxy on the way to it, takes connections.
 
-    Elsewhere its client is told to work offline, if the model is cached. Raises ConnectionError if it is not.
+    Elsewhere its client is told to work offline, if the model is cached. Raises ConnectionError if it is not. It
+    reads what it is told when it is imported, here and in the processes to come.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it would number each process and name its packages
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if os.environ.get("HF_HUB_OFFLINE") or _connects(endpoint):
         return
     if not cached:
         raise ConnectionError(f"{endpoint} cannot be reached")
-    os.environ["HF_HUB_OFFLINE"] = "1"  # the client reads it when it is imported, here and in the processes to come
+    os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _connects(endpoint: str) -> bool:

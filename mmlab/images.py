@@ -39,7 +39,7 @@ def open_image(source: Picture):
 def list_conversions(image) -> list[str]:
     """What `to_rgb` has to do to an open image besides unpacking it: some of CONVERSIONS, in their order."""
     needs = {
-        "turned": image.getexif().get(ORIENTATION, 1) not in (0, 1),
+        "turned": image.getexif().get(ORIENTATION) in range(2, 9),
         "first frame of several": getattr(image, "is_animated", False),
         "16 bits made 8": image.mode.startswith(("I", "F")),
         "transparency on white": image.has_transparency_data,
@@ -55,16 +55,17 @@ def to_rgb(image):
     """
     from PIL import Image, ImageOps
 
-    profile = image.info.get("icc_profile")
+    ImageOps.exif_transpose(image, in_place=True)  # first: an image that is made of numbers has no tags
     if image.mode == "CMYK":
-        image = _print_colours(image, profile)
+        image = _print_colours(image, image.info.get("icc_profile"))
     elif image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image, np.uint16) // 257).astype(np.uint8))
+        values = np.asarray(image, np.uint16)
+        values = np.where(values == image.info.get("transparency"), 65535, values)
+        image = Image.fromarray((values // 257).astype(np.uint8))
     elif image.mode in ("I", "F"):  # whole numbers of 16 bits in some files; nobody knows the range of the others
-        values = np.asarray(image, np.float64)
+        values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
         top = 65535 if image.mode == "I" and values.max(initial=0) <= 65535 else max(values.max(initial=0), 1e-12)
         image = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
-    ImageOps.exif_transpose(image, in_place=True)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -139,7 +140,8 @@ def make_thumbnail(source: Picture, longest: int) -> str:
     buffer = io.BytesIO()
     with open_image(source) as image:
         image.draft("RGB", (2 * longest, 2 * longest))
-        small = image.convert("RGB")
+        with room_for(image):
+            small = to_rgb(image)
         small.thumbnail((longest, longest))
         small.save(buffer, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -4,7 +4,7 @@ In: a results folder, a run folder or an exported model. Out: answers with proba
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 from mmlab.answer import Answer, tabulate
 from mmlab.config import IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course
+from mmlab.course.tables import NEW_LINE, first_few
 from mmlab.encoders import ImageEncoder, TextEncoder, find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.evaluation.confidence import fit_temperature, heat
@@ -88,8 +89,11 @@ class Lab:
         Encoders that were trained take longer, since each model has its own: there, fewer draws are the default. Raises
         MmlabError for a picture that cannot be read and for a pair of nothing.
         """
-        (text,), _ = self._read([(text, image)], [""])
-        return explain(self, text, image, **{"draws": FEW_DRAWS if self.config.tunes else DRAWS} | options)
+        faults: list[str] = []
+        (text,), (pixels,) = self._read([(text, image)], [""], faults)
+        _refuse(faults)
+        explained = explain(self, text, pixels, **{"draws": FEW_DRAWS if self.config.tunes else DRAWS} | options)
+        return replace(explained, image=image)  # to be shown as it is, not squashed
 
     def see(self, texts: Sequence[str | None], images: Sequence[Picture | None]) -> Seen:
         """Encode texts and pictures, None where one is missing; the two lists need not belong together or be as long.
@@ -189,11 +193,13 @@ class Lab:
         return [({name: share / len(every) for name, share in shares.items()}, model) for shares, _, model in parts]
 
     def _ask(self, pairs: list[tuple[Any, Any]], places: list[str]) -> list[Answer]:
-        """places: how a message names each pair."""
-        answers = []
+        """places: how a message names each pair. After a fault, the others are read alone: one message tells all."""
+        answers, faults = [], []
         for start in range(0, len(pairs), ASKED_AT_ONCE):
             here = slice(start, start + ASKED_AT_ONCE)
-            texts, images = self._read(pairs[here], places[here])
+            texts, images = self._read(pairs[here], places[here], faults)
+            if faults:
+                continue
             seen = self.see(texts, images)
             rows = np.arange(len(texts))
             text_rows, image_rows = (
@@ -202,6 +208,7 @@ class Lab:
             found = self.answer(seen, text_rows, image_rows)
             for row, (text, (_, image)) in enumerate(zip(texts, pairs[here], strict=True)):
                 answers.append(self._make_answer(text, image, {name: one[row] for name, one in found.items()}))
+        _refuse(faults)
         return answers
 
     def _make_answer(self, text: str | None, image: Picture | None, found: dict[str, np.ndarray]) -> Answer:
@@ -216,30 +223,35 @@ class Lab:
             confidence = float(heat(answered[None], self.temperature)[0, best])
         return Answer(text, image, asked, scenario, LABELS[best], confidence, self.temperature is not None)
 
-    def _read(self, pairs: list[tuple[Any, Any]], places: list[str]) -> tuple[list[str | None], list[Any]]:
-        """Texts without spaces at their ends, None where there is nothing to read; pixels or None."""
-        texts = []
-        for (text, image), place in zip(pairs, places, strict=True):
-            if text is not None and not isinstance(text, str):
-                raise MmlabError(f"{place}the text is of type {type(text).__name__}. Give a str, or None for no text.")
-            text = text.encode("utf-8", "replace").decode().strip() if text else None  # half an emoji is no letter
-            texts.append(text or None)
-            if not text and image is None:
-                raise MmlabError(f"{place}there is neither a text nor an image. Give one of them, or both.")
+    def _read(
+        self, pairs: list[tuple[Any, Any]], places: list[str], faults: list[str]
+    ) -> tuple[list[str | None], list[Any]]:
+        """Texts without spaces at their ends, None where there is nothing to read; pixels or None.
 
-        def read(image: Picture | None, place: str) -> np.ndarray | None:
+        A sentence of what is wrong with a pair is added to `faults`.
+        """
+
+        def read(pair: tuple[Any, Any], place: str) -> tuple[str | None, np.ndarray | None, str]:
+            text, image = pair
+            if text is not None and not isinstance(text, str):
+                return None, None, f"{place}the text is of type {type(text).__name__}. Give a str, or None for no text."
+            text = text.encode("utf-8", "replace").decode().strip() if text else None  # half an emoji is no letter
+            if not text and image is None:
+                return None, None, f"{place}there is neither a text nor an image. Give one of them, or both."
             try:
-                return None if image is None else self.read_picture(image)
+                return text or None, None if image is None else self.read_picture(image), ""
             except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture
                 name = image if isinstance(image, str | Path) else "the image"
                 why = getattr(error, "strerror", None) or str(error).split("<")[0].strip() or type(error).__name__
-                raise MmlabError(f"{place}{name}: {why}. Give a picture ({', '.join(FORMATS)}) or None.") from error
+                return text, None, f"{place}{name}: {why}. Give a picture ({', '.join(FORMATS)}) or None."
 
-        images = [image for _, image in pairs]
         if len(pairs) == 1:
-            return texts, [read(images[0], places[0])]
-        with ThreadPool(_READERS) as pool:
-            return texts, pool.starmap(read, zip(images, places, strict=True))
+            found = [read(pairs[0], places[0])]
+        else:
+            with ThreadPool(_READERS) as pool:
+                found = pool.starmap(read, zip(pairs, places, strict=True))
+        faults += [fault for _, _, fault in found if fault]
+        return [text for text, _, _ in found], [pixels for _, pixels, _ in found]
 
 
 def load(path: Path | str) -> Lab:
@@ -279,23 +291,25 @@ def fit(
     answers with what is ready. A run that is complete and current is read, not
     repeated. Raises ConfigError for an unknown knob or value.
     """
-    from mmlab.training import TrainingBar, model_bar, prepare_pairs
+    from mmlab.training import prepare_pairs, show_training
 
     config = RunConfig.from_params(knobs, preset)
     if not isinstance(course, Course):
         raise ConfigError("fit takes a course: mmlab.fit(mmlab.read_course(folder)).")
     open_results(results, course.root)
     pairs = prepare_pairs(course, config)
-    if config.tunes:
-        with TrainingBar(config, len(course.labels)) as bar:
-            watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch}
-            run = train_run(config, course, pairs, results, bar.on_model, minutes=minutes, **watch)
-    else:
-        with model_bar("train") as tick:
-            run = train_run(config, course, pairs, results, tick, minutes=minutes)
+    with show_training(config, len(course.labels)) as watch:
+        run = train_run(config, course, pairs, results, minutes=minutes, **watch)
     if config.model == "ensemble":
         write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes})
     return Lab(run, *judge(run))
+
+
+def _refuse(faults: list[str]) -> None:
+    if len(faults) == 1:
+        raise MmlabError(faults[0])
+    if faults:
+        raise MmlabError(f"{len(faults)} pairs cannot be read:\n  {first_few(faults, NEW_LINE)}")
 
 
 def _list_pairs(given: Any) -> tuple[list[tuple[Any, Any]], pd.Index]:

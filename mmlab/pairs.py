@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmlab.config import GUID, IMAGE, TEXT
 from mmlab.course.reading import write_file
-from mmlab.course.tables import LARGEST_TABLE
+from mmlab.course.tables import LARGEST_TABLE, NEW_LINE, first_few
 from mmlab.errors import CourseError
 from mmlab.storage import format_csv, read_file
 
@@ -29,7 +29,7 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
     except OSError as error:
         raise CourseError(f"{path}: cannot be read ({error.strerror}). Give a table with a header.") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, lines = [], []
+    rows, lines, faults = [], [], []
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(header, path)
@@ -38,7 +38,7 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
             if any(row):
                 if len(row) != len(header):
                     problem = f"{len(row)} cells, and the header has {len(header)}. Put a text with a comma in quotes"
-                    raise CourseError(f"{path}, line {line}: has {problem}.")
+                    faults.append(f"line {line}: has {problem}.")
                 rows.append(row)
                 lines.append(line)
             line = reader.line_num + 1
@@ -46,6 +46,9 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
         raise CourseError(
             f"{path}, line {reader.line_num}: is no CSV ({error}). Save the table as CSV again."
         ) from None
+    if faults:
+        several = f": {len(faults)} rows cannot be read:{NEW_LINE}" if len(faults) > 1 else ", "
+        raise CourseError(f"{path}{several}{first_few(faults, NEW_LINE)}")
     if not rows:
         raise CourseError(f"{path}: there are no rows below the header. Add one for each pair.")
     frame = pd.DataFrame(index=pd.Index(lines, name="line"), dtype=object)

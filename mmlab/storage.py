@@ -24,7 +24,8 @@ from mmlab.progress import show_while
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
 STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
 LARGEST = 2**30  # bytes of a file that is read at once, unless its reader says less
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
+# A spreadsheet computes a cell that begins with one of these; the wide ones, where East Asian letters are typed.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _LEFT = re.compile(r"\.([0-9a-f]{8})-(\d+)\.")  # `_owner` in a name
 _TIDIED: set[Path] = set()
 _UMASK = threading.Lock()
@@ -41,20 +42,24 @@ def cache_folder(*parts: str) -> Path:
 
 
 def format_csv(rows: Iterable[Iterable[Any]]) -> str:
-    """A table for spreadsheets: a text that one would take for a formula begins with an apostrophe.
+    """A table for spreadsheets: a text that one would take for a formula gets an apostrophe in front (OWASP's remedy).
 
-    It begins with the mark by which Excel knows UTF-8.
+    Programs read it as any CSV, with the apostrophe; numbers stay numbers. It begins with the mark by which Excel knows
+    UTF-8.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # lines end in \r\n: only so does csv, before Python 3.13, put quotes around a lone \r
     for row in rows:
         table.writerow([f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in row])
     return "\ufeff" + text.getvalue()
 
 
-def printable(text: str) -> str:
-    """A name from outside with an escape for what is invisible, turns the writing direction or cannot be encoded."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def printable(text: str, keep: str = "") -> str:
+    """A text from outside with an escape for what is invisible, turns the writing direction or cannot be encoded.
+
+    keep: letters that stay as they are, such as the end of a line.
+    """
+    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
 
 
 def is_inside(path: Path | str, folder: Path | str) -> bool:
@@ -78,7 +83,10 @@ def read_file(path: Path | str, largest: int = LARGEST, follow: bool = True) -> 
     _refuse(path, facts, largest)  # opening a device may already do something
     with os.fdopen(os.open(path, os.O_RDONLY | flags), "rb") as file:
         _refuse(path, os.fstat(file.fileno()), largest)
-        raw = file.read(largest + 1)  # it may have grown
+        try:
+            raw = file.read(largest + 1)  # it may have grown
+        except OSError as error:  # of a disk, or of what only looks like a file: it names no file
+            raise OSError(error.errno, error.strerror, str(path)) from None
     _refuse_size(path, len(raw), largest)
     return raw
 
@@ -100,12 +108,15 @@ def _refuse_size(path: Path | str, size: int, largest: int) -> None:
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # where root may, a rename takes /dev/null away
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}{_owner()}", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            # Of a name that is no UTF-8, Python has halves of letters. In JSON such an escape means the same.
+            file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; results are shared with a group on clusters

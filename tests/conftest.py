@@ -6,8 +6,17 @@ import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Property tests draw the same examples everywhere; `python -m soak properties` sets the variables and draws others.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".pytest_cache" / "hypothesis"))
+_PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+_ANY_SPEED = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": _PHASES}
+settings.register_profile("tests", max_examples=60, derandomize=True, database=None, **_ANY_SPEED)
+settings.register_profile("soak", max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "2000")), **_ANY_SPEED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tests"))
 
 
 @pytest.fixture(scope="session")

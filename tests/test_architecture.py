@@ -16,7 +16,7 @@ ROOMS = (
     "errors", "config", "progress", "storage", "processes", "freshness", "images", "device", "course", "demo", "engine",
     "hub", "readout", "encoders", "views", "features", "models", "kernel", "training", "evaluation", "runs", "export",
     "pairs", "answer", "explain", "lab", "plots", "widgets", "workbook", "report", "exercises", "grading", "doctor",
-    "cli",
+    "bug_report", "cli",
 )  # fmt: skip
 FILE_LINES, CLASS_LINES, FUNCTION_LINES, PACKAGE_LINES = 500, 200, 60, 23000
 STACK = (

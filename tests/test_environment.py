@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SYSTEMS = ({"sys_platform": "linux"}, {"sys_platform": "darwin"}, {"sys_platform": "win32"})
 PIN = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.+]*( ; [^#@]+)?")
+HASHED = re.compile(PIN.pattern + r"( \\\n    --hash=sha256:[0-9a-f]{64})+")
 IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn", "ipython": "IPython", "pyyaml": "yaml"}
 # Declared, but named by no import statement: what it is there for.
 NOT_IMPORTED = {
@@ -126,6 +127,46 @@ def test_one_version_of_each_package_for_every_python():
     assert sorted(names) == sorted(set(names))  # or the notebooks' numbers would differ between Pythons
 
 
+def find_hash_problems(lock: str, hashes: str) -> list[str]:
+    """Pins that only one of the two files has, and pins without the hash of a file."""
+    parts = [part.rstrip() for part in re.split(r"^(?=[a-z0-9])", hashes, flags=re.MULTILINE) if part]
+    pins = {part.partition(" \\\n")[0]: part for part in parts}
+    problems = [f"{pin} is in one file alone" for pin in {*lock.splitlines()} ^ {*pins}]
+    return problems + [pin for pin, part in pins.items() if not HASHED.fullmatch(part)]
+
+
+def test_the_file_with_hashes_holds_the_same_versions_and_a_hash_of_each():
+    assert find_hash_problems(read("requirements.lock"), read("requirements.hashes.lock")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"^tqdm==", "tqdm==1."),  # resolved apart
+        (r"^tqdm==.*\n( .*\n)+", ""),
+        (r"^(tqdm==\S+).*\n( .*\n)+", r"\1\n"),  # without a hash
+        (r"^( +--hash=sha256:)\w{64}$", r"\1beef"),
+    ],
+)
+def test_a_file_with_other_versions_or_without_a_hash_is_noticed(old, new):
+    hashes = re.sub(old, new, read("requirements.hashes.lock"), count=1, flags=re.MULTILINE)
+    assert find_hash_problems(read("requirements.lock"), hashes)
+
+
+@pytest.mark.parametrize(
+    ("given", "installed"),
+    [
+        ([], "--require-hashes --requirement requirements.hashes.lock"),
+        (["HASHES=no"], "--requirement requirements.lock"),
+    ],
+)
+def test_make_compares_hashes_unless_it_is_told_not_to(given, installed):
+    command = ["make", "--dry-run", "--always-make", *given, ".venv/.complete"]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = re.findall(r"pip install --quiet(?: --python \S+)? (.*requirements.*lock)", recipe)
+    assert commands == [installed] * 2  # uv's, and pip's where there is no uv
+
+
 # ---- conda, Python versions, make
 
 
@@ -195,7 +236,7 @@ def find_imports(code: str) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"mmlab", "conftest"}
+    return found - set(sys.stdlib_module_names) - {"mmlab", "conftest", "soak"}
 
 
 def read_notebook_code(path: Path) -> str:

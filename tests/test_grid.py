@@ -144,7 +144,7 @@ def test_a_wrong_grid_is_refused_before_anything_runs(executed, tmp_path, values
 
 def test_a_grid_may_train_encoders_which_the_workbook_does_not(tmp_path, demo_folder):
     assert len(Grid(demo_folder, tmp_path, {"text_layers": [0, 2]}).planned) == 2
-    with pytest.raises(MmlabError, match="Fine-tune with `mmlab train --set text_layers=2`"):
+    with pytest.raises(MmlabError, match="Fine-tune with `mmlab train` and --set text_layers=2"):
         run_workbook(demo_folder, tmp_path, {"text_layers": 2})
     assert list(tmp_path.iterdir()) == []
 

@@ -434,7 +434,7 @@ def test_what_a_figure_quotes_is_not_translated(pairs):
     words = shown_words(axes)
     plots.translate_figure(axes, {})
     assert shown_words(axes) == words
-    assert plots.plot_gallery(pairs, n=1)[0].get_title(loc="left") == r"\$a\$ · positive"  # two letters, no formula
+    assert plots.plot_gallery(pairs, n=1)[0].get_title(loc="left") == "$a$ · positive"  # two letters, no formula
 
 
 def test_importing_the_package_leaves_matplotlib_and_seaborn_alone():

@@ -133,13 +133,16 @@ def test_pairs_can_be_shown_so_that_nobody_is_named_or_seen(finished, tmp_path):
         assert jpegs_in(results / "report.pdf") == 0 and b"/Alt" in (results / "report.pdf").read_bytes()
         assert not re.search(rb"/Alt \([^)]*(@|http)", (results / "report.pdf").read_bytes())
         assert "[handle]" in text_in(results / "report.pdf") and not TRACE.search(text_in(results / "report.pdf"))
-    assert "Only the report is anonymous" in built.notes[-1] and "notebooks" in built.notes[-1]
+    stays, next_time = built.notes[-2:]
+    assert "Only the report is anonymous" in stays and "notebooks" in stays and str(results / "runs") in stays
+    assert "write `anonymise: true` into" in next_time, "the next report would show everybody again"
 
 
 def test_report_yml_can_ask_for_anonymous_pairs_and_the_command_has_the_last_word(copied):
     (copied / "report.yml").write_text("anonymise: true\n")
-    build(copied)
+    built = build(copied)
     assert "[handle]" in (copied / "report.html").read_text()
+    assert not any("next report" in note for note in built.notes)
     build(copied, anonymise=False)
     assert "[handle]" not in (copied / "report.html").read_text()
     (copied / "report.yml").write_text("anonymise: perhaps\n")

@@ -13,7 +13,7 @@ import typer
 from mmlab import __version__
 from mmlab.cli import asking, exercises, grading, training
 from mmlab.cli.options import PATH, WHOLE, Data, Results, RichCommand
-from mmlab.cli.output import print_error, print_outcome, print_table
+from mmlab.cli.output import print_error, print_line, print_outcome, print_table, show_every_letter
 from mmlab.config import SCENARIOS
 from mmlab.errors import MmlabError, find_fix
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"mmlab {__version__}")
+        print_line(f"mmlab {__version__}")
         raise typer.Exit
 
 
@@ -43,6 +43,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a mistake of the user's ends with one plain message and exit status 1."""
+    show_every_letter()
     try:
         app()
     except MmlabError as error:
@@ -59,18 +60,37 @@ def main() -> None:
 
 
 @app.command(cls=RichCommand)
-def doctor() -> None:
+def doctor(
+    bug_report: Annotated[
+        bool, typer.Option(help="Print what the report of a bug needs, and nothing private.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="For --bug-report: where the last run is.", **PATH)] = Path(
+        "results/run"
+    ),
+) -> None:
     """Check Python, packages, torch, encoder weights, kernel and disk: OK, or FAIL and the fix.
 
-    Example: mmlab doctor
+    With --bug-report it prints Markdown to paste: versions, machine, checks, the last run, the last error. Paths and
+    the names of the user and of the machine are taken out; read it before you send it.
+
+    Examples:
+
+    mmlab doctor
+
+    mmlab doctor --bug-report --results results/run
     """
+    if bug_report:
+        from mmlab.bug_report import write_bug_report
+
+        print(write_bug_report(results))
+        return
     from mmlab.doctor import run_checks
 
     checks = run_checks()
     for check in checks:
-        print(f"{'OK  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
+        print_line(f"{'OK  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
         if not check.ok:
-            print(f"      fix: {check.fix}")
+            print_line(f"      fix: {check.fix}")
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
 
@@ -89,9 +109,11 @@ def check(
     rows = course.health.to_frame().itertuples(index=False)
     print_table(str(data), ["check", "count", "detail"], [[str(r.check), str(r.count), str(r.detail)] for r in rows])
     for issue in course.health.issues:
-        print(f"- {issue}")
+        print_line(f"- {issue}")
     leak = random_split_leak(course)
-    print(f"A random split would give {leak:.1%} of its dev rows a twin in train; the split of this lab gives none.")
+    print_line(
+        f"A random split would give {leak:.1%} of its dev rows a twin in train; the split of this lab gives none."
+    )
 
 
 app.command(cls=RichCommand)(training.run)
@@ -134,12 +156,12 @@ def report(
     built = rebuild_report(results, **options, pdf=pdf)
     print_outcome(built)
     for gap in built.gaps:
-        print(f"MISSING  {gap}")
+        print_line(f"MISSING  {gap}")
     raise typer.Exit(1 if built.gaps else 0)
 
 
 def _print_page(built) -> None:
-    print(f"{time.strftime('%X')}  {built.places['report']}", flush=True)
+    print_line(f"{time.strftime('%X')}  {built.places['report']}")
 
 
 @app.command(cls=RichCommand)
@@ -163,9 +185,9 @@ def predict(
     from mmlab.report.build import predict_test
 
     path, rows, words = predict_test(data, results, out, scenario, abstain)
-    print(f"{rows} rows written to {path}")
+    print_line(f"{rows} rows written to {path}")
     if words:
-        print(words)
+        print_line(words)
 
 
 app.command(cls=RichCommand)(asking.ask)
@@ -183,14 +205,14 @@ def verify(file: Annotated[Path, typer.Argument(help="A prediction file.", **PAT
 
     verdict = verify_predictions(file, read_course(data), find_siblings(file))
     for problem in verdict.problems:
-        print(f"FAIL  {problem}")
+        print_line(f"FAIL  {problem}")
     for warning in verdict.warnings:
-        print(f"NOTE  {warning}")
+        print_line(f"NOTE  {warning}")
     if verdict.ok:
         shares = verdict.shares.itertuples(index=False)
         rows = [[row.label, f"{row.train_share:.1%}", f"{row.file_share:.1%}"] for row in shares]
         print_table(None, ["label", "share in train", "share in file"], rows)
-        print(f"OK    {file} can be handed in")
+        print_line(f"OK    {file} can be handed in")
     raise typer.Exit(0 if verdict.ok else 1)
 
 
@@ -208,4 +230,4 @@ def demo(
     """
     from mmlab.demo import make_demo
 
-    print(f"A demo course is in {make_demo(folder, seed=seed)}")
+    print_line(f"A demo course is in {make_demo(folder, seed=seed)}")

@@ -1,13 +1,12 @@
 """The commands that ask a finished model about new pairs, and that hand it on."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmlab.cli.options import PATH
-from mmlab.cli.output import print_table
+from mmlab.cli.output import print_json, print_line, print_table
 from mmlab.config import LABELS, probability_columns
 from mmlab.errors import ConfigError
 from mmlab.storage import is_inside, printable
@@ -58,21 +57,22 @@ def ask(
         lab = load(model)
         answer = lab.predict(text, image)
         if as_json:
-            print(json.dumps(answer.to_dict(), ensure_ascii=False))
+            print_json(answer.to_dict())
         else:
             print_table(None, *answer.to_table())
-            print(answer.headline)
+            print_line(answer.headline)
         if explain:
-            print(lab.explain(text, image))
+            print_line(str(lab.explain(text, image)))
         return
     pairs = read_pairs(csv)
     lab = load(model)
     answers = lab.predict(pairs)
     table = pairs.join(answers)
     if out is not None:
-        print(f"{len(table)} answers written to {write_answers(table, out)}")
+        print_line(f"{len(table)} answers written to {write_answers(table, out)}")
     elif as_json:
-        print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
+        for pair in table.round(4).astype(object).where(table.notna(), None).to_dict("records"):
+            print_json(pair)
     else:
         _print_answers(pairs, answers, lab.scenarios)
 
@@ -92,7 +92,7 @@ def export(
     from mmlab.lab import load
 
     lab = load(model)
-    print(f"The model is in {export_model(lab.run, lab.temperature, lab.scores, folder)}")
+    print_line(f"The model is in {export_model(lab.run, lab.temperature, lab.scores, folder)}")
 
 
 def _print_answers(pairs, answers, scenarios) -> None:

@@ -1,13 +1,12 @@
 """The commands of the exercises: a student's own copies of the notebooks, and what is passed in them."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmlab.cli.options import PATH
-from mmlab.cli.output import count, print_table
+from mmlab.cli.output import count, print_json, print_line, print_table
 from mmlab.storage import printable
 
 
@@ -31,8 +30,8 @@ def start(
     from mmlab.exercises.copies import start_copies
 
     for name, done in start_copies(folder, language):
-        print(f"{name:<24} {done}")
-    print(f"Your notebooks are in {folder}")
+        print_line(f"{name:<24} {done}")
+    print_line(f"Your notebooks are in {folder}")
 
 
 def progress(
@@ -72,11 +71,11 @@ def progress(
     if csv is not None:
         write_atomic(csv, to_csv(found))
     if as_json:
-        print(json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False))
+        print_json([one.to_dict() for one in found], indent=2)
         return
     print_table(None, ["student", "notebook", "passed", "exercises", "notes"], [_list_row(one) for one in found])
-    print(_sum_up(found))
-    print(_RERUN if run else _READ)
+    print_line(_sum_up(found))
+    print_line(_RERUN if run else _READ)
 
 
 _READ = "Read from saved outputs, which an edit of the file can forge. With --run the answers are judged again."

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mmlab.cli.options import PATH
-from mmlab.cli.output import count, print_table
+from mmlab.cli.output import count, print_line, print_table
 from mmlab.errors import ConfigError
 
 _LINES = 20  # that a terminal shows of what is wrong
@@ -54,13 +54,13 @@ def grade(
     invalid = [row for row in grades.students if row.standing is None]
     lines = [f"FAIL  {row.name}: {row.problems[0]}" for row in invalid]
     lines += [f"NOTE  {one.name} was not read: {one.refusal}" for one in grades.stray]
-    print("\n".join(lines[:_LINES]))
+    print_line("\n".join(lines[:_LINES]))
     if len(lines) > _LINES:
-        print(f"      {len(lines) - _LINES} more are on the page")
+        print_line(f"      {len(lines) - _LINES} more are on the page")
     noted = sum(bool(row.notes) for row in grades.rows)
     counts = f"{count(grades.students, 'student')}, {len(invalid)} without a valid file, {noted} with a note to read"
-    print(f"{counts}; {count(grades.older, 'older file')} left out")
-    print(f"{'grades':<22} {out / 'index.html'}")
+    print_line(f"{counts}; {count(grades.older, 'older file')} left out")
+    print_line(f"{'grades':<22} {out / 'index.html'}")
 
 
 def _read_references(words: list[str]) -> dict[str, Path]:

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 
+from mmlab.cli.output import print_line, redraw_line
 from mmlab.workbook import Underway
 
 LOG_SECONDS = 60  # between two lines where there is no terminal
@@ -26,7 +27,7 @@ class LiveLine:
         parts = [f"{one.name} {one.done}/{one.total} ({one.seconds:.0f} s)" for one in underway]
         line = f"{describe(time.monotonic() - self.begun)}: " + ", ".join(parts)
         if self.drawn and parts:
-            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+            redraw_line(line[: shutil.get_terminal_size().columns - 1])
         elif parts and time.monotonic() - self.said >= LOG_SECONDS:
             self._print(line)
 
@@ -36,12 +37,12 @@ class LiveLine:
     def close(self) -> None:
         """Leave an empty line for what is printed next."""
         if self.drawn:
-            print("\r\033[K", end="", flush=True)
+            redraw_line()
 
     def _print(self, line: str) -> None:
         self.said = time.monotonic()
         self.close()
-        print(line, flush=True)
+        print_line(line)
 
 
 def describe(seconds: float) -> str:

@@ -39,6 +39,16 @@ class RichCommand(TyperCommand):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{**options, "rich_markup_mode": "rich"})
 
+    def parse_args(self, *given: Any) -> list[str]:
+        try:
+            return super().parse_args(*given)
+        except Exception as error:  # typer keeps the class of it to itself
+            takes_words = any(one.param_type_name == "argument" for one in self.params)
+            unknown = getattr(error, "option_name", "--")  # of "-5 degrees" it is -5
+            if takes_words and (not unknown.startswith("--") or " " in unknown):
+                error.message += ". Write -- before a text or a name that begins with -."
+            raise
+
 
 def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for each knob; those that were given become its argument `knobs`, a dict."""

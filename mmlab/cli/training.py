@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mmlab.cli.options import PATH, WHOLE, Data, Results, with_knobs
-from mmlab.cli.output import print_outcome, print_scores
+from mmlab.cli.output import print_line, print_outcome, print_scores
 from mmlab.config import GRID_PRESETS, KNOBS, PRESETS, SHARED, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
 
@@ -112,25 +112,22 @@ def grid(
     plan = Grid(data, results, values, {"folds": folds, "seeds": 1}, seeds)
     plan.check_call(jobs, on)
     total = len(plan.planned)
-    print(f"mmlab: {total} training{'s'[: total > 1]} on {data}, {jobs} at a time")
+    print_line(f"mmlab: {total} training{'s'[: total > 1]} on {data}, {jobs} at a time")
     if again := plan.count_superseded():
-        print(f"{again} of them ran before, on other data or with older code: they are trained again")
+        print_line(f"{again} of them ran before, on other data or with older code: they are trained again")
     progress = _GridProgress(total, plan.names if seeds > 1 else list(values))
     runs = plan.run(jobs, on, progress, **({"slurm_partition": partition} if partition else {}))
     failed = [one for one in runs if not one.run]
     for one in failed:
-        print(f"\nFAIL  {progress.name(one)}: {one.error.rstrip()}")
+        print_line(f"\nFAIL  {progress.name(one)}: {one.error.rstrip()}")
     settings = plan.settings(runs)
     if len(settings) > 1:
         ranked, best = rank_settings(settings), find_best(settings)
-        alike = [one.name for one in settings if one.name in set(ranked["name"][~ranked["apart"]])]
-        print(f"best: {best.name}, accuracy {best.score.accuracy}")
-        print(
-            f"{len(alike)} of the {len(ranked)} others cannot be told apart from it (Holm){': ' if alike else ''}",
-            end="",
-        )
-        print("; ".join(alike))
-    print(f"{total - len(failed)} of {total} trainings complete; the table: {plan.folder / TABLE}")
+        alike = ranked["name"][~ranked["apart"]]
+        print_line(f"best: {best.name}, accuracy {best.score.accuracy}")
+        words = f"{len(alike)} of the {len(ranked)} others cannot be told apart from it (Holm)"
+        print_line(": ".join([words, *(["; ".join(alike)] if len(alike) else [])]))
+    print_line(f"{total - len(failed)} of {total} trainings complete; the table: {plan.folder / TABLE}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -163,7 +160,7 @@ def train(
     from mmlab.evaluation import compare_frames
     from mmlab.export import check_new, export_encoders
     from mmlab.runs import open_results, train_run
-    from mmlab.training import TrainingBar, prepare_pairs
+    from mmlab.training import prepare_pairs, show_training
     from mmlab.workbook.grid import read_values
     from mmlab.workbook.parameters import resolve_folders
 
@@ -180,19 +177,18 @@ def train(
     course = read_course(data, seed=config.seed)
     open_results(results, data)
     pairs = prepare_pairs(course, config)
-    with TrainingBar(config, len(course.labels)) as bar:
-        watch = {"on_epoch": bar.on_epoch, "on_batch": bar.on_batch} if config.tunes else {}
-        trained = train_run(config, course, pairs, results, bar.on_model, resume, **watch)
+    with show_training(config, len(course.labels)) as watch:
+        trained = train_run(config, course, pairs, results, resume=resume, **watch)
     print_scores(trained.scores)
     if config.tunes:
         frozen = train_run(config.frozen(), course, pairs.frozen, results)
         for name in trained.scores:
             gain = compare_frames(trained.predictions, name, frozen.predictions, name)
-            print(f"{name:<15} fine-tuned − frozen {gain.difference:+.3f}, McNemar p = {gain.p_value:.2g}")
-    print(f"{'run':<22} {trained.folder}")
+            print_line(f"{name:<15} fine-tuned − frozen {gain.difference:+.3f}, McNemar p = {gain.p_value:.2g}")
+    print_line(f"{'run':<22} {trained.folder}")
     if save is not None:
         for place in export_encoders(trained, pairs, save):
-            print(f"{'saved':<22} {place}")
+            print_line(f"{'saved':<22} {place}")
 
 
 class _GridProgress:
@@ -209,7 +205,7 @@ class _GridProgress:
         self.done, self.trained = self.done + 1, self.trained + one.new
         line = f"[{self.done}/{self.total}] {self.name(one)}: "
         if one.run is None:
-            print(line + "FAILED", flush=True)
+            print_line(line + "FAILED")
             return
         accuracy = one.run.scores["text_and_image"].accuracy
         if self.best is None or accuracy.value > self.best.value:
@@ -218,4 +214,4 @@ class _GridProgress:
         if self.trained and self.done < self.total:
             left = (time.monotonic() - self.started) / self.trained * (self.total - self.done)
             line += f"; best {self.best:.3f} ({self.best_name}); about {left:.0f} s left"
-        print(line, flush=True)
+        print_line(line)

@@ -7,7 +7,8 @@ from itertools import chain
 import pandas as pd
 
 from mmlab.config import ENCODING, LABEL, LABELS, SPLIT, TEXT, TWIN
-from mmlab.course.tables import first_few
+from mmlab.course.tables import DATA_FOLDER, first_few
+from mmlab.course.text import is_doubtful
 from mmlab.course.twins import Link
 
 EXCLUDED = "excluded"
@@ -49,6 +50,7 @@ class Health:
     label_conflicts: int  # twin groups whose labelled pairs disagree
     test_twins: int  # test pairs with a labelled twin
     orphans: list[str]  # files in data/ that no row names
+    doubtful: list[str]  # texts read as GB18030 that may be in another encoding: see `is_doubtful`
     issues: list[Issue]
     conversions: dict[str, int]  # how many pictures are turned upright, laid on white, ...: see mmlab/images.py
     image_sizes: pd.DataFrame = field(repr=False)  # width, height, count: pixels, most frequent size first
@@ -70,6 +72,7 @@ class Health:
             ("labelled pairs", self.n_labelled, shares),
             ("test pairs", self.n_test, "no label; answered in the order of the file"),
             ("texts", sum(self.encodings.values()), charsets),
+            ("doubtful texts", len(self.doubtful), first_few(self.doubtful)),
             ("text length", round(length["median"]), f"median; {length['min']:.0f} to {length['max']:.0f} characters"),
             ("image sizes", len(sizes), f"{wide} px wide, {high} high"),
             ("twin groups", self.twin_groups, f"{self.twin_pairs} pairs"),
@@ -95,13 +98,14 @@ def judge_course(
     """The health of a folder from its usable pairs (the columns of `Course.pairs`) and from what was set aside."""
     labelled, test = pairs[pairs[SPLIT] != "test"], pairs[pairs[SPLIT] == "test"]
     size = pairs.groupby(TWIN).size()
-    lengths = pairs.loc[pairs.has_text, TEXT].str.len()
+    texts = pairs[pairs.has_text]
+    lengths = texts[TEXT].str.len()
     sizes = pairs.loc[pairs.has_image, ["width", "height"]].value_counts().reset_index(name="count")
     return Health(
         n_labelled=len(labelled),
         n_test=len(test),
         label_counts=labelled[LABEL].value_counts().reindex(LABELS, fill_value=0).to_dict(),
-        encodings=pairs.loc[pairs.has_text, ENCODING].value_counts().to_dict(),
+        encodings=texts[ENCODING].value_counts().to_dict(),
         twin_groups=int((size > 1).sum()),
         twin_pairs=int(size[size > 1].sum()),
         twins_in_text=len(set(chain(*by_text))),
@@ -109,6 +113,7 @@ def judge_course(
         label_conflicts=int((labelled.groupby(TWIN)[LABEL].nunique() > 1).sum()),
         test_twins=int(test[TWIN].isin(labelled[TWIN]).sum()),
         orphans=orphans,
+        doubtful=[f"{DATA_FOLDER}/{row.guid}.txt" for row in texts.itertuples() if is_doubtful(row.text, row.encoding)],
         issues=issues,
         conversions=dict(conversions),
         image_sizes=sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True),

@@ -19,7 +19,7 @@ import pandas as pd
 from mmlab.config import ENCODING, GUID, IMAGE, LABEL, SPLIT, TEXT, TWIN
 from mmlab.course.health import EXCLUDED, FROM_IMAGE, FROM_TEXT, Health, Issue, judge_course
 from mmlab.course.split import DEV_SHARE, class_numbers, split_dev
-from mmlab.course.tables import DATA_FOLDER, TEST_FILE, TRAIN_FILE, Row, first_few, read_rows
+from mmlab.course.tables import DATA_FOLDER, NEW_LINE, TEST_FILE, TRAIN_FILE, Row, first_few, read_rows
 from mmlab.course.text import decode_text, normalise_for_twins
 from mmlab.course.twins import (
     group_links,
@@ -36,7 +36,6 @@ from mmlab.storage import printable, read_file, write_atomic
 
 LARGEST_TEXT = 10**6  # bytes
 _READERS = 4  # threads: reading waits on the disk, decoding leaves the interpreter lock
-_NEW_LINE = "\n  "
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +111,12 @@ def read_course(
     except OSError as error:
         raise CourseError(f"{error.filename or root}: cannot be read ({error.strerror}). Make it readable.") from None
     kept, issues = _judge_pairs(root, _read_pairs(data, rows, names))
-    listed = first_few([str(issue) for issue in issues], _NEW_LINE)
+    listed = first_few([str(issue) for issue in issues], NEW_LINE)
     if strict and issues:
-        raise CourseError(f"{root}: {len(issues)} files cannot be used:{_NEW_LINE}{listed}")
+        raise CourseError(f"{root}: {len(issues)} files cannot be used:{NEW_LINE}{listed}")
     if any(row.label for row in rows) and not any(row.label for row, _, _ in kept):
         problem = "no labelled pair has both a readable text and a readable image"
-        raise CourseError(f"{root}: {problem}. Mend these files first:{_NEW_LINE}{listed}")
+        raise CourseError(f"{root}: {problem}. Mend these files first:{NEW_LINE}{listed}")
 
     by_text = link_equal(normalise_for_twins(text.text) for _, text, _ in kept)
     by_image = link_images([image.facts for _, _, image in kept])
@@ -152,6 +151,8 @@ def save_split(course: Course, path: Path | str) -> Path:
 
 def write_file(path: Path | str, body: str) -> Path:
     """Write a text file whole or not at all and return its path; CourseError where the place cannot be written."""
+    if Path(path).is_dir():
+        raise CourseError(f"{path}: is a folder. Name a file in it.")
     try:
         return write_atomic(path, body)
     except OSError as error:
@@ -197,7 +198,7 @@ def _find_parts(root: Path, unlabelled: bool) -> Path:
         problem = "this is a file, not a course folder. Unpack it or give its folder" if root.exists() else missing
         raise CourseError(f"{root}: {problem}. {layout}")
     for name in wanted:
-        if not (root / name).is_file():
+        if not os.path.lexists(root / name):
             near = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / TRAIN_FILE).is_file()]
             hint = f" Did you mean {near[0]}?" if near and name == TRAIN_FILE else ""
             raise CourseError(f"{root / name}: the file is missing.{hint} {layout}")
@@ -285,8 +286,9 @@ def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issu
         elif not (row.label and bad):
             kept.append((row, text, image))
     if empty:
-        listed = f"{first_few(empty, _NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
-        raise CourseError(f"{root / TEST_FILE}: {len(empty)} pairs have nothing to predict from:{_NEW_LINE}{listed}")
+        listed = f"{first_few(empty, NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."
+        problem = f"{len(empty)} pair{'s have' if len(empty) > 1 else ' has'} nothing to predict from"
+        raise CourseError(f"{root / TEST_FILE}: {problem}:{NEW_LINE}{listed}")
     return kept, issues
 
 

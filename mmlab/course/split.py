@@ -1,6 +1,6 @@
 """Splits without leaks: whole twin groups are dealt to folds, or to train and dev, with the class shares kept."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int, s
         if found < folds and not sparse:
             fix = f"Use at most {found} folds, or add pairs with this label to {TRAIN_FILE}."
             raise CourseError(f"{LABELS[number]}: {found} independent pairs cannot be dealt to {folds} folds. {fix}")
-    return _deal(labels, groups, np.full(folds, 1 / folds), seed)
+    return _deal(labels, groups, np.full(folds, 1 / folds), seed, held_out=range(folds))
 
 
 def split_dev(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> list[str]:
@@ -52,7 +52,8 @@ def split_dev(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> l
     if not labelled.any():
         return ["test"] * len(frame)
     labels = class_numbers(frame.loc[labelled, LABEL])
-    dev = _deal(labels, frame.loc[labelled, TWIN].to_numpy(), np.array([1 - dev_share, dev_share]), seed) == 1
+    twins, shares = frame.loc[labelled, TWIN].to_numpy(), np.array([1 - dev_share, dev_share])
+    dev = _deal(labels, twins, shares, seed, held_out=(1,)) == 1
     present = np.unique(labels)
     unlearned = [LABELS[number] for number in present if not (~dev & (labels == number)).any()]
     problem = f"{len(labels)} usable pairs are too few to split with {dev_share=:g}"
@@ -66,8 +67,11 @@ def split_dev(root: Path, frame: pd.DataFrame, seed: int, dev_share: float) -> l
     raise CourseError(f"{root / TRAIN_FILE}: {problem}. {fix}")
 
 
-def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
-    """Deal whole groups to piles of the given shares, (n,) int8: large groups first, then in an order drawn by seed."""
+def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int, held_out: Sequence[int]) -> np.ndarray:
+    """Deal whole groups to piles of the given shares, (n,) int8: large groups first, then in an order drawn by seed.
+
+    Where that can be helped, no pile of `held_out` gets all pairs of a class: none would be left to train on.
+    """
     classes, numbers = np.unique(labels, return_inverse=True)
     ids, members = np.unique(groups, return_inverse=True)
     content = np.zeros((len(ids), len(classes)), dtype=np.int64)
@@ -76,7 +80,8 @@ def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int)
     order = random.permutation(len(ids))
     order = order[np.argsort(-content[order].sum(axis=1), kind="stable")]
     preference = random.permutation(len(shares)).tolist()
-    wanted = (content.sum(axis=0)[:, None] * shares).tolist()  # (classes, piles)
+    there = content.sum(axis=0)
+    wanted, there = (there[:, None] * shares).tolist(), there.tolist()  # (classes, piles), (classes,)
     room = (shares * len(labels)).tolist()
     held, full = [[0] * len(shares) for _ in classes], [0] * len(shares)
     pile_of = np.zeros(len(ids), dtype=np.int8)
@@ -86,8 +91,10 @@ def _deal(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int)
         # The pile that is least full afterwards, judged by its fullest class; then by size, then by the drawn order.
         filled = [[(have + k) / want for have, want in zip(held[c], wanted[c], strict=True)] for c, k in present]
         fullest = filled[0] if len(filled) == 1 else [max(one) for one in zip(*filled, strict=True)]
-        least = min(fullest)
-        best = min((p for p in preference if fullest[p] == least), key=lambda p: (full[p] + size) / room[p])
+        closed = {p for p in held_out if any(held[c][p] + k == there[c] > k for c, k in present)}
+        free = [p for p in preference if p not in closed] or preference
+        least = min(fullest[p] for p in free)
+        best = min((p for p in free if fullest[p] == least), key=lambda p: (full[p] + size) / room[p])
         for c, count in present:
             held[c][best] += count
         full[best] += size

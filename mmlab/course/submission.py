@@ -11,11 +11,10 @@ import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, suggest
 from mmlab.course.reading import Course, write_file
-from mmlab.course.tables import HEADER, LARGEST_TABLE, TEST_FILE, first_few, guid_fault, split_table
+from mmlab.course.tables import HEADER, LARGEST_TABLE, SHORT, TEST_FILE, first_few, guid_fault, shorten, split_table
 from mmlab.errors import CourseError
 from mmlab.storage import read_file
 
-SHORT = 60  # letters of a file's text that a message shows
 _Answer = tuple[int, str, str]  # line, guid, label
 
 
@@ -113,10 +112,10 @@ def _split_answers(raw: bytes) -> tuple[list[_Answer], list[str], list[str]]:
     except CourseError as error:
         return [], [str(error)], []
     problems = []
-    if odd := [f"line {line}: {_quote(','.join(cells))}" for line, cells in table if len(cells) != 2]:
+    if odd := [f"line {line}: {shorten(','.join(cells))}" for line, cells in table if len(cells) != 2]:
         problems.append(f"Not two columns: {first_few(odd, '; ')}. Write {HEADER}.")
     spaced = [(line, cells) for line, cells in table if len(cells) == 2 and [*map(str.strip, cells)] != cells]
-    if padded := [f"line {line}: {_quote(','.join(cells))}" for line, cells in spaced]:
+    if padded := [f"line {line}: {shorten(','.join(cells))}" for line, cells in spaced]:
         problems.append(f"Spaces around a value in {len(padded)} rows: {first_few(padded, '; ')}. Remove the spaces.")
     warnings = ["The file starts with a byte-order mark; save it as plain UTF-8."] if raw[:3] == BOM_UTF8 else []
     return [(line, *map(str.strip, cells)) for line, cells in table if len(cells) == 2], problems, warnings
@@ -127,11 +126,11 @@ def _judge_answers(answers: list[_Answer], expected: Sequence[str], partly: bool
     for line, guid, _ in answers:
         first.setdefault(guid, line)
     wanted = set(expected)
-    strange = [f"line {line}: {_quote(guid)}" for guid, line in first.items() if guid not in wanted]
+    strange = [f"line {line}: {shorten(guid)}" for guid, line in first.items() if guid not in wanted]
     if strange and not partly:
         problems.append(f"{len(strange)} guids are not in {TEST_FILE}: {first_few(strange, '; ')}. Remove these rows.")
     again = [(line, guid) for line, guid, _ in answers if first[guid] != line]
-    if twice := [f"line {line}: {_quote(guid)}, first on line {first[guid]}" for line, guid in again]:
+    if twice := [f"line {line}: {shorten(guid)}, first on line {first[guid]}" for line, guid in again]:
         problems.append(f"{len(twice)} guids are answered twice: {first_few(twice, '; ')}. Keep one row for each.")
     if missing := [guid for guid in expected if guid not in first]:
         problems.append(f"{len(missing)} of {len(expected)} guids are not answered: {first_few(missing)}. Add them.")
@@ -141,15 +140,10 @@ def _judge_answers(answers: list[_Answer], expected: Sequence[str], partly: bool
         where = f"the first on line {line}: {guid!r} where {due!r} is due"
         problems.append(f"{len(wrong)} rows are out of order, {where}. Keep the order of {TEST_FILE}.")
     illegal = [answer for answer in answers if answer[2] not in LABELS]
-    if words := [f"line {line}: guid {_quote(guid)} has {_quote(label)}" for line, guid, label in illegal]:
+    if words := [f"line {line}: guid {shorten(guid)} has {shorten(label)}" for line, guid, label in illegal]:
         hint = suggest(illegal[0][2][:SHORT].lower(), LABELS)
         problems.append(f"{len(illegal)} labels are not legal: {first_few(words, '; ')}.{hint}")
     return problems
-
-
-def _quote(text: str) -> str:
-    """A text from a file as a message shows it: anything but a short one may be the work of a mistake or of malice."""
-    return repr(text if len(text) <= SHORT else f"{text[:SHORT]}…")
 
 
 def _judge_shares(shares: pd.DataFrame, n: int, problems: list[str], warnings: list[str]) -> None:

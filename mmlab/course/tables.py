@@ -13,8 +13,11 @@ TRAIN_FILE, TEST_FILE, DATA_FOLDER = "train.txt", "test_without_label.txt", "dat
 LABEL_COLUMN, NO_LABEL = "tag", "null"  # the course files' word for the label, and for a label that is to be predicted
 HEADER = f"{GUID},{LABEL_COLUMN}"
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|,')
-LARGEST_TABLE = 100 * 10**6  # bytes
+_LONGEST_NAME = 255 - len(".txt")  # bytes of UTF-8 that file systems take
+LARGEST_TABLE = 10 * 10**6  # bytes: half a million rows
 SHOWN = 5  # how many items a message lists
+SHORT = 60  # letters of a file's text that a message shows
+NEW_LINE = "\n  "  # between items, where each is a sentence
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,7 @@ def split_table(text: str, where: str, strip: bool = True) -> list[tuple[int, li
     if not text.strip():
         raise CourseError(f"{where}: the file is empty. Its first line must be {HEADER!r}.")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    table = [(number, [c.strip() if strip else c for c in line.split(",")]) for number, line in enumerate(lines, 1)]
-    header = table[0][1]
+    header = _split_row(lines[0], strip)
     if header != HEADER.split(","):
         hint = ""
         if ";" in lines[0] or "\t" in lines[0]:
@@ -95,21 +97,26 @@ def split_table(text: str, where: str, strip: bool = True) -> list[tuple[int, li
         elif len(header) == 2 and header[1] in (*LABELS, NO_LABEL):
             hint = " The header is missing: add it as line 1."
         raise CourseError(f"{where}: the header is {lines[0][:80]!r}, it must be {HEADER!r}.{hint}")
-    return [(number, cells) for number, cells in table[1:] if lines[number - 1].strip()]
+    return [(number, _split_row(line, strip)) for number, line in enumerate(lines[1:], 2) if line.strip()]
+
+
+def _split_row(line: str, strip: bool) -> list[str]:
+    """The cells of a line; of more than two, the third holds the rest."""
+    return [cell.strip() if strip else cell for cell in line.split(",", 2)]
 
 
 def _row_fault(cells: list[str], labelled: bool, alone: bool) -> tuple[str, str, str] | None:
     """(kind, what, fix) of a row that cannot be used. alone: there is no other table that it could belong to."""
     if len(cells) != 2:
-        return "not two columns", f"{','.join(cells)[:60]!r}", f"Write {HEADER}: two values with one comma between."
+        return "not two columns", shorten(",".join(cells)), f"Write {HEADER}: two values with one comma between."
     guid, label = cells
-    what = f"guid {guid!r} has {label!r}"
+    what = f"guid {guid!r} has {shorten(label)}"
     if fault := guid_fault(guid):
         return fault
     if labelled and label == NO_LABEL:
         return "no label", what, f"Give it a label or {'leave it out' if alone else f'move the row to {TEST_FILE}'}."
     if labelled and label not in LABELS:
-        what += f".{suggest(label.lower(), LABELS)}".rstrip(".")
+        what += f".{suggest(label[:SHORT].lower(), LABELS)}".rstrip(".")
         return "unknown label", what, f"Labels are {', '.join(LABELS)}, in lower case."
     if not labelled and label != NO_LABEL:
         return "a label in the test file", what, f"Write {NO_LABEL!r}, or move the row to {TRAIN_FILE}."
@@ -120,7 +127,15 @@ def guid_fault(guid: str) -> tuple[str, str, str] | None:
     """(kind, what, fix) of a guid that cannot name the files of a pair."""
     if not guid:
         return "no guid", "there is nothing before the comma", f"Give each row the name of its files in {DATA_FOLDER}/."
-    if guid[0] == "." or not guid.isprintable() or not _NOT_IN_NAMES.isdisjoint(guid):
-        fix = "A guid names files in data/: no path, no quotes, no dot in front, none of / \\ : * ? < > | and no comma."
-        return "guid is no file name", f"{guid!r}", fix
+    if guid[0] == "." or guid != guid.strip() or not guid.isprintable() or not _NOT_IN_NAMES.isdisjoint(guid):
+        signs = "no dot in front, no space at its ends, none of / \\ : * ? < > | and no comma"
+        fix = f"A guid names files in data/: no path, no quotes, {signs}."
+        return "guid is no file name", shorten(guid), fix
+    if len(guid.encode("utf-8")) > _LONGEST_NAME:
+        return "guid is too long", shorten(guid), f"No file can have this name: use at most {_LONGEST_NAME} bytes."
     return None
+
+
+def shorten(text: str) -> str:
+    """A text from a file as a message shows it: anything but a short one may be the work of a mistake or of malice."""
+    return repr(text if len(text) <= SHORT else f"{text[:SHORT]}…")

@@ -8,9 +8,12 @@ from mmlab.errors import CourseError
 # Below this many words a text is a mood or a hashtag ("so #happy"), and equal texts are chance, not a retweet.
 MIN_TWIN_WORDS = 3
 
-_RETWEET = re.compile(r"^(?:\W*\brt\s*@\w+\s*:?)+", re.ASCII)
-_URL = re.compile(r"\bhttps?\S*|\bpic\.twitter\.com/\S*")  # also the cut ones: "http…", "http:…", "http://t.co/…"
+_RETWEET = re.compile(r"^(?:\W*\brt\s*@[a-z0-9_]+\s*:?)+")
 _EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # scripts that put no space between words
+# Also the cut ones: "http…", "http:…", "http://t.co/…"; in East Asian texts no space divides a link from the words.
+_URL = re.compile(rf"(?<![^\W_{_EAST_ASIAN}])(?:https?|pic\.twitter\.com/)[^\s{_EAST_ASIAN}]*")
+_CHINESE, _KANA = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\ue000-\uf8ff]"), re.compile("[\u3040-\u30ff]")
+_NO_CHARACTER = re.compile(r"&#0*[1-9]\d{7,};?", re.ASCII)  # above all code points; int() refuses thousands of digits
 _WORD = re.compile(rf"[{_EAST_ASIAN}]|[^\W_{_EAST_ASIAN}]+")
 
 
@@ -36,6 +39,25 @@ def decode_text(raw: bytes, path) -> tuple[str, str]:
     return text, encoding
 
 
+def is_doubtful(text: str, encoding: str) -> bool:
+    """Whether a text that was read as GB18030 is more likely in Latin-1, Windows-1252 or UTF-16.
+
+    Their bytes can be legal GB18030, so nobody knows for sure. Read as such, they become Chinese characters that are
+    rare: most are not among the 6,763 in daily use (GB2312). So are Japanese ones, but those stand between kana.
+    """
+    if encoding == "utf-8" or _KANA.search(text):
+        return False
+    chinese = _CHINESE.findall(text)
+    return 2 * sum(not _is_common(one) for one in chinese) > len(chinese)
+
+
+def _is_common(letter: str) -> bool:
+    try:
+        return bool(letter.encode("gb2312"))
+    except UnicodeEncodeError:
+        return False
+
+
 def normalise_for_twins(text: str) -> str:
     """The words of a text alone, lower case: two pairs whose results are equal (and not `""`) are twins in text.
 
@@ -44,6 +66,6 @@ def normalise_for_twins(text: str) -> str:
     words gives `""`: such texts are equal by chance. Each Chinese, Japanese or Korean character counts as a word.
     Explained in notebook 01, section 4.
     """
-    plain = _RETWEET.sub("", html.unescape(text).lower())
+    plain = _RETWEET.sub("", html.unescape(_NO_CHARACTER.sub("", text)).lower())
     words = _WORD.findall(_URL.sub(" ", plain))
     return " ".join(words) if len(words) >= MIN_TWIN_WORDS else ""

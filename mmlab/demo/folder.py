@@ -23,7 +23,9 @@ def plan_demo(seed: int = 0, n_labelled: int = 600, n_test: int = 150) -> list[D
     The same on every machine. Raises ConfigError for sizes that the recipe cannot fill.
     """
     if not 100 <= n_labelled <= 2000 or not 0 <= n_test <= 1000:
-        raise ConfigError(f"A demo has 100-2000 labelled and 0-1000 test pairs, not {n_labelled} and {n_test}.")
+        raise ConfigError(
+            f"A demo has 100-2000 labelled and 0-1000 test pairs, not {n_labelled} and {n_test}. Ask for so many."
+        )
     chance, charsets, wording = (chance_for(seed, purpose) for purpose in ("pairs", "charsets", "texts"))
     guids = [str(number) for number in chance.shuffled(range(1, 2 * (n_labelled + n_test) + 1))]
     labelled_twins, test_twins = round(n_labelled * recipe.TWIN_SHARE / 100), round(n_test * recipe.TWIN_SHARE / 100)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns, suggest
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns
 from mmlab.errors import MmlabError
 
 _CLASSES = len(LABELS)
@@ -23,7 +23,9 @@ def predictions_frame(pairs: pd.DataFrame, folds, probabilities: dict[str, np.nd
     for scenario, values in probabilities.items():
         values = np.asarray(values, dtype=np.float64)
         if values.shape != (len(frame), _CLASSES):
-            raise MmlabError(f"{scenario}: probabilities of shape {values.shape} do not fit {len(frame)} pairs.")
+            raise MmlabError(
+                f"{scenario}: probabilities of shape {values.shape} do not fit {len(frame)} pairs. Give three for each."
+            )
         frame[probability_columns(scenario)] = values
     return frame[folds >= 0].reset_index(drop=True)
 
@@ -33,10 +35,10 @@ def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarr
     columns = probability_columns(scenario)
     if not set(columns) <= set(frame.columns):
         known = [name.removesuffix(f"_{LABELS[0]}") for name in frame.columns if name.endswith(f"_{LABELS[0]}")]
-        raise MmlabError(f"The frame has no predictions for {scenario!r}.{suggest(scenario, known)}")
+        raise MmlabError(f"There are no predictions for {scenario!r}. There are: {', '.join(known) or 'none'}.")
     require_columns(frame, [GUID, LABEL, TWIN])
     if len(frame) == 0:
-        raise MmlabError("There are no predictions to score: the frame is empty.")
+        raise MmlabError("There are no predictions to score: the frame is empty. Give one row per pair.")
     twice = frame[GUID].astype(str).duplicated()
     if twice.any():
         guid = frame.loc[twice.to_numpy(), GUID].iloc[0]
@@ -44,7 +46,7 @@ def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarr
     probabilities = frame[columns].to_numpy(dtype=np.float64)
     empty = ~np.isfinite(probabilities).all(axis=1)
     if empty.any():
-        raise MmlabError(f"guid {frame[GUID].to_numpy()[empty][0]} has no probabilities for {scenario}.")
+        raise MmlabError(f"guid {frame[GUID].to_numpy()[empty][0]} has no probabilities for {scenario}. Leave it out.")
     return class_numbers(frame[LABEL]), probabilities
 
 
@@ -73,7 +75,7 @@ def share_changed(before: pd.DataFrame, after: pd.DataFrame, scenario: str) -> f
     """
     one, other = list_answers(before, scenario), list_answers(after, scenario)
     if list(one[GUID]) != list(other[GUID]):
-        raise MmlabError("The two frames do not hold the same pairs in the same order.")
+        raise MmlabError("The frames do not hold the same pairs in the same order. Sort both by guid.")
     return float((one["predicted"] != other["predicted"]).mean())
 
 
@@ -100,7 +102,7 @@ def check_classes(values, name: str) -> np.ndarray:
     if numbers.ndim != 1:
         raise MmlabError(f"{name} has the shape {numbers.shape}. It must be (n,).")
     if len(numbers) == 0:
-        raise MmlabError(f"{name} is empty: there is nothing to score.")
+        raise MmlabError(f"{name} is empty: there is nothing to score. Give one value per pair.")
     if numbers.dtype.kind not in "iuf" or not np.isin(numbers, range(_CLASSES)).all():
         raise MmlabError(f"{name} must hold the class numbers 0, 1 and 2 (the places of {', '.join(LABELS)}).")
     return numbers.astype(np.int64)
@@ -114,7 +116,7 @@ def check_predicted(values, name: str) -> np.ndarray:
     if values.shape[1] != _CLASSES or values.dtype.kind not in "iuf":
         raise MmlabError(f"{name} has the shape {values.shape}. Give (n,) class numbers or (n, 3) probabilities.")
     if len(values) == 0:
-        raise MmlabError(f"{name} is empty: there is nothing to score.")
+        raise MmlabError(f"{name} is empty: there is nothing to score. Give one value per pair.")
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise MmlabError(f"{name} holds nan or infinity in row {row}. Every pair needs three probabilities.")
@@ -127,4 +129,4 @@ def check_lengths(**columns) -> None:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         words = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise MmlabError(f"The numbers of rows differ ({words}): these are not the same pairs.")
+        raise MmlabError(f"The numbers of rows differ ({words}): these are not the same pairs. Give a row each.")

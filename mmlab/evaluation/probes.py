@@ -61,13 +61,13 @@ def measure_optimism(frames: Sequence[pd.DataFrame], scenario: str, draws: int =
     """
     answers = [list_answers(frame, scenario) for frame in frames]
     if len({tuple(one[GUID]) for one in answers}) != 1:
-        raise MmlabError("The frames do not hold the same pairs in the same order.")
+        raise MmlabError("The frames do not hold the same pairs in the same order. Sort each by guid.")
     right = np.array([one["right"] for one in answers], dtype=np.float64)  # (settings, pairs)
     groups, number = np.unique(answers[0][TWIN], return_inverse=True)
     halves = (np.random.default_rng(seed).random((draws, len(groups))) < 0.5)[:, number]  # (draws, pairs)
     halves = halves[halves.any(axis=1) & ~halves.all(axis=1)]
     if not len(halves):
-        raise MmlabError("All pairs are twins of one another: they cannot be dealt to two halves.")
+        raise MmlabError("All pairs are twins of one another: they cannot be dealt to two halves. Add others.")
     here = right @ halves.T / halves.sum(axis=1)  # (settings, draws)
     there = right @ ~halves.T / (~halves).sum(axis=1)
     best = here.argmax(axis=0), np.arange(len(halves))

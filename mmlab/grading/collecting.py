@@ -14,7 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -24,9 +24,11 @@ from mmlab.storage import printable, read_file
 CSV, JSON, PAGE, FEEDBACK = "grades.csv", "grades.json", "index.html", "feedback"  # what a folder of grades holds
 MAX_BYTES = 5_000_000  # of one file; 50,000 answers take a fifth of it
 STUDENT, TIME = "student", "time"  # the named groups of a pattern
+_MARKED_UTF8 = 0x800  # the bit of a zip's member
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
 _HIDDEN = ("thumbs.db", "desktop.ini")  # Windows writes them into folders
 _UNFIT = "its name does not fit the pattern"
+_EMPTY = "it is an empty folder; hand in the file itself"
 _SECONDS = 10  # for all names together
 _MATCHER = """\
 import json, re, sys
@@ -81,10 +83,11 @@ def collect_submissions(place: Path, pattern: str | None = None) -> Iterator[Col
     try:
         archive = zipfile.ZipFile(place)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise MmlabError(f"{place}: is no folder and no zip that can be opened ({error}).") from None
+        why = printable(str(error).rstrip("."))
+        fix = "Fetch it again, or unpack it and name the folder"
+        raise MmlabError(f"{place}: is no folder and no zip that can be opened ({why}). {fix}.") from None
     with archive:
-        members = [_look_at_member(archive, member) for member in archive.infolist() if not member.is_dir()]
-        yield _sort(place, _find_students(place, members, pattern))
+        yield _sort(place, _find_students(place, _list_zip(archive), pattern))
 
 
 def _check_pattern(pattern: str | None) -> None:
@@ -207,6 +210,8 @@ def _list_folder(root: Path) -> Iterator[Submission]:
         except OSError as error:
             yield Submission(_inside(root, folder), f"the folder cannot be listed ({error.strerror})")
             continue
+        if not entries and folder.suffix and folder != root:
+            yield Submission(_inside(root, folder), _EMPTY)
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
@@ -240,7 +245,7 @@ def _judge_kind(mode: int, size: int) -> str:
 
 def _read_file(path: str) -> bytes:
     try:
-        return read_file(path, MAX_BYTES, follow=False)  # what was listed may have been exchanged since
+        return _check_packed(read_file(path, MAX_BYTES, follow=False))  # it may have been exchanged since it was listed
     except OSError as error:
         raise Unreadable(f"it cannot be read ({error.strerror})") from None
 
@@ -249,11 +254,44 @@ def _read_bounded(file) -> bytes:
     raw = file.read(MAX_BYTES + 1)
     if refusal := _judge_kind(stat.S_IFREG, len(raw)):
         raise Unreadable(refusal)
+    return _check_packed(raw)
+
+
+def _check_packed(raw: bytes) -> bytes:
+    if raw.startswith(b"PK\3\4"):
+        raise Unreadable("it is a zip or a spreadsheet; hand in the text file itself")
     return raw
 
 
+def _list_zip(archive: zipfile.ZipFile) -> Iterator[Submission]:
+    """Every file in a zip, and each folder that is named like a file and empty."""
+    members = archive.infolist()
+    filled = {folder.as_posix() for member in members for folder in PurePosixPath(member.filename).parents}
+    for member in members:
+        if not member.is_dir():
+            yield _look_at_member(archive, member)
+        elif (folder := PurePosixPath(member.filename)).suffix and folder.as_posix() not in filled:
+            yield Submission(_read_name(member).rstrip("/"), _EMPTY)
+
+
+def _read_name(member: zipfile.ZipInfo) -> str:
+    """The name of a member as it can be shown. One that is not marked as UTF-8 may be so all the same (macOS), or be in
+    the charset of a Chinese Windows, of which every letter has two bytes above 127; Python takes it for code page 437.
+    """
+    name = member.filename
+    if not member.flag_bits & _MARKED_UTF8 and not name.isascii():
+        with suppress(UnicodeError):
+            raw = name.encode("cp437")
+            with suppress(UnicodeError):
+                chinese = re.fullmatch(rb"(?:[\0-\x7f]|[\x81-\xfe][\x80-\xfe])*", raw)
+                name = raw.decode("gb18030") if chinese else name
+            with suppress(UnicodeError):
+                name = raw.decode("utf-8")
+    return printable(name.replace("\\", "/"))
+
+
 def _look_at_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Submission:
-    name = printable(member.filename.replace("\\", "/"))
+    name = _read_name(member)
     mode = member.external_attr >> 16
     refusal = _judge_kind(mode if stat.S_IFMT(mode) else stat.S_IFREG, member.file_size)
     if member.flag_bits & 1:

@@ -150,7 +150,8 @@ def plot_gallery(
         wrong = predicted is not None and row[LABEL] in LABELS and row[predicted] != row[LABEL]
         _draw_picture(panel, row[IMAGE], style.COLOURS.get(row[LABEL], style.OTHER), 4 if wrong else 2)
         panel.set_title(title, fontsize=_TITLE)
-        panel.set_xlabel(caption, fontsize=_CAPTION, loc="left", parse_math=False)
+        panel.set_xlabel(caption, fontsize=_CAPTION, loc="left")
+        style.quote(panel.xaxis.label)
     return axes
 
 
@@ -163,7 +164,7 @@ def _name_pair(row: Mapping[str, object], predicted: str | None, inches: float) 
     if predicted is not None:
         mark = "" if label not in LABELS else "✓ " if row[predicted] == label else "✗ "
         name = f"{name}\n{mark}predicted {row[predicted]}"
-    return name.replace("$", r"\$")  # dollars would set it as a formula
+    return name
 
 
 def _caption(text: object, inches: float) -> str:
@@ -221,7 +222,7 @@ def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarr
             box = {"facecolor": "white", "edgecolor": style.COLOURS[label], "linewidth": 2}
             words = f"{signs[label]} {view.max():.0%}"
             panel.text(across + 0.5, down + 0.5, words, ha="center", va="center", bbox=box)
-        panel.set(xticks=[], yticks=[], title=f"{row[GUID]} · {row[LABEL]}".replace("$", r"\$"))
+        panel.set(xticks=[], yticks=[], title=f"{row[GUID]} · {row[LABEL]}")
         meaning = ", ".join(f"{sign}: {label}" for label, sign in signs.items())
         panel.set_xlabel(f"whole: {LABELS[answer.argmax()]} {answer.max():.0%}\n({meaning})")
     return axes

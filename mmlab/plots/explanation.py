@@ -41,7 +41,8 @@ def plot_explanation(explanation: Explanation, ax: Sequence[Axes] | None = None)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     rows = [style.wrap_text(line, _CAPTION, lines=3) for line in explanation.caption[1:]]
-    words.set_xlabel("\n".join(rows), fontsize=8, loc="left", parse_math=False, color=style.OTHER)
+    words.set_xlabel("\n".join(rows), fontsize=8, loc="left", color=style.OTHER)
+    style.quote(words.xaxis.label)
     return axes
 
 
@@ -114,7 +115,7 @@ def _draw_words(ax: Axes, explanation: Explanation) -> None:
             ax.add_patch(Rectangle((start + 0.15, row + 0.06), wide - 0.3, 0.88, facecolor=colour, **look))
             middle = start + wide / 2
             put = {"ha": "center", "va": "center", "color": INK, "family": [_FONTS, *style.fonts()]}
-            ax.text(middle, row + 0.33, words[i], fontsize=8, parse_math=False, **put)
+            style.quote(ax.text(middle, row + 0.33, words[i], fontsize=8, **put))
             ax.text(middle, row + 0.72, in_points(side, i), fontsize=7.5, **put)
             start += wide
 

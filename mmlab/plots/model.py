@@ -83,7 +83,8 @@ def plot_answer(answer: Answer) -> np.ndarray:
         shown.thumbnail((400, 400))
         picture.imshow(np.asarray(shown))
     text = style.fit_text(answer.text or "(no text)", 2.3, 4, 10)
-    picture.set_xlabel(text, fontsize=10, loc="left", parse_math=False)
+    picture.set_xlabel(text, fontsize=10, loc="left")
+    style.quote(picture.xaxis.label)
     for panel, (scenario, probabilities) in zip(panels, answer.probabilities.items(), strict=True):
         bars = panel.barh(LABELS, probabilities, height=0.62, color=[style.COLOURS[label] for label in LABELS])
         panel.bar_label(bars, [f"{p:.2f}" for p in probabilities], padding=3, fontsize=9)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -45,6 +46,7 @@ _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "SimHei", "Noto Sans CJK JP",
 )  # fmt: skip
+_QUOTED = "quoted"
 _WIDE = "\U0001f7e7"  # two columns wide and in no text font; replaced by □ after wrapping
 
 
@@ -121,10 +123,14 @@ def styled(plot: Callable) -> Callable:
 
     @functools.wraps(plot)
     def draw(*args, **options):
+        from matplotlib.text import Text
+
         with lab_style():
             drawn = plot(*args, **options)
             figure = np.ravel(drawn)[0].figure
             figure.set_label((inspect.getdoc(plot) or "").partition("\n")[0])
+            for text in itertools.chain(*(axes.findobj(Text) for axes in np.ravel(drawn))):
+                text.set_parse_math(False)  # a name with two dollar signs is no formula
             # Matplotlib makes ticks only when a figure is shown, in the look of that moment. The others copy the first.
             for axes in figure.axes:
                 axes.xaxis.set_tick_params(labelsize=_look()["xtick.labelsize"])
@@ -151,8 +157,8 @@ def translate_figure(drawn, words: Mapping[str, str]) -> None:
 
     drawn: a Figure, an Axes or an array of Axes. words: the words or phrases to replace, each with its translation; the
     longest is looked for first, and only where a whole word begins and ends. A translation that no installed font can
-    draw is left out. What the figure quotes, such as a tweet, stays as it is: plot functions draw it with
-    `parse_math=False`. Call this before `save_figure`.
+    draw is left out. What the figure quotes, such as a tweet, stays as it is: plot functions mark it with `quote`. Call
+    this before `save_figure`.
     """
     from matplotlib.text import Text
 
@@ -177,8 +183,13 @@ def translate_figure(drawn, words: Mapping[str, str]) -> None:
                 axis.set_ticks(axis.get_majorticklocs(), translated)
                 formats.append(axis.major)
         for text in figure.findobj(Text):
-            if text.get_parse_math() and text not in ticks:
+            if text.get_label() != _QUOTED and text not in ticks:
                 text.set_text(translate(text.get_text()))
+
+
+def quote(text: Artist) -> None:
+    """Mark a text of a figure as somebody's own words: they are never translated."""
+    text.set_label(_QUOTED)
 
 
 def draw_bars(ax: Axes, lengths: Mapping[str, float], words: Sequence[str]) -> None:

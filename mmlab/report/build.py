@@ -6,7 +6,7 @@ those run folders. Explained in notebook 07.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,13 +112,23 @@ def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport
             notes.append(str(error))
     if older and "report as PDF" not in places:
         notes.append(f"The old {results / PDF} was removed: it did not agree with the new {HTML}.")
-    if options.anonymise and any(figures.glob("[0-9]*.png")):
-        notes.append(
-            f"Only the report is anonymous. The notebooks in {results / 'notebooks'} and their figures, "
-            f"{figures}/01_... to 07_..., still show pairs as they are: do not pass these on."
-        )
+    if options.anonymise:
+        notes += _tell_what_stays(results)
     gaps = [gap.text(Say(options)).replace("`", "") for gap in evidence.gaps]
     return BuiltReport(evidence.answering.scores if evidence.main else {}, places, gaps, notes, evidence)
+
+
+def _tell_what_stays(results: Path) -> Iterator[str]:
+    """What a reader must know of an anonymous report: what else names pairs, and how long it stays anonymous."""
+    named = f"The tables in {results / RUNS} and the prediction files name every pair"
+    if any((results / FIGURES).glob("[0-9]*.png")):
+        shown = (
+            f"the notebooks in {results / 'notebooks'} and their figures, {results / FIGURES}/01_... to 07_..., show"
+        )
+        named = f"{named}, and {shown} pairs as they are"
+    yield f"Only the report is anonymous. {named}: do not pass these on."
+    if not ReportOptions.read(results / OPTIONS).anonymise:
+        yield f"The next report is not, unless it is asked for: write `anonymise: true` into {results / OPTIONS}."
 
 
 def _remove_older(document: Document, figures: Path) -> None:
@@ -211,7 +221,7 @@ def predict_test(
     check_apart(out, data)
     run, course = load_run(find_main(results)), read_course(data, unlabelled=True)
     if not len(course.test):
-        raise MmlabError(f"{data}: test_without_label.txt names no pairs, so there is nothing to predict.")
+        raise MmlabError(f"{data}: test_without_label.txt names no pairs to predict. Add a line `guid,null` for each.")
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
         frame = predict_course(run, prepare_pairs(course, run.config)).iloc[len(course.labelled) :]

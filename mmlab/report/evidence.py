@@ -231,7 +231,13 @@ class Evidence(Commands):
 
     def _read_record(self, name: str) -> dict[str, Any]:
         record = read_record(self.results, name)
-        if not isinstance(record, dict) or not isinstance(record.get("runs", {}), dict):
+        kinds = {"runs": dict, "knobs": dict, "health": dict, "grid": list, "data": str}
+        sound = isinstance(record, dict) and all(
+            isinstance(record.get(key, kind()), kind) for key, kind in kinds.items()
+        )
+        if not sound or not all(
+            isinstance(run, str) for run in [*record.get("runs", {}).values(), *record.get("grid", [])]
+        ):
             raise RunError(f"The record of {name} is not as `finish_notebook` writes it.")
         return record
 

@@ -31,9 +31,11 @@ BROWSERS = (
 BROWSER_SECONDS = 90
 OPTIONS = (
     "--headless", "--disable-gpu", "--no-pdf-header-footer",
-    # Printing a page needs no network. Chromium asks for updates and accounts all the same: it may look up no name.
+    # Printing a page needs no network. Chromium asks for updates, accounts and the time all the same: it may look up no
+    # name, and what still asks would first try for a route to a public address.
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-features=NetworkTimeServiceQuerying",
+    "--component-updater=url-source=file:///dev/null",
 )  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def _print_with(browser: str, page: Path, folder: Path) -> bytes:
         options.append("--no-sandbox")  # Chromium refuses to run as root inside its sandbox
     made = folder / "report.pdf"
     command = [browser, *options, f"--print-to-pdf={made}", page.resolve().as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=BROWSER_SECONDS)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=BROWSER_SECONDS)
     if not made.is_file() or not made.read_bytes().startswith(b"%PDF"):
         raise MmlabError((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])
     return made.read_bytes()
@@ -87,7 +89,7 @@ def _set_with_typst(document: Document, folder: Path) -> bytes:
     except ImportError:
         raise MmlabError("it is not installed (pip install typst)") from None
     source = folder / "report.typ"
-    source.write_text(to_typst(document, folder), encoding="utf-8")
+    source.write_text(to_typst(document, folder), encoding="utf-8", errors="backslashreplace")
     return typst.compile(str(source))
 
 
@@ -145,13 +147,13 @@ def _typeset(example: Example, copy: Path) -> str:
     if example.path is not None:
         shutil.copyfile(example.path, copy)
         picture = f'#image("{copy.name}", height: 3.5cm)\n'
-    return f"[#text(size: 8pt)[*{_escaped(example.title)}*\n\n{picture}\n{_escaped(example.text)}]]"
+    return f"[#text(size: 8pt)[#strong[{_escaped(example.title)}]\n\n{picture}\n{_escaped(example.text)}]]"
 
 
 def _text(text: str) -> str:
-    """Words, with what is between backticks as code."""
+    """Words, with what is between backticks as code. It ends with a semicolon: a dot or a bracket could go on."""
     parts = CODE.split(str(text))
-    return "".join(f"#raw({_string(part)})" if number % 2 else _escaped(part) for number, part in enumerate(parts))
+    return "".join(f"#raw({_string(part)});" if number % 2 else _escaped(part) for number, part in enumerate(parts))
 
 
 def _escaped(text: str) -> str:

@@ -1,5 +1,6 @@
 """The tables of the report: evidence in, frames out, and the files of them for other documents."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from mmlab.report.evidence import Compared, Row
 from mmlab.report.html import plain
 from mmlab.report.words import ENGLISH, Say
 from mmlab.runs import Run
-from mmlab.storage import write_atomic
+from mmlab.storage import format_csv, write_atomic
 
 
 def score_table(rows: list[Row], say: Say = ENGLISH) -> pd.DataFrame:
@@ -49,15 +50,21 @@ def knob_table(run: Run, say: Say = ENGLISH) -> pd.DataFrame:
 def write_tables(document: Document, folder: Path) -> None:
     """Write every table of a document as CSV, Markdown and LaTeX: `<folder>/<name>.csv`, `.md` and `.tex`."""
     for table in [block for block in document.blocks if isinstance(block, Table)]:
-        write_atomic(folder / f"{table.name}.csv", table.frame.to_csv(index=False, lineterminator="\n"))
+        rows = table.frame.itertuples(index=False)
+        write_atomic(folder / f"{table.name}.csv", format_csv([table.frame.columns, *rows]))
         texts = table.frame.astype(str)
         rows = [texts.columns, ["---"] * len(texts.columns), *texts.to_numpy()]
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows]
+        lines = ["| " + " | ".join(map(_markdown, row)) + " |\n" for row in rows]
         write_atomic(folder / f"{table.name}.md", "".join(lines))
         styled = texts.rename(columns=_latex).map(_latex).style.hide(axis="index")
         columns, caption = "l" + "r" * (len(texts.columns) - 1), _latex(plain(table.caption))
         latex = styled.to_latex(caption=caption, label=f"tab:{table.name}", hrules=True, column_format=columns)
         write_atomic(folder / f"{table.name}.tex", latex)
+
+
+def _markdown(text: str) -> str:
+    """A cell in one line, in which nothing ends the cell or is taken for HTML, code or a link."""
+    return re.sub(r"([\\|<`]|\](?=\())", r"\\\1", " ".join(str(text).splitlines()))
 
 
 def _latex(text: str) -> str:

@@ -1,10 +1,12 @@
 """The words of the report: those of its language in `<language>.yml`, and its author's in `<results>/report.yml`."""
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pandas as pd
 import yaml
@@ -17,7 +19,7 @@ from mmlab.storage import read_file
 OPTIONS = "report.yml"
 _SWITCH = {"true": True, "yes": True, "false": False, "no": False}
 DRAWN = "drawn."  # the prefix of what figures say: `drawn.true label` is the translation of `true label`
-LARGEST_OPTIONS = 10**6  # bytes
+LARGEST_OPTIONS = 10**5  # bytes; more could keep the reader of YAML busy for half a minute
 LANGUAGES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.yml")))
 
 
@@ -39,7 +41,7 @@ class ReportOptions:
     @classmethod
     def read(cls, path: Path, language: str | None = None, anonymise: bool | None = None) -> "ReportOptions":
         """The options in a YAML file, if there is one. The other arguments replace the file's. Raises ConfigError."""
-        given = _read_yaml(path) if path.exists() else {}
+        given = _read_yaml(path) if os.path.lexists(path) else {}
         written = given.get("anonymise", "false").lower()
         if written not in _SWITCH:
             raise ConfigError(f"{path}: anonymise is {written!r}. Write true or false.")
@@ -64,13 +66,17 @@ def _read_yaml(path: Path) -> dict[str, str]:
         where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
         raise ConfigError(f"{path}{where}: is not YAML ({str(error).splitlines()[0]}). Write `name: ...`.") from None
     known, given = list(ReportOptions.__dataclass_fields__), {}
-    if not isinstance(node, yaml.MappingNode | None):
+    pairs = [] if node is None else node.value if isinstance(node, yaml.MappingNode) else None
+    if pairs is None or not all(isinstance(key, yaml.ScalarNode) for key, _ in pairs):
         raise ConfigError(f"{path}: write one `key: value` per line. Known: {', '.join(known)}.")
-    for key, value in node.value if node else ():
+    for key, value in pairs:
         if key.value not in known:
-            raise ConfigError(f"{path}: there is no option {key.value!r}.{suggest(key.value, known)}")
+            name = key.value[:40]
+            raise ConfigError(f"{path}: there is no option {name!r}.{suggest(name, known)}")
         if not isinstance(value, yaml.ScalarNode):
             raise ConfigError(f"{path}: {key.value} must be a text.")
+        if odd := next((one for one in value.value if one not in "\n\t" and category(one) in ("Cc", "Cs")), ""):
+            raise ConfigError(f"{path}: {key.value} holds {odd!r}, which nobody can read. Take it out.")
         if key.value in given:
             raise ConfigError(f"{path}: {key.value} is given twice. Keep one of them.")
         given[key.value] = value.value

@@ -184,9 +184,11 @@ def load_run(folder: Path | str) -> Run:
         scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
         seal = {str(name): str(digest) for name, digest in metrics.get("seal", {}).items()}
         members = {str(name): str(id) for name, id in record.get("members", {}).items()}
-        return Run(
-            folder, config, metrics["name"], record["provenance"], scenarios, n, metrics["seconds"], seal, members
-        )
+        origin, name, seconds = record["provenance"], metrics["name"], metrics["seconds"]
+        for value, kind in ((name, str), (origin, dict), (n, int), (seconds, int | float)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{value!r} in the place of {getattr(kind, '__name__', 'a number')}")
+        return Run(folder, config, name, origin, scenarios, n, seconds, seal, members)
     except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(folder / f"{CONFIG} or {METRICS}", error) from error
 

@@ -203,7 +203,7 @@ def provenance(course: Course, features: Features | None, code: tuple[Any, ...],
         "encoders": features.digest if features is not None else None,
         "code": code_digest(*code),
         "code_of": [place_of(one) for one in code],
-        "commit": _git_commit(),
+        "commit": find_commit(),
         "python": platform.python_version(),
         "packages": _package_versions(),
         "device": device,
@@ -222,7 +222,7 @@ def _package_versions() -> dict[str, str]:
 
 
 @cache
-def _git_commit() -> str | None:
+def find_commit() -> str | None:
     """The commit of the checkout that holds the package, with + when files differ from it; None outside a checkout."""
     if not (CHECKOUT / ".git").exists():
         return None

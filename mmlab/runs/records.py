@@ -36,7 +36,8 @@ def write_record(results: Path | str, name: str, record: dict[str, Any]) -> Path
     except (TypeError, ValueError) as error:
         fix = "Use texts, numbers, lists and dicts, and None where there is no number."
         raise RunError(f"The record of {name} cannot be written as JSON: {error}. {fix}") from None
-    return write_atomic(Path(results) / RECORDS / f"{name}.json", text)
+    # What a name of a file holds that is not UTF-8 becomes JSON's own escape, and is read back as it was.
+    return write_atomic(Path(results) / RECORDS / f"{name}.json", text.encode("utf-8", "backslashreplace"))
 
 
 def check_results(results: Path | str) -> None:

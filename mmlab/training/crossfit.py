@@ -4,7 +4,7 @@ Explained in notebook 04, section 3.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from torch import nn
 
 from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
 from mmlab.course import DEV_SHARE, Course, fit_folds, split_folds
+from mmlab.course.tables import TRAIN_FILE
+from mmlab.errors import CourseError
 from mmlab.features import Pairs
-from mmlab.progress import open_bar
+from mmlab.progress import model_bar, open_bar
 from mmlab.training.loop import needed
 from mmlab.training.parts import Part, count_workers, fit_in_processes, fit_part
 
@@ -113,12 +115,18 @@ def plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of
 
 
 def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.ndarray:
-    """Which of a fold's training pairs decide when to stop, bool (n,): one inner fold that holds no label alone."""
-    folds = fit_folds(labels, twins, INNER_FOLDS)
-    inner = split_folds(labels, twins, folds, seed, sparse=True)
+    """Which of a fold's training pairs decide when to stop, bool (n,): one inner fold that holds no label alone.
+
+    Where each holds one, it is the smallest. Raises CourseError for pairs that are all twins of one another.
+    """
+    inner = split_folds(labels, twins, fit_folds(labels, twins, INNER_FOLDS), seed, sparse=True)
+    filled, sizes = np.unique(inner, return_counts=True)
+    if len(filled) < 2:
+        problem = "the training pairs of a fold are all twins of one another, so that none can decide when to stop"
+        raise CourseError(f"{TRAIN_FILE}: {problem}. Add pairs that are not twins, or use other folds.")
     every = len(np.unique(labels))
-    whole = [one for one in range(folds) if (inner == one).any() and len(np.unique(labels[inner != one])) == every]
-    return inner == (whole[0] if whole else 0)
+    whole = [one for one in filled if len(np.unique(labels[inner != one])) == every]
+    return inner == (whole[0] if whole else filled[sizes.argmin()])
 
 
 def deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
@@ -144,6 +152,17 @@ def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.Data
         predictions[columns] = out[scenario][scored]
         test_predictions[columns] = test[scenario]
     return predictions, test_predictions
+
+
+@contextmanager
+def show_training(config: RunConfig, n_labelled: int) -> Iterator[dict[str, Callable]]:
+    """What `train_run` tells its progress to while the block lasts: a bar over models, or over pairs for encoders."""
+    if not config.tunes:
+        with model_bar("train") as tick:
+            yield {"on_model": tick}
+        return
+    with TrainingBar(config, n_labelled) as bar:
+        yield {"on_model": bar.on_model, "on_epoch": bar.on_epoch, "on_batch": bar.on_batch}
 
 
 class TrainingBar:

@@ -82,7 +82,7 @@ class TunedModel(nn.Module):
     def __init__(self, config: RunConfig, inputs: Inputs):
         super().__init__()
         if not isinstance(inputs, Inputs):
-            raise MmlabError("A model that trains encoders reads the pairs of `prepare_pairs`, not cached features.")
+            raise MmlabError("A model that trains encoders reads pairs, not cached features: give `prepare_pairs`.")
         self.config = config
         towers = {"text": TextTower, "image": ImageTower}
         self.towers = nn.ModuleDict({side: towers[side](one, config) for side, one in inputs.encoders.items()})

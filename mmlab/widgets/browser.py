@@ -68,7 +68,7 @@ def show_pair(pairs: pd.DataFrame, position: int, answers: pd.DataFrame | None =
     picture.set_xlabel(facts.pop("image"))
     words.set_axis_off()
     # Long texts must not squeeze the picture: the layout is made without them.
-    look = {"parse_math": False, "in_layout": False}
+    look = {"in_layout": False}
     text = plots.wrap_text(row[TEXT], 54, lines=8) if row.has_text else "(no text)"
     words.text(0, 1, text, va="top", fontsize=12, linespacing=1.4, **look)
     lines = "\n".join(plots.wrap_text(f"{name}: {fact}", 78, lines=3) for name, fact in facts.items())

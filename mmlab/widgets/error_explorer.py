@@ -68,7 +68,7 @@ def show_errors(
     axes = figure.subplots(2, len(found), squeeze=False, height_ratios=(2.6, 1))
     plots.plot_gallery(found, n=len(found), predicted="predicted", ax=axes[0])
     for panel, row in zip(axes[0], found.to_dict("records"), strict=True):
-        panel.set_title(f"{name_pair(row)}\n{_judge(row)}", fontsize=9.5, parse_math=False)
+        panel.set_title(f"{name_pair(row)}\n{_judge(row)}", fontsize=9.5)
     reach = 1.6 * max(1.0, 100 * np.abs(found[[*CREDIT.values()]].to_numpy()).max())
     for panel, row in zip(axes[1], found.to_dict("records"), strict=True):
         _draw_bars(panel, row, reach)

@@ -58,7 +58,7 @@ def explore_grid(settings: Sequence[Any]):
     notebook 05, section 5.1.
     """
     if not settings:
-        raise MmlabError("There are no settings to explore: none of the grid is complete.")
+        raise MmlabError("There are no settings to explore: none of the grid is complete. Run the grid first.")
     return _Explorer(sorted(settings, key=lambda one: one.score.accuracy.value)).box
 
 

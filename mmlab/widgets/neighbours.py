@@ -43,7 +43,7 @@ def show_neighbours(
     found = find_neighbours(pairs, features, position, space, n, twins)
     axes = plots.plot_gallery(found, n=n + 1, columns=n + 1)
     for panel, row, title in zip(axes, found.to_dict("records"), _judge(found), strict=True):
-        panel.set_title(f"{name_pair(row)}\n{title}", fontsize=9.5, parse_math=False)
+        panel.set_title(f"{name_pair(row)}\n{title}", fontsize=9.5)
     return axes
 
 

@@ -53,7 +53,7 @@ def find_flip(lab, pairs: pd.DataFrame, text: str | None = None, image: Picture 
     """
     scenario, text = lab.scenarios[-1], (text or "").strip() or None
     if scenario == "image_only":
-        raise MmlabError("This model reads images alone: no text changes its answer.")
+        raise MmlabError("This model reads images alone: no text changes its answer. Give an image.")
     if text is None and (image is None or scenario == "text_only"):
         raise MmlabError("There is nothing to answer yet. Give a text or an image.")
     others = pairs[pairs["has_text"] & (pairs[TEXT] != text)].drop_duplicates(TEXT)

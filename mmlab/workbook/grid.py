@@ -5,6 +5,7 @@ named after the knobs, the data, the split and the code. Explained in notebook 0
 """
 
 import itertools
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,10 +26,11 @@ from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import one_at_a_time, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
-from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, check_parameters, resolve_folders
+from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, check_length, check_parameters, resolve_folders
 from mmlab.workbook.slurm import check_cluster, run_array
 
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
+MOST_RUNS = 10_000  # of a grid: a week on a laptop
 FUSION_NOTEBOOK = NOTEBOOKS / "04_fusion.ipynb"
 
 
@@ -91,15 +93,18 @@ class Grid:
     notebook: Path | str = FUSION_NOTEBOOK
 
     def __post_init__(self) -> None:
+        check_length("seeds", self.seeds)
         if self.seeds < 1:
             raise ConfigError(f"seeds={self.seeds} trains nothing. Use 1 or more.")
         for name, choices in self.values.items():
             if not choices:
                 raise ConfigError(f"{name} has no values to try.")
-            if len(set(map(str, choices))) < len(choices):
+            if any(one == other for one, other in itertools.combinations(choices, 2)):  # 1 and 1.0 are one setting
                 raise ConfigError(f"{name} has a value twice: {', '.join(map(str, choices))}. Keep one of them.")
         if "seed" in self.values and self.seeds > 1:
             raise ConfigError("seed is among the values already: leave `seeds` out, or the seed.")
+        if (total := self.seeds * math.prod(map(len, self.values.values()))) > MOST_RUNS:
+            raise ConfigError(f"This grid has {total:,} trainings; at most {MOST_RUNS:,} are run. Try fewer.")
         for knobs in self.planned:
             check_knobs(knobs, frozen=False)
         check_parameters(self.notebook, self.parameters(0))

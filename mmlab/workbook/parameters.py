@@ -34,6 +34,7 @@ NUMBERS = {
     "grid_seeds": {"low": 1, "high": 1000},
     "jobs": {"low": 0, "high": 1000},
 }
+LONGEST, LONGEST_NUMBER = 10_000, 256  # letters of a name or a value; bits of a whole number
 LISTS = {"learning_rates": "lr", "dropouts": "dropout", "compared": "fusion"}
 
 
@@ -64,6 +65,8 @@ def check_parameters(notebook: Path | str, parameters: dict[str, Any]) -> dict[s
     """
     node, name = read_notebook(notebook), Path(notebook).name
     declared = {parameter.name: parameter for parameter in read_declared(node, name)}
+    for key, value in parameters.items():
+        check_length(key, value)
     known = list_names([*declared.values()])
     for key in parameters:
         if key not in known:
@@ -133,7 +136,7 @@ def check_knobs(knobs: dict[str, Any], frozen: bool = True) -> RunConfig:
     for modality in config.tunes if frozen else ():
         layers = f"{modality}_layers={getattr(config, f'{modality}_layers')}"
         raise ConfigError(
-            f"{layers}: the workbook keeps the encoders frozen. Fine-tune with `mmlab train --set {layers}`."
+            f"{layers}: the workbook keeps the encoders frozen. Fine-tune with `mmlab train` and --set {layers}."
         )
     find_text_encoder(config.text_encoder), find_image_encoder(config.image_encoder)
     return config
@@ -168,7 +171,8 @@ def read_notebook(path: Path | str):
     except FileNotFoundError:
         raise RunError(f"There is no notebook {path}.") from None
     except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
-        raise RunError(f"{path} cannot be read as a notebook: {str(error).splitlines()[0]}") from None
+        why = str(error).splitlines()[0]
+        raise RunError(f"{path} cannot be read as a notebook ({why}). Put the original there.") from None
 
 
 def list_code_cells(notebook) -> list:
@@ -218,10 +222,20 @@ def _read_literal(statement: ast.stmt, comment: str) -> Parameter | None:
     return None
 
 
+def check_length(name: str, value: Any) -> None:
+    """Raise ConfigError for a name or a value so long that it is none, and that no message can show."""
+    long_number = isinstance(value, int) and value.bit_length() > LONGEST_NUMBER
+    if long_number or len(name) > LONGEST or (isinstance(value, str) and len(value) > LONGEST):
+        size = f"a number of {value.bit_length()} bits" if long_number else f"a text of more than {LONGEST:,} letters"
+        raise ConfigError(f"{name[:40]} is too long ({size}). Give a shorter one.")
+
+
 def _check_value(name: str, value: Any) -> None:
     """Raise ConfigError for a value of the right type that is out of range."""
     if name in FOLDERS and not value.strip():
         raise ConfigError(f"{name} is empty. Give the path of a folder.")
+    if name in FOLDERS and "\0" in value:
+        raise ConfigError(f"{name}={value!r} is no path. Give the path of a folder.")
     if name in NUMBERS:
         Knob(name, int, None, "", **NUMBERS[name]).check(value)
     elif name in KNOBS:

@@ -42,6 +42,9 @@ class Timeline:
 def read_timeline(results: Path | str) -> list[dict]:
     """The parts of the last `mmlab run` on a results folder, as `Timeline` has them; none where none was recorded."""
     try:
-        return read_record(results, TIMELINE)["parts"]
-    except RunError:
+        parts = read_record(results, TIMELINE)["parts"]
+        seconds = [part[moment] for part in parts for moment in ("ready", "start", "end")]
+        sound = all(isinstance(part["name"], str) for part in parts) and isinstance(parts, list)
+    except (RunError, LookupError, TypeError):
         return []
+    return parts if sound and all(type(one) in (int, float) for one in seconds) else []
