@@ -1,4 +1,4 @@
-"""The knob for rare labels: it trades accuracy for the recall of the rare, in neural heads and in the kernel machine."""
+"""The knob for rare labels: it trades accuracy for their recall, in neural heads and in the kernel machine."""
 
 from pathlib import Path
 
@@ -27,7 +27,8 @@ def make_rare() -> tuple[Course, Features]:
     guids = [str(number) for number in range(N)]
     folds = split_folds(labels, np.arange(N), 5, 0)
     pairs = pd.DataFrame({
-        "guid": guids, "label": np.asarray(LABELS)[labels], "twin": range(N), "split": np.where(folds == 0, "dev", "train"),
+        "guid": guids, "label": np.asarray(LABELS)[labels], "twin": range(N),
+        "split": np.where(folds == 0, "dev", "train"),
     })  # fmt: skip
     return Course(Path("nowhere"), pairs, None, 0, "data", "split"), Features(guids, *sides, digest="")
 

@@ -157,7 +157,7 @@ def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.Data
 @contextmanager
 def show_training(config: RunConfig, n_labelled: int) -> Iterator[dict[str, Callable]]:
     """What `train_run` tells its progress to while the block lasts: a bar over models, or over pairs for encoders."""
-    if not config.tunes:
+    if not config.tunes or config.model == "ensemble":
         with model_bar("train") as tick:
             yield {"on_model": tick}
         return
