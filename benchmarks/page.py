@@ -1,8 +1,8 @@
-"""The tables of docs/speed.md, from what the benchmarks have measured: python benchmarks/page.py
+"""The tables of docs/speed.md and docs/encoders.md, from what the benchmarks have measured: python benchmarks/page.py
 
 A table stands between `<!-- encode -->` and `<!-- end -->`: it is that of `results/encode.json`, or of each file whose
 name begins so. `<!-- picture -->` is docs/speed.png, which is drawn from the timelines that workbook.py keeps. All else
-on the page is written by hand.
+on the pages is written by hand.
 """
 
 import json
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from results import RESULTS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "speed.md"
-PICTURE = PAGE.with_name("speed.png")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = DOCS / "speed.md", DOCS / "encoders.md"
+PICTURE = DOCS / "speed.png"
 BLOCK = re.compile(r"(<!-- ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 ALT = "Two charts on one axis of seconds: when each part of the workbook ran, before and after"
 # What the two sides are called where they are not this package at two commits.
@@ -40,12 +41,13 @@ def fill_page(text: str, results: Mapping[str, dict]) -> str:
 
 
 def format_tables(result: Mapping, sides: tuple[str, str]) -> str:
-    """A table of the comparisons, one of the rows that have no two sides, and the machine."""
+    """A table of the comparisons, one of the rows that have no two sides, what they come to, and the machine."""
     compared = [row | find_ratio(row) for row in result["rows"] if "before" in row]
     others = [row for row in result["rows"] if "before" not in row]
     names = dict(zip(("before", "after"), sides, strict=True))
     tables = [format_table(rows, names) for rows in (compared, others) if rows]
-    return "\n".join([*tables, f"Measured on {result['machine']}.\n"])
+    words = f"{result['text']} " if "text" in result else ""
+    return "\n".join([*tables, f"{words}Measured on {result['machine']}.\n"])
 
 
 def find_ratio(row: Mapping) -> dict[str, float]:
@@ -71,6 +73,8 @@ def format_cell(column: str, row: Mapping) -> str:
         return str(value)
     if column == "ratio":
         return f"{value:.2f} ×"
+    if row["unit"] == "difference":
+        return f"{value:.1e}"
     if column == "cosine":
         return f"{value:.5f}"
     digits = 3 if "accuracy" in row["unit"] else 2 if value < 10 else 1 if value < 100 else 0
@@ -111,7 +115,8 @@ def draw_timelines(timelines: Mapping[str, dict]):
 
 def main() -> None:
     results = read_results()
-    PAGE.write_text(fill_page(PAGE.read_text("utf-8"), results), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(fill_page(page.read_text("utf-8"), results), encoding="utf-8")
     if timelines := find_timelines(results):
         draw_timelines(timelines).savefig(PICTURE, dpi=110)
 

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as a small JSON file that docs/speed.md is made from."""
+"""What a benchmark measured, as a small JSON file that tables of the documentation are made from."""
 
 import json
 import os
@@ -12,7 +12,7 @@ def write_result(name: str, rows: list[dict], **more: dict) -> Path:
     """Write `benchmarks/results/<name>.json`, which benchmarks/page.py makes tables of.
 
     rows: one dict per comparison with `what`, `before`, `after`, `unit` and perhaps other columns; or, where there are
-    not two sides, `what`, `unit` and columns of its own. more: what is no row of a table.
+    not two sides, `what`, `unit` and columns of its own. more: what is no row of a table; text: what the rows come to.
     """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

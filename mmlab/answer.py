@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from mmlab.config import LABELS, probability_columns
 from mmlab.images import Picture, make_thumbnail
+from mmlab.storage import printable
 
 _THUMBNAIL = 160  # pixels
 _SHOWN = 280  # letters of a text
@@ -82,8 +84,12 @@ class Answer:
 
 
 def draw_thumbnail(image: Picture, side: int) -> str:
-    """A picture as HTML, at most `side` pixels wide and high."""
-    return f"<img alt='the picture of the pair' src='{make_thumbnail(image, side)}'>"
+    """A picture as HTML, at most `side` pixels wide and high; a sentence where its file was removed or changed."""
+    try:
+        return f"<img alt='the picture of the pair' src='{make_thumbnail(image, side)}'>"
+    except Exception:  # Pillow's decoders raise many kinds
+        name = image if isinstance(image, str | Path) else "the picture"
+        return f"<i>{html.escape(printable(str(name)))} can no longer be read</i>"
 
 
 def tabulate(answers: Sequence[Answer], scenarios: Sequence[str], index: pd.Index) -> pd.DataFrame:

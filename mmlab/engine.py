@@ -7,7 +7,6 @@ docs/speed.md.
 
 import importlib.metadata
 import importlib.util
-import json
 import sys
 import warnings
 from collections import deque
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mmlab.device import autocast, find_device
-from mmlab.storage import cache_folder, draft_folder, write_atomic
+from mmlab.storage import cache_folder, digest_file, draft_folder, read_file, seal_json, unseal_json, write_atomic
 
 ENGINES = ("openvino", "torch")
 ROUNDING = 0.005  # in fp32 the converted network and torch differ by rounding alone; a wrong conversion is far off
@@ -62,10 +61,12 @@ def network_folder(key: str) -> Path:
 
 
 def read_notes(folder: Path) -> dict[str, Any] | None:
-    """The notes of a converted network; None where none is complete."""
+    """The notes of a converted network; None where none is complete and as it was written."""
     try:
-        return json.loads((folder / NOTES).read_text("utf-8"))
-    except (OSError, ValueError):
+        kept = unseal_json(read_file(folder / NOTES))
+        sound = all(digest_file(folder / name, remembered=True) == digest for name, digest in kept["files"].items())
+        return kept["notes"] if sound else None
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -81,7 +82,8 @@ def convert(network: Network, folder: Path) -> None:
         _openvino().save_model(converted, draft / MODEL, compress_to_fp16=False)
         for name, text in network.files.items():
             write_atomic(draft / name, text)
-        write_atomic(draft / NOTES, json.dumps(network.notes))
+        files = {file.name: digest_file(file) for file in sorted(draft.iterdir())}
+        write_atomic(draft / NOTES, seal_json({"notes": network.notes, "files": files}))
 
 
 def run_converted(folder: Path, precision: str) -> Run:

@@ -14,11 +14,12 @@ from mmlab.config import RunConfig
 from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.errors import MmlabError, RunError
 from mmlab.features import Pairs
-from mmlab.runs import METRICS, Run, load_run, model_file
-from mmlab.runs.folder import BEST_EPOCHS, CONFIG, digest_file
-from mmlab.storage import draft_folder, write_atomic
+from mmlab.runs import Run, is_complete, load_run, model_file
+from mmlab.runs.folder import BEST_EPOCHS, CONFIG, EXPORT
+from mmlab.runs.keep import write_metrics
+from mmlab.storage import draft_folder, seal_json, unseal_json, write_atomic
 
-EXPORT, CARD = "export.json", "README.md"
+CARD = "README.md"
 ENCODERS = "encoders"  # the folder with those that are copied
 
 
@@ -32,15 +33,13 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
     if (run.folder / EXPORT).is_file():
         raise RunError(f"{run.folder} is an exported model already. Copy the folder.")
     folder = check_new(folder)
-    run.check_files()
+    sources = _find_encoders(run.config)
+    run.check_weights({encoder.modality: encoder.weights for encoder in sources})
     names = [BEST_EPOCHS, *(model_file(*row) for row in _list_models(run))]
-    with draft_folder(folder, lambda one: (one / EXPORT).is_file()) as draft:
+    with draft_folder(folder, is_complete) as draft:
         for name in names:
-            shutil.copyfile(run.folder / name, draft / name)
-        plain = {scenario: one.to_dict() for scenario, one in run.scores.items()}
-        metrics = {"name": run.name, "scores": plain, "seconds": run.seconds}
-        write_atomic(draft / METRICS, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-        encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in _find_encoders(run.config)}
+            write_atomic(draft / name, run.read(name))
+        encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in sources}
         copied = {f"{modality}_encoder": one["folder"] for modality, one in encoders.items() if "folder" in one}
         shown = replace(run, config=run.config.replace(**copied))  # a path of this machine says nothing elsewhere
         record = {"config": shown.config.to_dict(), "provenance": run.provenance}
@@ -52,9 +51,9 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
             '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")',
         ]
         write_atomic(draft / CARD, write_card(shown, opening, load))
-        files = {path.relative_to(draft).as_posix(): digest_file(path) for path in _list_files(draft)}
-        facts = {"temperature": temperature, "scores": scores, "encoders": encoders, "files": files}
-        write_atomic(draft / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        facts = {"temperature": temperature, "scores": scores, "encoders": encoders}
+        write_atomic(draft / EXPORT, seal_json(facts))
+        write_metrics(draft, run.name, {name: one.to_dict() for name, one in run.scores.items()}, run.seconds)
     return folder
 
 
@@ -65,16 +64,9 @@ def read_export(folder: Path | str) -> tuple[Run, float | None, dict[str, str]]:
     other weights or of code that gives other vectors.
     """
     folder = Path(folder)
-    try:
-        facts = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
-        files, encoders = dict(facts["files"]), dict(facts["encoders"])
-        temperature, scores = facts["temperature"], dict(facts["scores"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"{folder / EXPORT}: is damaged ({error}). Export the model again.") from None
-    for name, digest in files.items():
-        if not (folder / name).is_file() or digest_file(folder / name) != digest:
-            raise RunError(f"{folder / name}: is missing or not as it was exported. Export the model again.")
     run = load_run(folder)
+    facts = unseal_json(run.read(EXPORT))
+    encoders = facts["encoders"]
     for modality, one in encoders.items():
         if copied := one.get("folder"):
             run = replace(run, config=run.config.replace(**{f"{modality}_encoder": str(folder / copied)}))
@@ -84,7 +76,7 @@ def read_export(folder: Path | str) -> tuple[Run, float | None, dict[str, str]]:
                 f"{folder}: was made with other weights of {encoder.name}, or with a version of mmlab that encodes in "
                 "another way. Install the version that made it, or export the model again with this one."
             )
-    return run, temperature, scores
+    return run, facts["temperature"], facts["scores"]
 
 
 def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
@@ -94,7 +86,7 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
     their path), `head.safetensors`, and the model card `README.md`. Returns the folders and files. Raises RunError when
     the run trained no encoder, or when the folder holds something already.
     """
-    from safetensors.torch import load_file, save
+    from safetensors.torch import load, save
     from timm.models import save_for_hf
 
     from mmlab.training import build_model
@@ -102,9 +94,10 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
     if run.config is None or not run.config.tunes:
         raise RunError(f"{run.id} trained no encoder, so there is none to save. Use --preset tuned.")
     folder = check_new(folder)
+    run.check_weights(pairs.weights)
     fold, seed = _list_models(run)[0]
     model = build_model(run.config, pairs)
-    model.load_learned(load_file(run.folder / model_file(fold, seed)))
+    model.load_learned(load(run.read(model_file(fold, seed))))
     written = []
     for modality, tower in model.towers.items():
         place = folder / modality
@@ -113,7 +106,8 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
             tower.tokenizer.save_pretrained(place)
         else:
             overlay = {name: tower.settings[name] for name in ("input_size", "mean", "std")}
-            save_for_hf(tower.model, place, model_config={"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}})
+            settings = {"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}}
+            save_for_hf(tower.model, place, settings, safe_serialization=True)  # or else it is a pickle
         written.append(place)
     written.append(write_atomic(folder / "head.safetensors", save(model.head.state_dict())))
     sources = {"text": run.config.text_encoder, "image": run.config.image_encoder}
@@ -122,12 +116,12 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
         f"Encoders fine-tuned with a {run.config.fusion} head: {trained}. This is the model of fold {fold}; the scores "
         "below are of the models of all folds, each on pairs that it was not trained on, nor on twins of them."
     )
-    load = [f"    mmlab train --set {name}_encoder=PATH/{name} --data ... --results ..." for name in model.towers]
+    commands = [f"    mmlab train --set {name}_encoder=PATH/{name} --data ... --results ..." for name in model.towers]
     note = (
         "Load them for other pairs than those of this course: they have learned the labels of their fold's training "
         "pairs, so cross-fitted scores on the same course would be too high."
     )
-    written.append(write_atomic(folder / CARD, write_card(run, opening, load, note)))
+    written.append(write_atomic(folder / CARD, write_card(run, opening, commands, note)))
     return written
 
 
@@ -194,7 +188,3 @@ def _export_encoder(encoder: Encoder, draft: Path) -> dict[str, Any]:
     except OSError as error:
         raise MmlabError(f"{source}: cannot be copied ({error.strerror or 'not all of its files'}).") from None
     return {**facts, "name": source.name, "folder": place}
-
-
-def _list_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -29,7 +29,7 @@ from mmlab.views import View
 # A block is encoded at once and becomes one file of the cache: an interrupted encoding loses no more than one block.
 PAIRS_PER_BLOCK = 512
 ANSWERED_AT_ONCE = 128  # pairs in a batch when a model only answers
-CHECKED = "checked.json"  # of which files the checksum was found right: file name -> size and time of last change
+CHECKED = "checked.json"  # of which files the checksum was found right: file name -> size and times of last change
 
 
 def average_each(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -274,6 +274,7 @@ class Features(Pairs):
     text: Sequences | StoredSequences
     image: Sequences | StoredSequences
     encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
+    weights: dict[str, str] = field(default_factory=dict, compare=False)  # `Encoder.weights` of each modality
     # The views of the texts and of the images, by modality and name: one vector for each, or none.
     views: dict[str, dict[str, Sequences]] = field(default_factory=lambda: {"text": {}, "image": {}}, repr=False)
 
@@ -331,8 +332,8 @@ def encode_course(
     for name, view in (views or {}).items():
         measured, _ = _encode_missing(view, *sides[view.modality], progress)
         seen[view.modality][name] = measured.summaries(view.modality)
-    new = {"text": text_new, "image": image_new}
-    return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, new, seen)
+    new, weights = {"text": text_new, "image": image_new}, {"text": text.weights, "image": image.weights}
+    return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, new, weights, seen)
 
 
 def count_missing(course: Course, config: RunConfig) -> int:
@@ -365,7 +366,8 @@ def encode_pairs(
     seen: dict[str, dict[str, Sequences]] = {"text": {}, "image": {}}
     for name, view in (views or {}).items():
         seen[view.modality][name] = _encode_present(view, texts if view.modality == "text" else images, 1)
-    return Features([""] * len(texts), *sides, digest="", views=seen)
+    weights = {"text": text.weights, "image": image.weights}
+    return Features([""] * len(texts), *sides, digest="", weights=weights, views=seen)
 
 
 def _encode_present(encoder: Encoder | View, sources: Sequence[Any], width: int) -> Sequences:
@@ -438,7 +440,7 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
     A file that is not as it was written is removed, and what it held is encoded again. At every opening this is found
     of a truncated or half-written file, of one of another encoder or layout, and of one whose list of contents does not
     fit: no pair is given another pair's vectors. The vectors' own checksum is computed when a file is first opened,
-    and again when its size or time of change differs: a bit that turns over on the disk later is not found.
+    and again when its size or times of change differ: a bit that turns over on the disk later is not found.
     """
     from safetensors import SafetensorError
 
@@ -448,7 +450,7 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
     for file in sorted(folder.glob("*.safetensors")):
         try:
             status = file.stat()
-            state = [status.st_size, status.st_mtime_ns]
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
             digests, starts, width = _read_index(file)
             if not wants.isdisjoint(digests):  # or else it is of another course
                 if checked.get(file.name) != state:
@@ -458,7 +460,8 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
                 blocks.append(Block(file, width))
                 right[file.name] = state
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # as below
+                file.unlink(missing_ok=True)
     if not right.items() <= checked.items():
         with suppress(OSError):  # in a cache that others may only read, each computes the checksums
             write_atomic(note, json.dumps(checked | right))

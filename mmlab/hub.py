@@ -1,5 +1,6 @@
 """The hub of models on the network: whether it can be reached, asked before its own client tries for a minute."""
 
+import hashlib
 import os
 import socket
 from contextlib import suppress
@@ -7,6 +8,8 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from mmlab.errors import EncoderError
 
 SECONDS, ADDRESS_SECONDS = 2, 1  # for an answer: in all, and from each address of the hub
 
@@ -43,11 +46,40 @@ def _connects(endpoint: str) -> bool:
     return bool(answers)
 
 
+def check_cached(source: str) -> bool:
+    """Hold each file of a model in the local cache against its known digest; False where there is none.
+
+    The hub names a file in its cache by the digest of what it sent. Raises EncoderError for a file that differs.
+    """
+    repository = _find_repository(source)
+    if repository is None:
+        return False
+    for file in sorted((repository / "snapshots" / find_revision(source)).rglob("*")):
+        name = file.resolve().name
+        if not file.is_symlink() or set(name) - set("0123456789abcdef") or not file.is_file():
+            continue  # without links, on Windows, the name is lost
+        with file.open("rb") as content:
+            if len(name) == 64:
+                found = hashlib.file_digest(content, "sha256").hexdigest()
+            else:  # git's own name of a small file
+                raw = content.read()
+                found = hashlib.sha1(b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest()
+        if found != name:
+            raise EncoderError(f"{file}: is damaged. Delete {repository}, and download the model again.")
+    return True
+
+
 def find_revision(source: str) -> str | None:
     """The revision of a model that is in the local cache; None where it is not."""
+    repository = _find_repository(source)
+    return (repository / "refs" / "main").read_text().strip() if repository else None
+
+
+def _find_repository(source: str) -> Path | None:
     root = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
-    for repository in (source, f"timm/{source}"):
-        note = root.expanduser() / f"models--{repository.replace('/', '--')}" / "refs" / "main"
-        if note.is_file():
-            return note.read_text().strip()
+    for name in (source, f"timm/{source}"):
+        folder = root.expanduser() / f"models--{name.replace('/', '--')}"
+        with suppress(OSError):  # a name that is too long for a file
+            if (folder / "refs" / "main").is_file():
+                return folder
     return None

@@ -26,7 +26,7 @@ from mmlab.export import EXPORT, read_export
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import BEST, METRICS, Run, find_main, load_run, open_results, train_run, write_record
-from mmlab.storage import read_file
+from mmlab.storage import expand, read_file
 from mmlab.views import View, find_views
 
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
@@ -162,16 +162,19 @@ class Lab:
     @cached_property
     def encoders(self) -> tuple[TextEncoder, ImageEncoder]:
         config = self.config
-        return (
-            find_text_encoder(config.text_encoder, config.precision),
-            find_image_encoder(config.image_encoder, config.precision),
-        )
+        text = find_text_encoder(config.text_encoder, config.precision)
+        image = find_image_encoder(config.image_encoder, config.precision)
+        self.run.check_weights({"text": text.weights, "image": image.weights})
+        return text, image
 
     @cached_property
     def _widths(self) -> tuple[int, int]:
-        """Of the vectors of both encoders. To ask for them makes the engines ready."""
-        text, image = self.encoders
-        return text.encode(["a"])[0].shape[1], image.encode([_BLANK])[0].shape[1]
+        """Of the vectors of both encoders, 1 where the run's course lacks the side. To ask makes the engines ready."""
+        samples = {TEXT: "a", IMAGE: _BLANK}
+        return tuple(
+            1 if side in self.run.lacks else encoder.encode([sample])[0].shape[1]
+            for encoder, (side, sample) in zip(self.encoders, samples.items(), strict=True)
+        )
 
     @cached_property
     def _views(self) -> dict[str, View]:
@@ -238,6 +241,9 @@ class Lab:
             text = text.encode("utf-8", "replace").decode().strip() if text else None  # half an emoji is no letter
             if not text and image is None:
                 return None, None, f"{place}there is neither a text nor an image. Give one of them, or both."
+            for side, there in ((TEXT, text), (IMAGE, image is not None)):
+                if there and side in self.run.lacks:
+                    return None, None, f"{place}this model learned from pairs without {side}s. Leave the {side} out."
             try:
                 return text or None, None if image is None else self.read_picture(image), ""
             except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture
@@ -261,7 +267,7 @@ def load(path: Path | str) -> Lab:
     """
     if not isinstance(path, str | Path):
         raise ConfigError(f"load takes the path of a folder, and this is of type {type(path).__name__}.")
-    path = Path(path).expanduser()
+    path = expand(path)
     if (path / EXPORT).is_file():
         return Lab(*read_export(path))
     is_run = (path / METRICS).is_file() and not (path / "runs").is_dir()

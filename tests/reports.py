@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mmlab.report import Figure
 from mmlab.report import build as report
-from mmlab.runs.folder import METRICS, seal_folder
+from mmlab.runs import METRICS
+from mmlab.runs.keep import write_metrics
 
 SMALL = {"folds": 2, "seeds": 1}  # knobs: the same path as the real thing in a fraction of the time
 
@@ -28,7 +29,7 @@ def draw_nothing(monkeypatch, picture: Path) -> None:
 def seal_again(folder: Path) -> None:
     """Let a run whose files a test has changed pass for one that was made so."""
     metrics = json.loads((folder / METRICS).read_text())
-    (folder / METRICS).write_text(json.dumps({**metrics, "seal": seal_folder(folder)}))
+    write_metrics(folder, metrics["name"], metrics["scores"], metrics["seconds"])
 
 
 def build(results: Path, **options) -> report.BuiltReport:

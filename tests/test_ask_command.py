@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from courses import draw_image, jpeg
+from reports import seal_again
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from mmlab.errors import ConfigError, CourseError, MmlabError, RunError
 from mmlab.export import EXPORT
 from mmlab.pairs import read_pairs, write_answers
 from mmlab.report import predict_test
+from mmlab.storage import seal_json, unseal_json
 
 QUICK = {"epochs": 1, "folds": 2, "seeds": 1, "hidden": 8, "heads": 2}
 
@@ -98,7 +100,7 @@ def test_a_row_is_named_by_its_line_in_the_file(results, table):
     table.write_text("text,image\na,a.jpg\nb,none.jpg\n")
     with pytest.raises(MmlabError, match="line 3: .*none.jpg: there is no such file"):
         run("ask", results, "--csv", table)
-    with pytest.raises(CourseError, match="cannot be written"):
+    with pytest.raises(CourseError, match="is a folder. Name a file in it"):
         write_answers(pairs, table.parent)
 
 
@@ -124,23 +126,24 @@ def test_an_exported_model_answers_alike_and_holds_nothing_of_the_course(results
 
 def test_a_changed_file_of_an_export_is_refused_by_name(results, tmp_path):
     run("export", results, tmp_path / "model")
-    files = sorted(path for path in (tmp_path / "model").iterdir() if path.name != EXPORT)
-    assert len(files) >= 6
+    files = sorted((tmp_path / "model").iterdir())
+    assert len(files) >= 7
     for file in files:
         whole = file.read_bytes()
         file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        with pytest.raises(RunError, match=f"{file.name}: is missing or not as it was exported"):
+        with pytest.raises(RunError, match=f"{file.name}: is damaged.*Export the model again"):
+            mmlab.load(tmp_path / "model")
+        file.unlink()
+        with pytest.raises(RunError, match=f"{file.name}: is damaged.*Export the model again"):
             mmlab.load(tmp_path / "model")
         file.write_bytes(whole)
     mmlab.load(tmp_path / "model")  # the twin
     export = tmp_path / "model" / EXPORT
-    facts = json.loads(export.read_text())
+    facts = unseal_json(export.read_bytes())
     facts["encoders"]["text"]["identity"] = "0" * 32
-    export.write_text(json.dumps(facts))
+    export.write_text(seal_json(facts))
+    seal_again(tmp_path / "model")
     with pytest.raises(RunError, match="other weights of minilm"):
-        mmlab.load(tmp_path / "model")
-    export.write_text("{")
-    with pytest.raises(RunError, match="export.json: is damaged"):
         mmlab.load(tmp_path / "model")
 
 

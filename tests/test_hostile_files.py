@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from courses import draw_image, jpeg
@@ -15,9 +16,10 @@ from test_collecting import collect
 from test_grading import GUIDS, N, write_key
 from typer.testing import CliRunner
 
+from mmlab import storage
 from mmlab.cli.app import app
 from mmlab.course import write_predictions
-from mmlab.errors import ConfigError, CourseError, MmlabError
+from mmlab.errors import ConfigError, CourseError, DiskError, MmlabError
 from mmlab.grading import grade_submissions, write_grades
 from mmlab.lab import Lab
 from mmlab.pairs import read_pairs
@@ -172,6 +174,12 @@ def spoil(value, wrong):
             yield {**value, key: [wrong, *inner[1:]]}
 
 
+def sealed(record) -> str:
+    """A record as if it had been written so; one that is no dict has no seal."""
+    whole = {**record, storage.SEAL: storage._digest_values(record)} if isinstance(record, dict) else record
+    return json.dumps(whole)
+
+
 def test_a_wrong_type_in_a_record_is_a_gap_and_never_a_traceback(tmp_path):
     runs = {"main": "text_and_image-x", "text_only": "text-x"}
     records = {
@@ -184,18 +192,18 @@ def test_a_wrong_type_in_a_record_is_a_gap_and_never_a_traceback(tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()
     for name, record in records.items():
-        (folder / f"{name}.json").write_text(json.dumps(record))
+        (folder / f"{name}.json").write_text(sealed(record))
     assert not read_timeline(tmp_path) == []
     for name, record in records.items():
         for wrong in (None, 5, True, "\ud800", [], [[]], {}, {"a": 1}):
             for spoilt in spoil(record, wrong):
-                (folder / f"{name}.json").write_text(json.dumps(spoilt))
+                (folder / f"{name}.json").write_text(sealed(spoilt))
                 found = Evidence.gather(tmp_path)
                 assert found.gaps and isinstance(found.course_folder, str) and found.notebook_command()
                 assert isinstance(read_timeline(tmp_path), list)
-        (folder / f"{name}.json").write_text(json.dumps(record))
-    (folder / "04_fusion.json").write_text(json.dumps({"runs": {"main": 5}}))
-    assert any("not as `finish_notebook` writes it" in gap.detail for gap in Evidence.gather(tmp_path).gaps)
+        (folder / f"{name}.json").write_text(sealed(record))
+    (folder / "05_hyperparameter_grid.json").write_text(sealed({"grid": 5}))
+    assert any("not as the notebook writes it" in gap.detail for gap in Evidence.gather(tmp_path).gaps)
 
 
 # ---- parameters
@@ -246,6 +254,7 @@ def test_the_faults_of_several_rows_are_told_at_once(tmp_path, monkeypatch):
     (tmp_path / "t.csv").write_text("text,image\n" + "\n".join(rows))
     monkeypatch.setattr(Lab, "see", lambda *_: pytest.fail("nothing is encoded once a row is at fault"))
     lab = object.__new__(Lab)
+    lab.run = SimpleNamespace(lacks=[])
     monkeypatch.setattr(Lab, "read_picture", lambda self, image: Path(image).read_bytes() or 1 / 0)
     (tmp_path / "bad.jpg").unlink()
     with pytest.raises(MmlabError, match=r"(?s)^301 pairs cannot be read:\n  line 3: .*bad.jpg.*and 296 more$"):
@@ -253,7 +262,7 @@ def test_the_faults_of_several_rows_are_told_at_once(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_no_file_to_write(tmp_path):
-    with pytest.raises(CourseError, match="is a folder. Name a file in it."):
+    with pytest.raises(DiskError, match="it is a folder, not a regular file.*Name another file"):
         write_predictions(tmp_path, ["a"], ["positive"])
     assert write_predictions(tmp_path / "a.txt", ["a"], ["positive"]).read_text() == "guid,tag\na,positive\n"
 

@@ -18,6 +18,7 @@ from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation.confidence import fit_temperature, heat
 from mmlab.lab import Lab, judge, load
 from mmlab.runs import keep_predictions, train_run
+from mmlab.runs.records import write_record
 
 QUICK = {"epochs": 2, "folds": 2, "seeds": 1, "hidden": 8, "heads": 2}
 
@@ -170,10 +171,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path, place, words):
         load(tmp_path / place)
 
 
-@pytest.mark.parametrize("record", ["{}", "[]", '{"runs": {"main": 7}}'])
+@pytest.mark.parametrize("record", [{}, {"runs": []}, {"runs": {"main": 7}}])
 def test_a_record_that_names_no_run_is_said(tmp_path, record):
-    (tmp_path / "records").mkdir()
-    (tmp_path / "records" / "04_fusion.json").write_text(record)
+    write_record(tmp_path, "04_fusion", record)
     with pytest.raises(RunError, match="04_fusion.json names no run: run notebook 04_fusion again"):
         load(tmp_path)
 

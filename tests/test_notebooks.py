@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from mmlab import errors
 from mmlab.errors import MmlabError, RunError
 from mmlab.processes import ADDRESS, open_nursery
-from mmlab.runs.records import RECEIPT, finish_notebook
+from mmlab.runs.records import RECEIPT, finish_notebook, read_record
 from mmlab.workbook import NAMES, NOTEBOOKS, begin_notebook, execute
 from mmlab.workbook.execute import Job, run_notebook, run_notebooks
 from mmlab.workbook.parameters import check_parameters, read_parameters, share_parameters
@@ -179,7 +179,7 @@ def test_record_is_written_whole_and_alike_twice(tmp_path, monkeypatch):
     first = (tmp_path / "records" / "04.json").read_bytes()
     finish_notebook(tmp_path, "04", record)
     assert (tmp_path / "records" / "04.json").read_bytes() == first
-    assert json.loads(first) == {"accuracy": 0.5, "n": 3, "label": "中", "where": "a/b"}
+    assert read_record(tmp_path, "04") == {"accuracy": 0.5, "n": 3, "label": "中", "where": "a/b"}
     assert os.listdir(tmp_path / "records") == ["04.json"]
 
 

@@ -1,6 +1,5 @@
 """The seven notebooks as one call: what it refuses before the first starts, and that knobs reach each notebook."""
 
-import json
 import shutil
 import time
 from concurrent.futures import Future
@@ -13,6 +12,7 @@ from mmlab.config import RunConfig, list_fusions, read_knobs
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, CourseError, EncoderError, RunError
 from mmlab.features import encode_course
+from mmlab.runs.records import read_record, write_record
 from mmlab.workbook import NAMES, NOTEBOOKS, Timeline, execute, pipeline, read_timeline, run_notebook, run_workbook
 from mmlab.workbook.estimate import are_trained, estimate_seconds, find_cost
 from mmlab.workbook.note import read_note
@@ -66,8 +66,7 @@ def executed(monkeypatch) -> dict[str, execute.Job]:
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             Path(job.output).write_text(name)
             (results / "runs" / "the-run").mkdir(parents=True, exist_ok=True)
-            (results / "records").mkdir(exist_ok=True)
-            (results / "records" / f"{name}.json").write_text('{"runs": {"main": "the-run"}}')
+            write_record(results, name, {"runs": {"main": "the-run"}})
             yield number, execute.NotebookResult(Path(job.output), time.perf_counter(), 1.0, {})
 
     ended: Future = Future()
@@ -131,8 +130,7 @@ def test_every_notebook_gets_the_knobs_it_declares_and_the_others_in_one_text(ex
     assert read_knobs(given["04_fusion"]["knobs"]) == {"hidden": 64, "class_weights": True}
     assert read_knobs(given["02_text_only"]["knobs"]) == {"lr": 0.01, "hidden": 64, "class_weights": True}
     assert set(given["01_data_exploration"]) == {"data", "results"} and set(given["07_report"]) == {"results"}
-    record = json.loads((tmp_path / "records" / "workbook.json").read_text())
-    assert record == {"data": str(demo_folder), "knobs": knobs}
+    assert read_record(tmp_path, "workbook") == {"data": str(demo_folder), "knobs": knobs}
     for name in ("02_text_only", "03_image_only", "06_ablation"):  # 06 must look for the very runs of 02 and 03
         everything = {**given[name], **read_knobs(given[name]["knobs"])}
         assert {one: everything[one] for one in knobs} == knobs

@@ -26,7 +26,8 @@ from mmlab.report.evidence import PARTS
 from mmlab.report.sections import conclusions as literature
 from mmlab.report.words import read_words
 from mmlab.report.writer import report_digest
-from mmlab.runs import run_folder, train_run
+from mmlab.runs import read_record, run_folder, train_run
+from mmlab.runs.records import write_record
 from mmlab.workbook import NAMES
 from mmlab.workbook.grid import Grid
 
@@ -234,8 +235,8 @@ def test_a_record_that_is_missing_or_no_json_is_reported(copied):
     built = build(copied)
     assert len(built.gaps) == 2
     assert "01_data_exploration" in built.gaps[0] and "06_ablation" in built.gaps[1]
-    (copied / "records" / "06_ablation.json").write_text("[1]")
-    assert "06_ablation" in build(copied).gaps[1]
+    write_record(copied, "06_ablation", {"runs": [1]})
+    assert "runs is of type list" in build(copied).gaps[1]
 
 
 def test_an_empty_folder_is_refused_and_stays_empty(tmp_path):
@@ -278,7 +279,7 @@ def test_a_course_folder_that_does_not_fit_is_reported_when_it_was_asked_for(cop
 
 
 def test_example_pairs_need_the_course_and_say_so(copied, demo_folder, tmp_path):
-    (copied / "records" / "workbook.json").write_text(json.dumps({"data": "nowhere", "knobs": SMALL}))
+    write_record(copied, "workbook", {"data": "nowhere", "knobs": SMALL})
     built = build(copied)
     assert built.gaps == []
     assert "Example pairs need the course folder" in text_of(copied / "report.html")
@@ -340,8 +341,8 @@ def test_a_grid_alone_already_gives_a_report(demo_folder, tmp_path, monkeypatch,
         assert WORDS[f"section.{key}"] in page
     with pytest.raises(RunError, match="holds a grid alone"):
         report.publish(tmp_path)
-    (tmp_path / "records").mkdir()  # the twin: the notebooks were begun, and what they lack is named
-    (tmp_path / "records" / "workbook.json").write_text(json.dumps({"data": str(demo_folder), "knobs": {}}))
+    # The twin: the notebooks were begun, and what they lack is named.
+    write_record(tmp_path, "workbook", {"data": str(demo_folder), "knobs": {}})
     assert len(report.rebuild_report(tmp_path, pdf=False).gaps) == len(NAMES) - 1
     assert f"<h1>{WORDS['title']}</h1>" in (tmp_path / "report.html").read_text()
 
@@ -448,8 +449,7 @@ def test_a_new_fusion_goes_from_training_to_report(copied, demo_folder, monkeypa
     config = RunConfig(fusion="toy", epochs=1, **SMALL)
     course = read_course(demo_folder)
     run = train_run(config, course, encode_course(course, progress=False), copied)
-    path = copied / "records" / "04_fusion.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"runs": {"main": run.id}}))
+    write_record(copied, "04_fusion", read_record(copied, "04_fusion") | {"runs": {"main": run.id}})
     assert build(copied).gaps == []
     page = (copied / "report.html").read_text()
     assert "the fusion (<code>toy</code>)" in page and page.count("<math") == 2

@@ -1,4 +1,4 @@
-"""The tables of docs/speed.md are those of the files that the benchmarks wrote, and the page names every benchmark."""
+"""The tables of the documentation are those of the files that the benchmarks wrote; it names every benchmark."""
 
 import copy
 import importlib.util
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-TEXT = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+TEXT = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("speed.md", "encoders.md"))
 
 
 @pytest.fixture

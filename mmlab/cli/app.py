@@ -82,7 +82,7 @@ def doctor(
     if bug_report:
         from mmlab.bug_report import write_bug_report
 
-        print(write_bug_report(results))
+        print_line(write_bug_report(results))
         return
     from mmlab.doctor import run_checks
 
@@ -108,8 +108,8 @@ def check(
     course = read_course(data, strict=strict)
     rows = course.health.to_frame().itertuples(index=False)
     print_table(str(data), ["check", "count", "detail"], [[str(r.check), str(r.count), str(r.detail)] for r in rows])
-    for issue in course.health.issues:
-        print_line(f"- {issue}")
+    for line in [*course.health.notices, *course.health.issues]:
+        print_line(f"- {line}")
     leak = random_split_leak(course)
     print_line(
         f"A random split would give {leak:.1%} of its dev rows a twin in train; the split of this lab gives none."

@@ -4,7 +4,6 @@ A twin in dev of a pair in train is an answer known beforehand, so that a split 
 notebook 01, section 4.
 """
 
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageFile, __version__
 
 from mmlab.images import CONVERSIONS, list_conversions, open_image, room_for, to_rgb
-from mmlab.storage import cache_folder, write_atomic
+from mmlab.storage import cache_folder, read_file, seal_bytes, unseal_bytes, write_atomic
 
 # Nearly the same image: see `link_images` for what the three numbers mean and how they were chosen.
 HASH_BITS_APART, COLOUR_LEVELS_APART, STEPS_NEEDED = 32, 6.0, 64
@@ -107,18 +106,19 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
         raise OSError("the image is truncated")
     width, height = image.size
     image.draft("RGB", (128, 128))  # coarser is hardly faster and moves the hash by as much again
-    with room_for(image):
+    with room_for(image):  # until its pixels are not held any more
         image = to_rgb(image)
-    if (image.width > image.height) != (width > height):  # it was turned by a quarter
-        width, height = height, width
-    grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
+        if (image.width > image.height) != (width > height):  # it was turned by a quarter
+            width, height = height, width
+        grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
+        image = image.resize((8, 8), Image.Resampling.BOX)
     steps = np.diff(grey, axis=1)  # (16, 16): brighter or darker than the neighbour to the left
     facts = np.zeros((), dtype=FACTS)
     facts["digest"], facts["width"], facts["height"] = np.void(digest), width, height
     facts["conversions"] = sum(1 << CONVERSIONS.index(name) for name in conversions)
     facts["steps"] = np.count_nonzero(np.abs(steps) > 1)
     facts["hash"] = np.packbits(steps > 0).view("<u8")
-    facts["colours"] = np.asarray(image.resize((8, 8), Image.Resampling.BOX)).ravel()
+    facts["colours"] = np.asarray(image).ravel()
     return facts[()]
 
 
@@ -135,12 +135,10 @@ def _facts_file() -> Path:
 def load_facts() -> dict[bytes, np.void]:
     """The facts of earlier readings, by the sha256 of an image's bytes; bad images are never among them."""
     try:
-        raw = _facts_file().read_bytes()
-        facts = np.frombuffer(raw, dtype=FACTS, offset=32)
-    except (OSError, ValueError):  # no such file, or a part of one
+        facts = np.frombuffer(unseal_bytes(read_file(_facts_file())), dtype=FACTS)
+    except (OSError, ValueError):  # no such file, or a part of one, or a damaged one
         return {}
-    intact = hashlib.sha256(raw[32:]).digest() == raw[:32]
-    return dict(zip(facts["digest"].tolist(), facts, strict=True)) if intact else {}
+    return dict(zip(facts["digest"].tolist(), facts, strict=True))
 
 
 def save_facts(known: dict[bytes, np.void]) -> None:
@@ -149,4 +147,4 @@ def save_facts(known: dict[bytes, np.void]) -> None:
         return  # Pillow also passes over damaged data in this process: another one must see for itself
     body = np.array(list(known.values()), dtype=FACTS).tobytes()
     with suppress(OSError):  # a full or read-only disk costs the next reading a few seconds, no more
-        write_atomic(_facts_file(), hashlib.sha256(body).digest() + body)
+        write_atomic(_facts_file(), seal_bytes(body))

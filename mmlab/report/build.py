@@ -7,7 +7,6 @@ those run folders. Explained in notebook 07.
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pandas as pd
 
 from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
-from mmlab.errors import MmlabError, RunError
+from mmlab.errors import DiskError, MmlabError, RunError
 from mmlab.evaluation import Scores, abstain
 from mmlab.evaluation.confidence import find_threshold, fit_temperature, heat
 from mmlab.evaluation.frames import class_numbers
@@ -42,7 +41,7 @@ from mmlab.runs import (
     predict_course,
     result_name,
 )
-from mmlab.storage import write_atomic
+from mmlab.storage import one_at_a_time, write_atomic
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.timeline import read_timeline
 
@@ -70,11 +69,16 @@ def rebuild_report(
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
     check_writable(Path(results))
     options = ReportOptions.read(Path(results) / OPTIONS, language, anonymise)
-    evidence = Evidence.gather(results, data)
-    places: dict[str, Path] = {}
-    with suppress(MmlabError):  # the report shows what is wrong
-        places = publish(evidence).places
-    built = _build(evidence, options, pdf)
+    with _alone_in(results):
+        evidence = Evidence.gather(results, data)
+        places: dict[str, Path] = {}
+        try:
+            places = publish(evidence).places
+        except DiskError:
+            raise
+        except MmlabError:  # the report shows what is wrong
+            pass
+        built = _build(evidence, options, pdf)
     return replace(built, places=places | built.places)
 
 
@@ -91,7 +95,14 @@ def build_report(
     language.
     """
     options = ReportOptions.read(Path(results) / OPTIONS, language, anonymise)
-    return _build(Evidence.gather(results, data), options, pdf)
+    with _alone_in(results):
+        return _build(Evidence.gather(results, data), options, pdf)
+
+
+def _alone_in(results: Path | str):
+    """Hold the pages of a results folder, which `mmlab run` and `mmlab report --watch` may both want to write."""
+    words = f"Another process is writing the report in {results}; waiting for it ..."
+    return one_at_a_time(Path(results) / ".report.lock", words)
 
 
 def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport:

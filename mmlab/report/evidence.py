@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmlab.config import LABELS, SCENARIOS, name_knobs, probability_columns
+from mmlab.config import GUID, LABELS, SCENARIOS, name_knobs, probability_columns
 from mmlab.course import Course, read_course, verify_predictions
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
@@ -45,6 +45,18 @@ PARTS: dict[str, Part] = {
     "shuffle_texts": Part("06_ablation"),
     "shuffle_labels": Part("06_ablation"),
 }
+# What the report reads of records besides their runs, by type.
+RECORDED: dict[str, dict[str, Any]] = {
+    DATA_NOTEBOOK: {
+        "majority": float, "majority_label": str, "leak_random": float,
+        "health": {
+            "n_labelled": int, "n_test": int, "label_counts": dict.fromkeys(LABELS, int), "encodings": {},
+            "twin_groups": int, "label_conflicts": int, "issues": list, "orphans": list,
+        },
+    },
+    GRID_NOTEBOOK: {"grid": list, "best": str, "chosen": str, "indistinguishable": int},
+    WORKBOOK: {"data": str, "knobs": {}},
+}  # fmt: skip
 ABLATIONS = tuple(name for name, part in PARTS.items() if part.notebook == "06_ablation")
 RESULTS = tuple(name for name in PARTS if name not in ABLATIONS)
 
@@ -133,6 +145,31 @@ class Gap:
         return " ".join(words)
 
 
+def _read_fitting(results: Path, name: str) -> dict[str, Any]:
+    """A record that holds what the report reads of it. Raises RunError where it does not."""
+    record = read_record(results, name)
+    misfit = _find_misfit(record, {"runs": {}, **RECORDED.get(name, {})})
+    if not misfit and not all(
+        isinstance(one, str) for one in [*record.get("runs", {}).values(), *record.get("grid", [])]
+    ):
+        misfit = "a run in it is no text"
+    if misfit:
+        raise RunError(f"The record of {name} is not as the notebook writes it: {misfit}.")
+    return record
+
+
+def _find_misfit(record: dict[str, Any], needed: dict[str, Any], inside: str = "") -> str:
+    """The first value that is missing or of another type than needed, in words; "" where all fit."""
+    for key, kind in needed.items():
+        value, name = record.get(key, {} if key == "runs" else None), f"{inside}{key}"
+        wanted = dict if isinstance(kind, dict) else (int, float) if kind is float else kind
+        if not isinstance(value, wanted):
+            return f"{name} is of type {type(value).__name__}" if key in record else f"{name} is missing"
+        if isinstance(kind, dict) and (misfit := _find_misfit(value, kind, f"{name}.")):
+            return misfit
+    return ""
+
+
 @dataclass
 class Evidence(Commands):
     """What a results folder holds and what is missing in it. `Evidence.gather` reads one."""
@@ -143,6 +180,7 @@ class Evidence(Commands):
     records: dict[str, dict] = field(default_factory=dict)  # by notebook
     gaps: list[Gap] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)  # parts whose code has changed
+    chosen: Run | None = None  # the best setting of notebook 05, trained as the main run is
 
     @classmethod
     def gather(cls, results: Path | str, data: Path | None = None) -> "Evidence":
@@ -152,7 +190,7 @@ class Evidence(Commands):
             return found
         for name in NAMES[:-1]:
             try:
-                found.records[name] = found._read_record(name)
+                found.records[name] = _read_fitting(found.results, name)
             except MmlabError as error:
                 found._miss("record", name, error)
         for name, part in PARTS.items():
@@ -186,15 +224,19 @@ class Evidence(Commands):
         run_id = record.get("runs", {}).get(name)
         if run_id is None:
             return self._miss("unrecorded", part.notebook, part=name)
-        folder = self.results / RUNS / run_id
+        if run := self._read_run(self.results / RUNS / str(run_id), part):
+            self.runs[name] = run
+
+    def _read_run(self, folder: Path, part: Part) -> Run | None:
         try:
             run = load_run(folder)
             for scenario in set(part.scenarios) - set(run.scenarios):
                 raise RunError(f"{folder}: holds no predictions of {scenario}.")
-            run.check_files()
-            self.runs[name] = run
+            return run
         except MmlabError as error:
-            self._miss("run", part.notebook, error, folder=folder)
+            if not any(gap.values.get("folder") == folder for gap in self.gaps):
+                self._miss("run", part.notebook, error, folder=folder)
+        return None
 
     def _refuse_strangers(self) -> None:
         """Leave out runs of other data or another split than the main run (or than most of them)."""
@@ -207,11 +249,15 @@ class Evidence(Commands):
 
     def _look_for_grid(self) -> None:
         """Report which of the runs that notebook 05 refers to are gone."""
-        record = self.records.get(GRID_NOTEBOOK, {})
-        places = [self.results / GRID / RUNS / one for one in record.get("grid", [])]
-        gone = [place for place in [*places, self.results / RUNS / str(record.get("chosen"))] if not is_complete(place)]
-        if record and gone:
+        if (record := self.records.get(GRID_NOTEBOOK)) is None:
+            return
+        chosen = self.results / RUNS / record["chosen"]
+        places = [*(self.results / GRID / RUNS / str(one) for one in record["grid"]), chosen]
+        if gone := [place for place in places if not is_complete(place)]:
             self._miss("grid", GRID_NOTEBOOK, folder=gone[0], more=len(gone) - 1)
+        else:
+            same = self.main is not None and self.main.folder == chosen
+            self.chosen = self.main if same else self._read_run(chosen, Part(GRID_NOTEBOOK))
 
     @property
     def main(self) -> Run | None:
@@ -226,20 +272,8 @@ class Evidence(Commands):
     def given(self) -> dict[str, Any]:
         """What `mmlab run` was called with: data and knobs."""
         with suppress(MmlabError):
-            return self._read_record(WORKBOOK)
+            return _read_fitting(self.results, WORKBOOK)
         return {}
-
-    def _read_record(self, name: str) -> dict[str, Any]:
-        record = read_record(self.results, name)
-        kinds = {"runs": dict, "knobs": dict, "health": dict, "grid": list, "data": str}
-        sound = isinstance(record, dict) and all(
-            isinstance(record.get(key, kind()), kind) for key, kind in kinds.items()
-        )
-        if not sound or not all(
-            isinstance(run, str) for run in [*record.get("runs", {}).values(), *record.get("grid", [])]
-        ):
-            raise RunError(f"The record of {name} is not as `finish_notebook` writes it.")
-        return record
 
     @property
     def course_folder(self) -> str:
@@ -332,7 +366,6 @@ class Evidence(Commands):
                 run = load_run(path)
                 origin = (self.main or run).provenance["data_fingerprint"]
                 if run.config and run.provenance["data_fingerprint"] == origin and wanted(run):
-                    run.check_files()
                     found.append(run)
             except MmlabError as error:
                 if not any(path.name in str(gap.values) for gap in self.gaps):
@@ -362,11 +395,15 @@ def predicted_labels(run: Run, scenario: str) -> np.ndarray:
 
 
 def judge_predictions(evidence: Evidence):
-    """The Verification of test_result.txt against the course folder of the runs; None where one of the two is gone."""
-    file = evidence.results / TEST_RESULT
+    """The Verification of test_result.txt against the course and the main run; None where file or course is gone."""
+    file, main = evidence.results / TEST_RESULT, evidence.main
     if evidence.course is None or not file.is_file():
         return None
-    return verify_predictions(file, evidence.course, find_siblings(file))
+    judged = verify_predictions(file, evidence.course, find_siblings(file))
+    answers = list(zip(main.test_predictions[GUID], predicted_labels(main, JOINT), strict=True))
+    if judged.ok and judged.answers != answers:
+        judged.problems.append(f"{file}: is not what the main run answers. `mmlab report` writes it again.")
+    return judged
 
 
 def differing_answers(run: Run) -> dict[str, float]:

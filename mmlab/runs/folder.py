@@ -1,6 +1,7 @@
 """A run as its folder: where it belongs, and what is read from it. Explained in notebook 04, section 4.1."""
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from mmlab.evaluation import Scores, score_frame
 from mmlab.evaluation.selection import NEW
 from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of
+from mmlab.storage import CHANGED, LARGEST_WEIGHTS, digest_file, read_file, unseal_json
 from mmlab.views import find_views
 
 JOINT = "text_and_image"  # the scenario that runs are compared by
@@ -27,11 +29,12 @@ CONFIG, METRICS = "config.json", "metrics.json"
 PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
 HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
 WEIGHTS, MEMBERS = "weights.csv", "members"  # of an ensemble; the folder that holds its members if it was exported
+EXPORT = "export.json"  # what an exported model has besides
 
 
 @dataclass(frozen=True)
 class Run:
-    """One complete run, read from its folder. Frames are read when they are asked for."""
+    """One complete run, whose files are as they were written. Frames are read when they are asked for."""
 
     folder: Path
     config: RunConfig | None  # None for a baseline, which has no knobs
@@ -40,13 +43,17 @@ class Run:
     scenarios: tuple[str, ...]  # those it predicts
     n: int  # pairs scored
     seconds: float
-    # The digest of each file of the run but metrics.json, which holds them; {}: of a run that was made without.
-    seal: dict[str, str] = field(default_factory=dict)
+    seal: dict[str, str]  # the digest of each of its files but metrics.json, which holds these and one of itself
     members: dict[str, str] = field(default_factory=dict)  # of an ensemble: the id of each member's run, by preset
 
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def lacks(self) -> list[str]:
+        """The sides, "text" or "image", that no pair of its course has: its models cannot read them."""
+        return self.provenance.get("lacks", [])
 
     @cached_property
     def scores(self) -> dict[str, Scores]:
@@ -66,17 +73,17 @@ class Run:
     @cached_property
     def history(self) -> pd.DataFrame:
         """fold, seed, epoch, train_loss, dev_loss, dev_accuracy, lr, seconds: a row for each epoch of each model."""
-        return _read_frame(self.folder / HISTORY, ["epoch", "dev_loss"])
+        return self._read_frame(HISTORY, ["epoch", "dev_loss"])
 
     @cached_property
     def best_epochs(self) -> pd.DataFrame:
         """fold, seed, best_epoch: a row for each model."""
-        return _read_frame(self.folder / BEST_EPOCHS, [FOLD, "seed", "best_epoch"])
+        return self._read_frame(BEST_EPOCHS, [FOLD, "seed", "best_epoch"])
 
     @cached_property
     def weights(self) -> pd.DataFrame:
         """fold, scenario, and a column for each member of an ensemble: its weight, 0 to 1, which sum to 1."""
-        return _read_frame(self.folder / WEIGHTS, [FOLD, "scenario", *self.members])
+        return self._read_frame(WEIGHTS, [FOLD, "scenario", *self.members])
 
     def load_members(self) -> dict[str, "Run"]:
         """The runs of an ensemble's members, by preset."""
@@ -89,10 +96,32 @@ class Run:
     def _read_probabilities(self, name: str, rows: int | None) -> pd.DataFrame:
         """A table that is held against what the run says of it: a part of one would be scored as a whole."""
         wanted = [GUID, *(column for scenario in self.scenarios for column in probability_columns(scenario))]
-        frame = _read_frame(self.folder / name, wanted)
+        frame = self._read_frame(name, wanted)
         if (rows is not None and len(frame) != rows) or frame[wanted].isna().to_numpy().any():
             raise _damaged(self.folder / name, f"{len(frame)} rows, of {rows}")
         return frame
+
+    def _read_frame(self, name: str, wanted: Sequence[str]) -> pd.DataFrame:
+        try:
+            no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
+            raw, text = io.BytesIO(self.read(name)), {GUID: str, LABEL: str}
+            frame = pd.read_csv(raw, dtype=text, keep_default_na=False, na_values=no_number)
+        except ValueError as error:
+            raise _damaged(self.folder / name, error) from error
+        if lacking := [column for column in wanted if column not in frame]:
+            raise _damaged(self.folder / name, f"no column {lacking[0]}")
+        return frame
+
+    def read(self, name: str) -> bytes:
+        """A file of the run, as it was sealed. Raises RunError where it no longer is, since `load_run`."""
+        path = self.folder / name
+        try:
+            raw = read_file(path, LARGEST_WEIGHTS)
+        except OSError as error:
+            raise _damaged(path, error.strerror) from error
+        if hashlib.sha256(raw).hexdigest() != self.seal.get(name):
+            raise _damaged(path, CHANGED)
+        return raw
 
     @property
     def is_fresh(self) -> bool:
@@ -107,54 +136,31 @@ class Run:
         fold_of = self.predictions.set_index(GUID)[FOLD]
         return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
-    def check_files(self) -> None:
-        """Hold each file against the seal, or read it where there is none. Raises RunError naming the first fault."""
-        for name, digest in self.seal.items():
-            if not (self.folder / name).is_file():
-                raise _damaged(self.folder / name, "it is missing")
-            if digest_file(self.folder / name) != digest:
-                raise _damaged(self.folder / name, "it was changed after the run")
-        from safetensors import SafetensorError, safe_open
-
-        _ = self.predictions
-        if self.config is None:
-            return
-        _ = self.test_predictions
-        for name, frame in ((HISTORY, self.history), (BEST_EPOCHS, self.best_epochs)):
-            if frame.empty:
-                raise _damaged(self.folder / name, "no rows")
-        if self.members:
-            _ = self.weights
-            for one in self.load_members().values():
-                one.check_files()
-            return
-        for fold, seed in self.best_epochs[[FOLD, "seed"]].itertuples(index=False):
-            path = self.folder / model_file(fold, seed)
-            try:
-                with safe_open(path, framework="numpy") as content:
-                    content.keys()
-            except (OSError, SafetensorError) as error:
-                raise _damaged(path, error) from error
-
     def load_models(self, features: Pairs, new: bool = False) -> dict[int, list]:
         """Fold -> its trained models in eval mode, in the order of their seeds; an ensemble is one model.
 
-        new: for pairs that no fold holds; an ensemble then weighs its members by the weights for such pairs.
+        new: for pairs that no fold holds; an ensemble then weighs its members by the weights for such pairs. Raises
+        RunError for weights that are damaged, for features of other encoders than those it was trained on, and for
+        features of a side that the run's course had none of.
         """
         if self.members:
             return self._load_ensemble(features, new)
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         from mmlab.training import build_model
 
+        self.check_weights(features.weights)
+        for side in self.lacks:
+            if getattr(features, side).width > 1:  # 1: no pair has this side
+                raise RunError(f"{self.folder}: its course has no {side}s, so its models cannot answer pairs with one.")
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
-            model, path = build_model(self.config, features), self.folder / model_file(fold, seed)
+            model, name = build_model(self.config, features), model_file(fold, seed)
             try:
-                model.load_learned(load_file(path))
-            except (OSError, SafetensorError, RuntimeError, KeyError, MmlabError) as error:
-                raise _damaged(path, str(error).splitlines()[0]) from error
+                model.load_learned(load(self.read(name)))
+            except (SafetensorError, RuntimeError, KeyError, MmlabError) as error:
+                raise error if isinstance(error, RunError) else _damaged(self.folder / name, error) from error
             models.setdefault(int(fold), []).append(model.eval())
         return models
 
@@ -172,36 +178,51 @@ class Run:
             for fold in next(iter(loaded.values()))
         }
 
+    def check_weights(self, weights: dict[str, str]) -> None:
+        """Hold the digests of encoders' weights, by modality, against those that the run was trained with."""
+        for modality, known in self.provenance.get("weights", {}).items():
+            if weights.get(modality, known) != known:
+                name = getattr(self.config, f"{modality}_encoder")
+                raise RunError(
+                    f"{self.folder}: was trained with other weights of the {modality} encoder {name!r} than are here. "
+                    "Bring those weights back, or train again with these."
+                )
+
 
 def load_run(folder: Path | str) -> Run:
-    """Read a complete run. Raises RunError naming the file that is missing or damaged and how to mend it."""
+    """Read a complete run and hold each file against its seal.
+
+    Raises RunError naming the file that is missing or damaged and how to mend it.
+    """
     folder = Path(folder)
+    path = folder / METRICS
     if not is_complete(folder):
+        if (folder / EXPORT).is_file():
+            raise _damaged(path, "it is missing")
         raise RunError(f"{folder}: no complete run here ({METRICS} is missing). `mmlab run` makes it again.")
-    record, metrics = _read_json(folder / CONFIG), _read_json(folder / METRICS)
     try:
+        metrics = unseal_json(read_file(path))
+        for name, digest in metrics["seal"].items():
+            path = folder / name
+            if digest_file(path) != digest:
+                raise ValueError(CHANGED)
+        path = folder / CONFIG
+        record = json.loads(read_file(path))
         config = RunConfig.from_params(record["config"]) if "config" in record else None
-        scenarios, n = tuple(metrics["scores"]), next(iter(metrics["scores"].values()))["n"]
-        seal = {str(name): str(digest) for name, digest in metrics.get("seal", {}).items()}
-        members = {str(name): str(id) for name, id in record.get("members", {}).items()}
-        origin, name, seconds = record["provenance"], metrics["name"], metrics["seconds"]
-        for value, kind in ((name, str), (origin, dict), (n, int), (seconds, int | float)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{value!r} in the place of {getattr(kind, '__name__', 'a number')}")
-        return Run(folder, config, name, origin, scenarios, n, seconds, seal, members)
-    except (KeyError, TypeError, AttributeError, StopIteration, MmlabError) as error:
-        raise _damaged(folder / f"{CONFIG} or {METRICS}", error) from error
+        scenarios, n = tuple(metrics["scores"]), int(next(iter(metrics["scores"].values()))["n"])
+        name, seconds = str(metrics["name"]), float(metrics["seconds"])
+        members = {str(preset): str(id) for preset, id in dict(record.get("members", {})).items()}
+        run = Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, metrics["seal"], members)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, MmlabError) as error:
+        raise _damaged(path, getattr(error, "strerror", None) or error) from error
+    run.load_members()  # each is held against its own seal
+    return run
 
 
 def seal_folder(folder: Path) -> dict[str, str]:
     """The digest of each file of a run that is about to be completed."""
-    return {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.name != METRICS}
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != METRICS]
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
 
 
 def is_complete(folder: Path) -> bool:
@@ -245,22 +266,7 @@ def result_name(config: RunConfig, scenario: str) -> str:
 
 
 def _damaged(path: Path, why: object) -> RunError:
-    return RunError(f"{path}: is damaged ({why}). Delete the run's folder and run again.")
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-def _read_frame(path: Path, wanted: Sequence[str] = ()) -> pd.DataFrame:
-    try:
-        no_number = {"train_loss": [""], "dev_loss": [""]}  # of an epoch that went astray
-        frame = pd.read_csv(path, dtype={GUID: str, LABEL: str}, keep_default_na=False, na_values=no_number)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    if lacking := [column for column in wanted if column not in frame]:
-        raise _damaged(path, f"no column {lacking[0]}")
-    return frame
+    exported = path.name == EXPORT or any((one / EXPORT).is_file() for one in path.parents[:3])
+    fix = "Export the model again" if exported else "Delete the run's folder and run again"
+    first = (str(why).splitlines() or [type(why).__name__])[0]
+    return RunError(f"{path}: is damaged ({first}). {fix}.")

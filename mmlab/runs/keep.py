@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from itertools import combinations, count
 from pathlib import Path
@@ -14,17 +15,17 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, LABELS, RunConfig, probability_columns
+from mmlab.config import GUID, IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
-from mmlab.errors import RunError, stoppable
+from mmlab.errors import RunError, stoppable, writing
 from mmlab.evaluation import score_frame
 from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs import folder as files
 from mmlab.runs.ensemble import combine, train_members
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
-from mmlab.storage import CHECKOUT, draft_folder, write_atomic
+from mmlab.storage import CHECKOUT, draft_folder, one_at_a_time, seal_json, write_atomic
 
 SET_ASIDE = "set_aside"  # runs that were changed after they were made, in the results folder
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
@@ -50,13 +51,27 @@ def train_run(
     unless `resume` is False. Raises RunError as `write_test_results` does.
     """
     folder = run_folder(config, course, features, results)
-    if run := _find_sound(folder):
-        return run
     if config.model == "ensemble":
         return _train_ensemble(config, course, features, results, on_model, resume, minutes, watch)
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
-    if checkpoints and not resume:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    if run := _find_sound(folder, checkpoints):
+        return run
+    lock = folder.with_name(f".{folder.name}.lock")  # other trainings go on beside it in the same results folder
+    with one_at_a_time(lock, f"Another process is training {folder}; waiting for it ..."):
+        try:
+            if run := _find_sound(folder, checkpoints):
+                return run
+            if checkpoints and not resume:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            return _train(config, course, features, folder, checkpoints, on_model, **watch)
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
+
+
+def _train(
+    config: RunConfig, course: Course, features: Features, folder: Path, checkpoints: Path | None, on_model, **watch
+) -> Run:
     from safetensors.torch import save
 
     from mmlab.training import cross_fit
@@ -165,24 +180,35 @@ def write_test_results(folder: Path | str, config: RunConfig, test_predictions: 
 def _write_scored(folder: Path, name: str, frame: pd.DataFrame, scenarios: tuple[str, ...], seconds: float) -> None:
     _write_frame(folder / files.PREDICTIONS, frame)
     scores = {scenario: score_frame(frame, scenario).to_dict() for scenario in scenarios}
-    sealed = {"name": name, "scores": scores, "seconds": round(seconds, 2), "seal": files.seal_folder(folder)}
-    _write_json(folder / files.METRICS, sealed)
+    write_metrics(folder, name, scores, seconds)
 
 
-def _find_sound(folder: Path) -> Run | None:
-    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed."""
+def write_metrics(folder: Path, name: str, scores: dict[str, dict[str, Any]], seconds: float) -> None:
+    """Complete a run with the file that seals it and all others."""
+    seal = files.seal_folder(folder)
+    metrics = {"name": name, "scores": scores, "seconds": round(seconds, 2), "seal": seal}
+    write_atomic(folder / files.METRICS, seal_json(metrics))
+
+
+def _find_sound(folder: Path, checkpoints: Path | None = None) -> Run | None:
+    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed.
+
+    checkpoints: those of the training, which a complete run needs no more.
+    """
     if not is_complete(folder):
         return None
     try:
         run = load_run(folder)
-        run.check_files()
     except RunError as error:
         aside = folder.parents[1] / SET_ASIDE
-        aside.mkdir(exist_ok=True)
         place = next(one for n in count(1) if not (one := aside / f"{folder.name}-{n}").exists())
-        folder.rename(place)
+        with writing(place):
+            aside.mkdir(exist_ok=True)
+            folder.rename(place)
         print(f"{str(error).partition('. ')[0]}. The folder is kept as {place}, and the run is made again.")
         return None
+    if checkpoints:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return run
 
 
@@ -195,18 +221,21 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
+    lacking = [side for side in (TEXT, IMAGE) if features is not None and not getattr(features, side).lengths.any()]
     return {
         "data_fingerprint": course.fingerprint,
         "split_hash": course.split_hash,
         "n_labelled": int(len(course.labels)),
         "n_test": int(len(course.test)),
         "encoders": features.digest if features is not None else None,
+        "weights": features.weights if features is not None else {},
         "code": code_digest(*code),
         "code_of": [place_of(one) for one in code],
         "commit": find_commit(),
         "python": platform.python_version(),
         "packages": _package_versions(),
         "device": device,
+        **({"lacks": lacking} if lacking else {}),
     }
 
 

@@ -1,15 +1,15 @@
 """What each notebook leaves for those that come after it: one JSON file, written by its last cell."""
 
-import json
 import os
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from mmlab.config import SCENARIOS
 from mmlab.errors import RunError
 from mmlab.runs.folder import JOINT, METRICS, RUNS
-from mmlab.storage import write_atomic
+from mmlab.storage import read_file, seal_json, unseal_json, write_atomic
 
 RECORDS = "records"
 MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run of the workbook, and the notebook whose record names it
@@ -32,7 +32,7 @@ def finish_notebook(results: Path | str, name: str, record: dict[str, Any]) -> N
 def write_record(results: Path | str, name: str, record: dict[str, Any]) -> Path:
     """Write `<results>/records/<name>.json`. Raises RunError for a record that JSON cannot hold."""
     try:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=_to_plain) + "\n"
+        text = seal_json(record, default=_to_plain)
     except (TypeError, ValueError) as error:
         fix = "Use texts, numbers, lists and dicts, and None where there is no number."
         raise RunError(f"The record of {name} cannot be written as JSON: {error}. {fix}") from None
@@ -52,31 +52,39 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
     path = Path(results) / RECORDS / f"{name}.json"
     check_results(results)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return unseal_json(read_file(path))
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: run notebook {name} on this results folder first.") from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}): run notebook {name} again.") from error
+        why = getattr(error, "strerror", None) or error
+        raise RunError(f"{path} cannot be read ({why}): run notebook {name} again.") from error
 
 
 def find_main(results: Path | str) -> Path:
     """The folder of the run that answers new pairs: the ensemble of `train_best`, else the run of notebook 04.
 
-    Without a record of either, it is the only run there is of all scenarios. Raises RunError where there is none, or
-    where several could be meant.
+    Without a record of either, the only training there is; of several trainings the only one of all scenarios. Raises
+    RunError where there is none, where several could be meant, and where notebook 04 failed when it was last run.
     """
     results = Path(results)
     check_results(results)
+    if (failed := results / "notebooks" / f"{MAIN_NOTEBOOK}.failed.ipynb").exists():
+        fix = f"Mend what it says and run it again, or name the folder of one run in {results / RUNS}"
+        raise RunError(f"{failed}: notebook {MAIN_NOTEBOOK} failed, so this holds no finished run of it. {fix}.")
     for part, name in ((BEST, BEST), (MAIN, MAIN_NOTEBOOK)):
         if (results / RECORDS / f"{name}.json").exists():
             return find_recorded(results, name, part)
-    found = [metrics.parent for metrics in sorted(results.glob(f"{RUNS}/{JOINT}-*/{METRICS}"))]
+    every = {
+        scenario: [metrics.parent for metrics in sorted(results.glob(f"{RUNS}/{scenario}-*/{METRICS}"))]
+        for scenario in SCENARIOS
+    }
+    found = every[JOINT] or sum(every.values(), [])
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(folder.name for folder in found)
         raise RunError(f"{results} holds several runs: name the folder of one of them in {results / RUNS}: {names}.")
-    raise RunError(f"{results} holds no finished run of {JOINT}. `mmlab run` makes one, or mmlab.fit in Python.")
+    raise RunError(f"{results} holds no finished run. `mmlab run` makes one, or mmlab.fit in Python.")
 
 
 def find_recorded(results: Path | str, name: str, part: str) -> Path:

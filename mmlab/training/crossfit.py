@@ -106,7 +106,12 @@ def cross_fit(
 
 
 def plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> Iterator[Part]:
-    for fold in sorted(set(fold_of[fold_of >= 0].tolist())):
+    folds = sorted(set(fold_of[fold_of >= 0].tolist()))
+    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in folds)
+    if inner < INNER_FOLDS:
+        few = f"1 in {inner} training pairs, not 1 in {INNER_FOLDS}, decides when to stop"
+        print(f"The rarest label has few independent pairs: {few}.")
+    for fold in folds:
         held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
         for number in range(config.seeds):
             seed = config.seed + 1000 * number

@@ -21,7 +21,7 @@ from mmlab.errors import ConfigError, MmlabError
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import Dropout, FusionModel
 from mmlab.readout import pool_patches, read_tokens
-from mmlab.storage import write_atomic
+from mmlab.storage import LARGEST_WEIGHTS, read_file, seal_bytes, unseal_bytes, write_atomic
 from mmlab.training.inputs import ANSWERED_AT_ONCE, Inputs, bucketed_batches, read_batches
 from mmlab.training.loop import Hooks, Progress, fit, split_decay
 
@@ -326,7 +326,7 @@ def save_progress(path: Path, progress: Progress, model, **parts) -> None:
         state["random of the GPU"] = torch.cuda.get_rng_state(model.device)
     file = io.BytesIO()
     torch.save(state, file)
-    write_atomic(path, file.getvalue())
+    write_atomic(path, seal_bytes(file.getvalue()))
 
 
 def load_progress(path: Path, model, **parts) -> Progress | None:
@@ -346,7 +346,8 @@ def load_progress(path: Path, model, **parts) -> Progress | None:
 def read_checkpoint(path: Path) -> dict:
     """What `save_progress` wrote, by part. Raises MmlabError when the file is damaged."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)  # weights_only: a pickle could run code
+        raw = io.BytesIO(unseal_bytes(read_file(path, LARGEST_WEIGHTS)))
+        return torch.load(raw, map_location="cpu", weights_only=True)  # weights_only: a pickle could run code
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).partition("\n")[0]
         raise MmlabError(f"{path}: is damaged ({first}). Delete it; this model then begins again.") from error

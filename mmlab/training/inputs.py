@@ -132,6 +132,10 @@ class Inputs(Pairs):
             sides["image"] = Pixels.of(images, settings)
         return cls(frozen.guids, sides["text"], sides["image"], frozen.digest, frozen, encoders)
 
+    @property
+    def weights(self) -> dict[str, str]:
+        return self.frozen.weights
+
     def batches(self, rows) -> Iterator[tuple[np.ndarray, Batch]]:
         rows = np.asarray(rows, dtype=int)
         order = np.argsort(self.text.lengths[rows], kind="stable")

@@ -8,8 +8,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from mmlab.config import RunConfig
-from mmlab.course import Course
+from mmlab.config import TWIN, RunConfig
+from mmlab.course import Course, fit_folds
 from mmlab.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from mmlab.errors import MmlabError
 from mmlab.features import count_missing
@@ -24,7 +24,8 @@ FUSING = 0.014 / 10  # seconds for each labelled pair and model of the main run,
 
 def estimate_seconds(config: RunConfig, course: Course, trained: bool) -> float:
     """trained: whether all runs are there already."""
-    models = max(1, config.folds) * config.seeds
+    folds = fit_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds) if config.folds else 1
+    models = folds * config.seeds
     per_pair = 0 if trained else TRAINING + FUSING * models * find_cost(config.fusion)
     missing = _count_unencoded(config, course)
     return READING + per_pair * len(course.labels) + (CONVERTING + ENCODING * missing if missing else 0)

@@ -8,7 +8,6 @@ only the last cell of this very execution can have written. Explained in noteboo
 
 import asyncio
 import atexit
-import json
 import math
 import os
 import queue
@@ -25,7 +24,7 @@ from mmlab.config import EXERCISE_TAG
 from mmlab.errors import RunError
 from mmlab.processes import ADDRESS, kill_session, open_nursery
 from mmlab.runs.records import RECEIPT
-from mmlab.storage import temporary_folder, write_atomic
+from mmlab.storage import temporary_folder, unseal_json, write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
@@ -180,7 +179,7 @@ class _Execution:
             with temporary_folder() as folder:
                 receipt = folder / "record.json"
                 asyncio.run(self._execute({**os.environ, **place, RECEIPT: str(receipt)}, nursery))
-                record = json.loads(receipt.read_text("utf-8")) if receipt.exists() else None
+                record = unseal_json(receipt.read_bytes()) if receipt.exists() else None
         except Exception as caught:
             error = caught
         finally:

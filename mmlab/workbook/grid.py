@@ -20,7 +20,7 @@ import pandas as pd
 
 from mmlab.config import EXERCISE_TAG, GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
-from mmlab.errors import ConfigError, RunError, stoppable
+from mmlab.errors import ConfigError, RunError, stoppable, writing
 from mmlab.evaluation import METRICS, Scores, adjust_holm, compare_frames, score_frame
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
@@ -141,8 +141,14 @@ class Grid:
         """What is on disk now for each planned run, in order; also while the grid is running elsewhere."""
         found = []
         for knobs, folder in zip(self.planned, self.run_folders, strict=True):
-            run, file = load_run(folder) if is_complete(folder) else None, _kept(folder, ".failed.txt")
-            found.append(SettingRun(knobs, run, file.read_text("utf-8") if not run and file.is_file() else ""))
+            file = _kept(folder, ".failed.txt")
+            run, error = None, file.read_text("utf-8") if file.is_file() else ""
+            if is_complete(folder):
+                try:
+                    run, error = load_run(folder), ""
+                except RunError as damaged:  # its training, asked for again, sets it aside
+                    error = str(damaged)
+            found.append(SettingRun(knobs, run, error))
         return found
 
     @stoppable("Trainings that were complete before are kept.")
@@ -164,6 +170,7 @@ class Grid:
             known = [replace(one, error="") for one in self.find_runs()]
             for one in known:
                 if one.run:
+                    _move_in(one.run.folder)  # a call may have been killed just before
                     on_run(one)
             missing = [number for number, one in enumerate(known) if not one.run]
             write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
@@ -342,9 +349,16 @@ def _settle(outcome: NotebookResult | RunError, folder: Path) -> str:
     """What went wrong, or "" when the notebook has reached its end; it is moved into its run folder then."""
     if isinstance(outcome, RunError):
         return str(outcome)
-    if folder.is_dir():
-        shutil.move(_kept(folder, ".ipynb"), folder / "notebook.ipynb")
+    _move_in(folder)
     return ""
+
+
+def _move_in(folder: Path) -> None:
+    """Move the executed notebook of a run into its folder, if that has not been done."""
+    kept = _kept(folder, ".ipynb")
+    if folder.is_dir() and kept.is_file():
+        with writing(folder):
+            shutil.move(kept, folder / "notebook.ipynb")
 
 
 def _keep_error(folder: Path, error: str) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmlab.errors import RunError
 from mmlab.runs.records import read_record, write_record
@@ -43,8 +44,11 @@ def read_timeline(results: Path | str) -> list[dict]:
     """The parts of the last `mmlab run` on a results folder, as `Timeline` has them; none where none was recorded."""
     try:
         parts = read_record(results, TIMELINE)["parts"]
-        seconds = [part[moment] for part in parts for moment in ("ready", "start", "end")]
-        sound = all(isinstance(part["name"], str) for part in parts) and isinstance(parts, list)
-    except (RunError, LookupError, TypeError):
+    except (RunError, KeyError):
         return []
-    return parts if sound and all(type(one) in (int, float) for one in seconds) else []
+    return parts if isinstance(parts, list) and all(map(_is_part, parts)) else []
+
+
+def _is_part(one: Any) -> bool:
+    numbers = [one.get(key) for key in ("ready", "start", "end")] if isinstance(one, dict) else [None]
+    return all(isinstance(number, int | float) for number in numbers) and isinstance(one.get("name"), str)

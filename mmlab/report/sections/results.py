@@ -21,7 +21,7 @@ from mmlab.report.evidence import (
 from mmlab.report.sections.gallery import show_wrong
 from mmlab.report.tables import difference_table, score_cells, score_table
 from mmlab.report.words import Say
-from mmlab.runs import RUNS, Run, is_complete, load_run
+from mmlab.runs import Run
 
 MOST_SETTINGS = 12  # shown of a grid: a figure that fills a page leaves the one before it empty
 
@@ -63,10 +63,9 @@ def _show_chosen(evidence: Evidence, say: Say) -> list[Block]:
     """What the best setting of notebook 05's grid scores when it is cross-fitted."""
     record = evidence.records.get(GRID_NOTEBOOK, {})
     best = next((run for run in evidence.grid if run.id == record.get("best")), None)
-    chosen = evidence.results / RUNS / str(record.get("chosen"))
-    if best is None or not is_complete(chosen):
+    if best is None or evidence.chosen is None:
         return []
-    dev, honest = best.scores[JOINT], load_run(chosen).scores[JOINT]
+    dev, honest = best.scores[JOINT], evidence.chosen.scores[JOINT]
     shown = {"dev": say.interval(dev.accuracy), "honest": say.interval(honest.accuracy), "n_dev": dev.n, "n": honest.n}
     same, others = record["indistinguishable"], len(record["grid"]) - 1
     return [Paragraph(say("training.chosen", **shown, same=same, others=others))]
@@ -147,7 +146,7 @@ def errors(evidence: Evidence, say: Say) -> list[Block]:
     blocks: list[Block] = [Table("recall", say.frame(lines), say("errors.recall"))]
     if evidence.course is None:
         return [*blocks, Notice(say("errors.nodata", results=evidence.results))]
-    return [*blocks, *show_wrong(evidence, say)]
+    return [*blocks, *(show_wrong(evidence, say) or [Paragraph(say("errors.none"))])]
 
 
 def prediction(evidence: Evidence, say: Say) -> list[Block]:
