@@ -279,16 +279,13 @@ class Features(Pairs):
     views: dict[str, dict[str, Sequences]] = field(default_factory=lambda: {"text": {}, "image": {}}, repr=False)
 
     def without(self, modality: str) -> "Features":
-        return replace(super().without(modality), views=self._change_views(modality, lambda one: one.emptied()))
+        emptied = {name: one.emptied() for name, one in self.views[modality].items()}
+        return replace(super().without(modality), views=self.views | {modality: emptied})
 
     def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
-        paired = replace(
-            super().pair_up(text_rows, image_rows), views=self._change_views("text", lambda one: one.take(text_rows))
-        )
-        return replace(paired, views=paired._change_views("image", lambda one: one.take(image_rows)))
-
-    def _change_views(self, modality: str, change: Callable) -> dict[str, dict[str, Sequences]]:
-        return self.views | {modality: {name: change(one) for name, one in self.views[modality].items()}}
+        rows = {"text": text_rows, "image": image_rows}
+        views = {side: {name: one.take(rows[side]) for name, one in of.items()} for side, of in self.views.items()}
+        return replace(super().pair_up(text_rows, image_rows), views=views)
 
     def pooled(self, modality: str) -> np.ndarray:
         """One vector per pair, float32 (n, width): the mean of the tokens, or the image's pooled vector; or zeros."""

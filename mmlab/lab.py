@@ -102,9 +102,8 @@ class Lab:
         """
         n = max(len(texts), len(images))
         texts, images = ([*side, *[None] * (n + 1 - len(side))] for side in (texts, images))  # the last one is absent
-        config, unread = self.config, set(self.config.tunes)
-        for _, model in self._models:
-            unread &= set(model.config.tunes)  # a side that all models have encoders of their own for
+        config = self.config
+        unread = set(config.tunes).intersection(*(model.config.tunes for _, model in self._models))
         frozen = encode_pairs(
             [None] * (n + 1) if "text" in unread else texts,
             [None] * (n + 1) if "image" in unread else images,
@@ -116,11 +115,9 @@ class Lab:
             return Seen(n, [(shares, model, frozen) for shares, model in self._models])
         from mmlab.training import Inputs, run_towers
 
-        inputs, seen = Inputs.of(texts, images, config, frozen), []
-        for shares, model in self._models:
-            tuned = bool(model.config.tunes)
-            seen.append((shares, model.head, run_towers(model, inputs)) if tuned else (shares, model, frozen))
-        return Seen(n, seen)
+        inputs = Inputs.of(texts, images, config, frozen)
+        own = {True: lambda one: (one.head, run_towers(one, inputs)), False: lambda one: (one, frozen)}
+        return Seen(n, [(shares, *own[bool(model.config.tunes)](model)) for shares, model in self._models])
 
     def answer(self, seen: Seen, text_rows: Iterable[int], image_rows: Iterable[int]) -> dict[str, np.ndarray]:
         """Probabilities float64 (m, 3) of each scenario for m pairs: the text and the picture of these rows of `seen`.
@@ -189,11 +186,7 @@ class Lab:
             from mmlab.training import Inputs
 
             pairs = Inputs.of([None], [None], self.config, empty)
-        every = [model for fold in self.run.load_models(pairs, new=True).values() for model in fold]
-        if self.config.model != "ensemble":
-            return [(dict.fromkeys(self.scenarios, 1 / len(every)), model) for model in every]
-        parts = [part for one in every for part in one.parts()]
-        return [({name: share / len(every) for name, share in shares.items()}, model) for shares, _, model in parts]
+        return _share([model for fold in self.run.load_models(pairs, new=True).values() for model in fold])
 
     def _ask(self, pairs: list[tuple[Any, Any]], places: list[str]) -> list[Answer]:
         """places: how a message names each pair. After a fault, the others are read alone: one message tells all."""
@@ -258,6 +251,14 @@ class Lab:
                 found = pool.starmap(read, zip(pairs, places, strict=True))
         faults += [fault for _, _, fault in found if fault]
         return [text for text, _, _ in found], [pixels for _, pixels, _ in found]
+
+
+def _share(models: list) -> list[tuple[dict[str, float], Any]]:
+    """Every model, those of an ensemble one by one, with its share of the mean answer in each scenario."""
+    if models[0].config.model != "ensemble":
+        return [(dict.fromkeys(models[0].scenarios, 1 / len(models)), model) for model in models]
+    parts = [part for one in models for part in one.parts()]
+    return [({name: share / len(models) for name, share in shares.items()}, model) for shares, _, model in parts]
 
 
 def load(path: Path | str) -> Lab:

@@ -339,7 +339,6 @@ class Evidence(Commands):
             return None
         try:
             run = load_run(self.results / RUNS / self._read_record(BEST)["runs"][BEST])
-            run.check_files()
         except (MmlabError, KeyError, TypeError) as error:
             self.gaps.append(Gap("run", {"folder": self.results / RUNS}, detail=str(error)))
             return None
