@@ -170,7 +170,7 @@ class RunConfig:
     augment: bool = knob(True, "crop and mirror training images where the image encoder is trained")
     # The kernel machine and the ensemble.
     views: str = knob("cleaned, lexicon, mirrored, style", "views of the kernel machine, separated by commas")
-    ridge: float = knob(0.2, "pull of the kernel machine towards the label shares", above=0, high=1e6)
+    regularise: float = knob(0.5, "pull of the kernel machine's weights towards 0", above=0, high=1e6)
     members: str = knob("laptop, kernel", "members of the ensemble: presets, separated by commas")
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""A kernel machine over views: ridge regression on the labels, with one kernel a view. No gradient, no epochs.
+"""A kernel machine over views: logistic regression on likeness to the training pairs. No epochs.
 
-Two pairs are alike in a view if its vectors are near each other; the mean over the views says how alike they are. An
-answer is a sum over the training pairs, each weighted by its likeness. Explained in docs/scores.md.
+Two pairs are alike in a view if their vectors are near each other; the mean over the views of a side says how alike
+they are. An answer is a sum over the training pairs, each weighted by its likeness. Explained in docs/scores.md.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ SIDES = {"text_only": ("text",), "image_only": ("image",), "text_and_image": ("t
 ENCODED = "encoded"  # the name of the encoder's own vector among the views of a side
 CUT = 5.0  # deviations at which a standardised number is cut: one odd pair must not decide the distance
 SAMPLED = 1000  # training pairs whose distances give the median
-_CALIBRATION_PULL = 1e-3  # keeps the offset of a label without training pairs finite
+RANK = 500  # directions in which a side's likeness varies most, at most: the features of the regression
+_SMALL = 1e-6  # a direction of a smaller eigenvalue is rounding
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,25 @@ class SeenSide:
 
 
 class KernelModel(nn.Module):
-    """Answers for each scenario from the views of its sides. It has no weights of torch: `fit` makes arrays."""
+    """Answers for each scenario from the views of its sides. It has no weights of torch: `fit` makes arrays.
+
+    The likenesses of a side are turned into features: the directions in which they vary most (kernel PCA; for other
+    pairs the Nyström method, Williams and Seeger 2001). A logistic regression on the features of one side or of both
+    then is, for each training pair, one weight on the likeness to it (`dual`).
+    """
 
     def __init__(self, config: RunConfig):
         super().__init__()
         self.config, self.scenarios = config, config.trained_scenarios
         self.views: dict[str, dict[str, SeenSide]] = {"text": {}, "image": {}}
-        self.dual: dict[str, np.ndarray] = {}  # by scenario, float64 (m, 3): the weight of each training pair
-        self.calibration: dict[str, np.ndarray] = {}  # by scenario, float64 (1 + 3,): the slope and the offsets
-        self.shares = np.zeros(len(LABELS))
+        self.dual: dict[tuple[str, str], np.ndarray] = {}  # by scenario and side, float64 (m, 3)
+        self.offsets: dict[str, np.ndarray] = {}  # by scenario, float64 (3,)
 
-    def fit(self, pairs: Features, labels: np.ndarray, rows: np.ndarray, twins: np.ndarray) -> dict[str, np.ndarray]:
-        """Fit to these rows; all that is fitted (means, widths, weights, calibration) sees no other pair.
+    def fit(self, pairs: Features, labels: np.ndarray, rows: np.ndarray, dev: np.ndarray) -> dict[str, np.ndarray]:
+        """Fit to these rows; all that is fitted (means, widths, directions, weights) sees no other pair.
 
-        labels: (n,) class numbers; twins: (n,) groups. Returns what the model would answer to each of the rows had it
-        not been trained on this pair and its twins: probabilities of each scenario, float64 (m, 3).
+        labels: (n,) class numbers; dev: bool (m,). Returns for the rows at True the probabilities of each scenario,
+        float64, by a regression on the others alone: how good the model is, which no choice depends on.
         """
         from threadpoolctl import threadpool_limits
 
@@ -76,59 +81,64 @@ class KernelModel(nn.Module):
             vectors = {side: _list_views(pairs, side, rows) for side in self.views}
             for side, (views, present) in vectors.items():
                 self.views[side] = {name: SeenSide.of(one, present) for name, one in views.items()}
-            targets = np.eye(len(LABELS))[labels[rows]]
-            self.shares = targets.mean(axis=0)
-            kernels = self._kernels(vectors)
-            groups, without = _list_groups(twins[rows]), {}
+            likeness = self._compare(vectors)
+            directions = {side: _find_directions(one) for side, one in likeness.items()}
+            features, truth, judged = {side: one @ directions[side] for side, one in likeness.items()}, labels[rows], {}
+            log_shares = np.log(np.maximum(np.bincount(truth, minlength=len(LABELS)), 1) / len(truth))
             for scenario in self.scenarios:
-                likeness = _mean_over(kernels, scenario).astype(np.float64)
-                inverse = _invert(likeness, self.config.ridge)
-                self.dual[scenario] = inverse @ (targets - self.shares)
-                left_out = targets - _leave_out(inverse, self.dual[scenario], groups)
-                self.calibration[scenario] = _calibrate(left_out, labels[rows])
-                log_shares = np.log(np.maximum(self.shares, 1 / len(rows)))
-                self.calibration[scenario][1:] -= self.config.prior_shift * log_shares
-                without[scenario] = _soften(left_out, self.calibration[scenario])
-        return without
+                sides = SIDES[scenario]
+                joined = np.concatenate([features[side] for side in sides], axis=1)
+                weights, offsets = _regress(joined, truth, self.config.regularise)
+                parts = np.split(weights, np.cumsum([features[side].shape[1] for side in sides])[:-1])
+                for side, part in zip(sides, parts, strict=True):
+                    self.dual[scenario, side] = directions[side] @ part
+                shift = self.config.prior_shift * log_shares
+                self.offsets[scenario] = offsets - shift
+                some, at = _regress(joined[~dev], truth[~dev], self.config.regularise)
+                judged[scenario] = _soften(joined[dev] @ some + at - shift)
+        return judged
 
     def answer(self, pairs: Features, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Probabilities of each scenario, float64 (n, 3). A pair without a side that is asked for gets the shares."""
+        """Probabilities of each scenario, float64 (n, 3). A pair without a side that is asked for gets the offsets'."""
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
-            kernels = self._kernels({side: _list_views(pairs, side, rows) for side in self.views})
+            likeness = self._compare({side: _list_views(pairs, side, rows) for side in self.views})
         answers = {}
         for scenario in self.scenarios:
-            scores = _mean_over(kernels, scenario) @ self.dual[scenario] + self.shares
-            answers[scenario] = _soften(scores, self.calibration[scenario])
+            said = sum(likeness[side] @ self.dual[scenario, side] for side in SIDES[scenario])
+            answers[scenario] = _soften(said + self.offsets[scenario])
         return answers
 
-    def _kernels(self, vectors: dict[str, tuple[dict[str, np.ndarray], np.ndarray]]) -> dict[str, list[np.ndarray]]:
-        return {
+    def _compare(self, vectors: dict[str, tuple[dict[str, np.ndarray], np.ndarray]]) -> dict[str, np.ndarray]:
+        """The mean over its views of how alike n pairs are to the training pairs, by side, float64 (n, m)."""
+        kernels = {
             side: [self.views[side][name].kernel(one, present) for name, one in views.items()]
             for side, (views, present) in vectors.items()
         }
+        return {side: np.mean(several, axis=0, dtype=np.float64) for side, several in kernels.items()}
 
     def learned(self) -> dict[str, Tensor]:
-        arrays: dict[str, Any] = {"shares": self.shares}
+        arrays: dict[str, Any] = {}
         for side, views in self.views.items():
             for name, view in views.items():
                 arrays |= {f"{side}.{name}.{part}": np.asarray(value) for part, value in vars(view).items()}
         for scenario in self.scenarios:
-            arrays |= {f"{scenario}.dual": self.dual[scenario], f"{scenario}.calibration": self.calibration[scenario]}
+            arrays |= {f"{scenario}.dual.{side}": self.dual[scenario, side] for side in SIDES[scenario]}
+            arrays[f"{scenario}.offsets"] = self.offsets[scenario]
         return {name: torch.from_numpy(np.array(one)) for name, one in arrays.items()}
 
     def load_learned(self, tensors: dict[str, Tensor]) -> None:
         """Raises KeyError for a tensor that is missing."""
         arrays = {name: one.numpy() for name, one in tensors.items()}
-        self.shares = arrays["shares"]
         for name in [name.removesuffix(".mean") for name in arrays if name.endswith(".mean")]:
             side, view = name.split(".")
             parts = {part: arrays[f"{name}.{part}"] for part in ("mean", "scale", "vectors", "present")}
             self.views[side][view] = SeenSide(**parts, width=float(arrays[f"{name}.width"]))
         for scenario in self.scenarios:
-            self.dual[scenario] = arrays[f"{scenario}.dual"]
-            self.calibration[scenario] = arrays[f"{scenario}.calibration"]
+            self.offsets[scenario] = arrays[f"{scenario}.offsets"]
+            for side in SIDES[scenario]:
+                self.dual[scenario, side] = arrays[f"{scenario}.dual.{side}"]
 
 
 def _list_views(pairs: Features, side: str, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -144,11 +154,6 @@ def _list_views(pairs: Features, side: str, rows: np.ndarray) -> tuple[dict[str,
     return found, present
 
 
-def _mean_over(kernels: dict[str, list[np.ndarray]], scenario: str) -> np.ndarray:
-    chosen = [one for side in SIDES[scenario] for one in kernels[side]]
-    return sum(chosen) / len(chosen)
-
-
 def _standardise(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.clip((vectors - mean) * scale, -CUT, CUT).astype(np.float32)
 
@@ -159,45 +164,35 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(sums - 2 * a @ b.T, 0)
 
 
-def _invert(likeness: np.ndarray, ridge: float) -> np.ndarray:
-    from scipy.linalg import cho_factor, cho_solve
+def _find_directions(likeness: np.ndarray) -> np.ndarray:
+    """(m, r) that turns likeness (n, m) into features (n, r), whose products are again the likeness, nearly.
 
-    diagonal = np.eye(len(likeness))
-    return cho_solve(cho_factor(likeness + ridge * diagonal), diagonal)
-
-
-def _list_groups(twins: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(twins, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(twins[order])) + 1)
-
-
-def _leave_out(inverse: np.ndarray, dual: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
-    """How far off each pair's scores would be had it and its twins not been trained on, (m, 3): exact, without a fit.
-
-    For one pair left out the error is dual / diagonal of the inverse; for a group, the same with its block.
+    likeness: (m, m) of the training pairs. r: RANK at most, fewer for few pairs; 0 where no pair has the side.
     """
-    errors = dual / np.diagonal(inverse)[:, None]
-    for group in groups:
-        if len(group) > 1:
-            errors[group] = np.linalg.solve(inverse[np.ix_(group, group)], dual[group])
-    return errors
+    from scipy.linalg import eigh
+
+    m = len(likeness)
+    values, vectors = eigh(likeness, subset_by_index=[max(0, m - RANK), m - 1])
+    kept = values > _SMALL * max(values[-1], _SMALL)
+    return vectors[:, kept] / np.sqrt(values[kept])
 
 
-def _soften(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
-    """Probabilities (n, 3) from scores: the softmax of slope · score + offset of the label."""
-    logits = calibration[0] * scores + calibration[1:]
+def _regress(features: np.ndarray, truth: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (r, 3) and offsets (3,) of a multinomial logistic regression; −inf for a label without pairs."""
+    from sklearn.linear_model import LogisticRegression
+
+    known = np.unique(truth)
+    weights, offsets = np.zeros((features.shape[1], len(LABELS))), np.full(len(LABELS), -np.inf)
+    if len(known) == 1 or not features.shape[1]:
+        offsets[known] = np.log(np.bincount(truth, minlength=len(LABELS))[known] / len(truth))
+        return weights, offsets
+    fitted = LogisticRegression(C=1 / strength, max_iter=1000).fit(features, truth)
+    two = len(known) == 2  # scikit-learn then has one row, of the second label against the first
+    weights[:, known] = np.concatenate([0 * fitted.coef_, fitted.coef_]).T if two else fitted.coef_.T
+    offsets[known] = np.concatenate([[0.0], fitted.intercept_]) if two else fitted.intercept_
+    return weights, offsets
+
+
+def _soften(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _calibrate(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The slope and the offsets under which scores of pairs left out have the least log loss (Platt 1999)."""
-    from scipy.optimize import minimize
-
-    rows = np.arange(len(labels))
-
-    def loss(calibration: np.ndarray) -> float:
-        right = np.clip(_soften(scores, calibration)[rows, labels], 1e-12, None)
-        return -np.log(right).mean() + _CALIBRATION_PULL * np.square(calibration[1:]).mean()
-
-    return minimize(loss, np.array([3.0, 0.0, 0.0, 0.0]), method="L-BFGS-B", bounds=[(0, 100)] + [(-20, 20)] * 3).x

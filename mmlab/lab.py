@@ -27,7 +27,7 @@ from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
 from mmlab.runs import BEST, METRICS, Run, find_main, load_run, open_results, train_run, write_record
 from mmlab.storage import expand, read_file
-from mmlab.views import View, find_views
+from mmlab.views import find_views
 
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
 _READERS = 4  # threads
@@ -173,9 +173,7 @@ class Lab:
             for encoder, (side, sample) in zip(self.encoders, samples.items(), strict=True)
         )
 
-    @cached_property
-    def _views(self) -> dict[str, View]:
-        return find_views(self.config)
+    _views = cached_property(lambda self: find_views(self.config))  # they keep the lists of words that they have read
 
     @cached_property
     def _models(self) -> list[tuple[dict[str, float], Any]]:

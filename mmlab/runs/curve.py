@@ -35,7 +35,7 @@ def learning_curve(
         for number, share in enumerate(shares):
             for part in parts:
                 chosen = [rows[rank[rows] < share] for rows in (part.train_rows, part.dev_rows)]
-                small = Part(part.fold, part.seed, *chosen, part.held_out, twins)
+                small = Part(part.fold, part.seed, *chosen, part.held_out)
                 answered = fit_part(config, pairs, labels, small).held_out[config.trained_scenarios[-1]].argmax(axis=1)
                 right[number, part.held_out] += answered == labels[part.held_out]
                 sizes[number] += len(chosen[0]) + len(chosen[1])

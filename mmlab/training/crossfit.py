@@ -116,7 +116,7 @@ def plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
             stops = _choose_stoppers(labels[others], twins[others], seed)
-            yield Part(fold, seed, others[~stops], others[stops], held_out, twins)
+            yield Part(fold, seed, others[~stops], others[stops], held_out)
 
 
 def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.ndarray:

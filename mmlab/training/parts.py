@@ -40,7 +40,6 @@ class Part:
     train_rows: np.ndarray
     dev_rows: np.ndarray
     held_out: np.ndarray
-    twins: np.ndarray  # the groups of all labelled pairs
 
 
 @dataclass
@@ -87,15 +86,16 @@ def fit_part(
 
 
 def _fit_kernel(config: RunConfig, pairs: Features, labels: np.ndarray, part: Part) -> FittedPart:
-    """Fit a kernel machine to all pairs outside the fold: nothing has to be stopped, so none is set aside for that."""
+    """Fit a kernel machine to all pairs outside the fold: nothing has to be stopped, dev pairs only judge it."""
     started, model = time.perf_counter(), KernelModel(config)
     rows = np.sort(np.concatenate([part.train_rows, part.dev_rows]))
-    without = model.fit(pairs, labels, rows, part.twins)
+    dev = np.isin(rows, part.dev_rows)
+    judged, truth = model.fit(pairs, labels, rows, dev), labels[part.dev_rows[np.argsort(part.dev_rows)]]
     held_out = predict(model, pairs, part.held_out)
     test = predict(model, pairs, np.arange(len(labels), len(pairs)))
-    right = [one[np.arange(len(rows)), labels[rows]] for one in without.values()]
+    right = [one[np.arange(len(truth)), truth] for one in judged.values()]
     loss = float(-np.log(np.clip(right, 1e-12, None)).mean())
-    accuracy = float((without[config.trained_scenarios[-1]].argmax(axis=1) == labels[rows]).mean())
+    accuracy = float((judged[config.trained_scenarios[-1]].argmax(axis=1) == truth).mean())
     seconds = time.perf_counter() - started
     row = {"epoch": 1, "train_loss": loss, "dev_loss": loss, "dev_accuracy": accuracy, "lr": 0.0, "seconds": seconds}
     return FittedPart(model, pd.DataFrame([row]), 1, held_out, test)
