@@ -195,11 +195,8 @@ class Lab:
             if faults:
                 continue
             seen = self.see(texts, images)
-            rows = np.arange(len(texts))
-            text_rows, image_rows = (
-                np.where([one is None for one in side], -1, rows) for side in (texts, images)
-            )  # fmt: skip
-            found = self.answer(seen, text_rows, image_rows)
+            rows = (np.where([one is None for one in side], -1, np.arange(len(side))) for side in (texts, images))
+            found = self.answer(seen, *rows)
             for row, (text, (_, image)) in enumerate(zip(texts, pairs[here], strict=True)):
                 answers.append(self._make_answer(text, image, {name: one[row] for name, one in found.items()}))
         _refuse(faults)
