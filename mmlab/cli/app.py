@@ -170,15 +170,24 @@ def predict(
     results: Annotated[Path, typer.Option(help="A results folder that holds a complete main run.", **PATH)],
     out: Annotated[Path, typer.Option(help="The prediction file to write.")] = Path("test_result.txt"),
     scenario: Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")] = "text_and_image",
+    abstain: Annotated[
+        float | None, typer.Option(help="Also tell which answers together are right as often as this, such as 0.85.")
+    ] = None,
 ) -> None:
     """Answer the test pairs of a course folder with the models of a finished run.
 
-    Example: mmlab predict --data data/demo --results results/run --out my_result.txt
+    Examples:
+
+    mmlab predict --data data/demo --results results/run --out my_result.txt
+
+    mmlab predict --data data/demo --results results/run --out my_result.txt --abstain 0.85
     """
     from mmlab.report.build import predict_test
 
-    path, rows = predict_test(data, results, out, scenario)
+    path, rows, words = predict_test(data, results, out, scenario, abstain)
     print_line(f"{rows} rows written to {path}")
+    if words:
+        print_line(words)
 
 
 app.command(cls=RichCommand)(asking.ask)

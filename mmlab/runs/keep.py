@@ -20,9 +20,10 @@ from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
 from mmlab.errors import RunError, stoppable, writing
 from mmlab.evaluation import score_frame
-from mmlab.features import Features
+from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs import folder as files
+from mmlab.runs.ensemble import combine, train_members
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
 from mmlab.storage import CHECKOUT, draft_folder, one_at_a_time, seal_json, write_atomic
 
@@ -35,19 +36,23 @@ _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers"
 def train_run(
     config: RunConfig,
     course: Course,
-    features: Features,
+    features: Pairs,
     results: Path | str,
     on_model: Callable[[int, int], None] | None = None,
     resume: bool = True,
+    minutes: float | None = None,
     **watch: Callable | None,
 ) -> Run:
     """Cross-fit this config and keep everything about it, or return the complete run that already holds it.
 
-    on_model: called with (models done, models in all) while it trains; watch: on_epoch and on_batch of `fit`. A
-    fine-tuning leaves a checkpoint after each epoch, from which the next call goes on unless `resume` is False.
-    Raises RunError as `write_test_results` does.
+    features: those of `prepare_pairs`. minutes: of an ensemble, after which members that are not ready are left out;
+    then the run is that of the others. on_model: called with (models done, models in all) while it trains; watch:
+    on_epoch and on_batch of `fit`. A fine-tuning leaves a checkpoint after each epoch, from which the next call goes on
+    unless `resume` is False. Raises RunError as `write_test_results` does.
     """
     folder = run_folder(config, course, features, results)
+    if config.model == "ensemble":
+        return _train_ensemble(config, course, features, results, on_model, resume, minutes, watch)
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
     if run := _find_sound(folder, checkpoints):
         return run
@@ -89,6 +94,46 @@ def _train(
         _write_scored(draft, config.scenario, fitted.predictions, config.trained_scenarios, seconds)
     if checkpoints:
         shutil.rmtree(checkpoints, ignore_errors=True)
+    return load_run(folder)
+
+
+def _train_ensemble(
+    config: RunConfig,
+    course: Course,
+    pairs: Pairs,
+    results: Path | str,
+    on_model: Callable[[int, int], None] | None,
+    resume: bool,
+    minutes: float | None,
+    watch: dict[str, Callable | None],
+) -> Run:
+    def train(one: RunConfig, tick: Callable[[int, int], None]) -> Run:
+        from mmlab.training import needed
+
+        return train_run(one, course, needed(one, pairs), results, tick, resume, **(watch if one.tunes else {}))
+
+    runs = train_members(config, train, on_model, minutes)
+    if len(runs) < len(config.list_members()):
+        config = config.replace(members=", ".join(runs))
+        folder = run_folder(config, course, pairs, results)
+        if run := _find_sound(folder):
+            return run
+    started = time.perf_counter()
+    predictions, test, weights = combine(config, runs)
+    seconds = sum(run.seconds for run in runs.values()) + time.perf_counter() - started
+    folder = run_folder(config, course, pairs, results)
+    with draft_folder(folder, is_complete) as draft:
+        origin = provenance(course, pairs, training_code(config), resolved(config))
+        members = {name: run.id for name, run in runs.items()}
+        _write_json(draft / files.CONFIG, {"config": config.to_dict(), "members": members, "provenance": origin})
+        for file, part in ((files.HISTORY, "history"), (files.BEST_EPOCHS, "best_epochs")):
+            frames = [getattr(run, part).assign(member=name) for name, run in runs.items()]
+            _write_frame(draft / file, pd.concat(frames, ignore_index=True))
+        _write_frame(draft / files.WEIGHTS, weights)
+        _write_frame(draft / files.TEST_PREDICTIONS, test)
+        if len(test):
+            write_test_results(draft, config, test)
+        _write_scored(draft, config.scenario, predictions, config.trained_scenarios, seconds)
     return load_run(folder)
 
 

@@ -13,7 +13,8 @@ from mmlab.course import Course, fit_folds
 from mmlab.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from mmlab.errors import MmlabError
 from mmlab.features import count_missing
-from mmlab.runs import find_main, is_complete, read_record
+from mmlab.runs import MAIN, MAIN_NOTEBOOK, is_complete, read_record
+from mmlab.runs.records import find_recorded
 
 READING = 30.0  # seconds of a run in which nothing is encoded or trained: figures, tables, the report
 ENCODING, CONVERTING = 0.009, 8.0  # seconds for each pair, and once for the encoders themselves
@@ -44,7 +45,7 @@ def find_cost(fusion: str) -> float:
 def are_trained(results: Path | str, name: str, given: dict[str, Any]) -> bool:
     """Whether a run of the workbook with these arguments came to its end on this results folder; name: its record."""
     try:
-        return read_record(results, name) == given and is_complete(find_main(results))
+        return read_record(results, name) == given and is_complete(find_recorded(results, MAIN_NOTEBOOK, MAIN))
     except (MmlabError, KeyError, OSError):
         return False
 

@@ -15,7 +15,7 @@ from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.runs import open_results
-from mmlab.runs.records import MAIN_NOTEBOOK, find_main, write_record
+from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, find_recorded, write_record
 from mmlab.storage import one_at_a_time, temporary_folder, write_atomic
 from mmlab.workbook.estimate import are_trained, estimate_seconds
 from mmlab.workbook.execute import Job, Underway, run_notebooks
@@ -87,7 +87,7 @@ def run_workbook(
             on_done(names[number], one.seconds, len(seconds), len(jobs))
             if len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
                 executed = Path(jobs[names.index(MAIN_NOTEBOOK)].output).read_bytes()
-                write_atomic(find_main(results) / "notebook.ipynb", executed)
+                write_atomic(find_recorded(results, MAIN_NOTEBOOK, MAIN) / "notebook.ipynb", executed)
                 timeline.add(ENCODING, *encoding.ended.result())
                 with timeline.measure(REPORT, NEEDS["07_report"]):
                     timeline.write(results)

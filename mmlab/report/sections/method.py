@@ -89,8 +89,9 @@ def _list_parts(run: Run):
     """The parts of a run's models, at the widths of its weights."""
     from safetensors import safe_open
 
-    from mmlab.encoders import MAX_TOKENS, PATCH_GRID
+    from mmlab.encoders import MAX_TOKENS
     from mmlab.models import FusionModel, list_parts
+    from mmlab.readout import PATCH_GRID
 
     with safe_open(next(iter(sorted(run.folder.glob("model_*.safetensors")))), framework="pt") as weights:
         names = {side: f"{side}_head.projection.linear.weight" for side in ("text", "image")}
