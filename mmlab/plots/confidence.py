@@ -61,8 +61,8 @@ def plot_learning_curve(
 ) -> Axes:
     """Accuracy against the number of training pairs, with its 95 % band.
 
-    table: of `runs.learning_curve`. references: values by name, such as {"majority": 0.6}. n: number of pairs scored. Explained in notebook
-    06, section 6.5.
+    table: of `runs.learning_curve`. references: values by name, such as {"majority": 0.6}. n: number of pairs scored.
+    Explained in notebook 06, section 6.5.
     """
     ax = style.axes_or_new(ax, (6.4, 4.0))
     ax.fill_between(
