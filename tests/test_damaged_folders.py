@@ -87,7 +87,7 @@ def test_twin_too_much_memory_is_noticed(monkeypatch):
     monkeypatch.setattr(folders, "MIB", resident_mib(os.getpid()) + 100)
 
     def hold(root, drawn):
-        held = np.ones(200 * 2**20, np.uint8)
+        held = np.ones(800 * 2**20, np.uint8)
         return folders.read_folder(root, drawn) if held.all() else None
 
     assert outcome(hold)[0] == "over memory"
