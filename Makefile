@@ -113,7 +113,7 @@ $(STAMP): requirements.lock pyproject.toml
 	if [ ! -x .venv/bin/uv ] || ! .venv/bin/uv pip install --quiet --python .venv/bin/python $(LOCKED); then \
 	  echo "uv is missing or failed. Installing with pip instead, which takes some minutes ..."; \
 	  if ! .venv/bin/python -m pip install --quiet $(LOCKED); then \
-	    echo "If the hash of a package is another one than expected, it comes from another index than PyPI." >&2; \
+	    echo "If the hash of a package is another one than expected, it comes from another index than PyPI, or was changed." >&2; \
 	    echo "If you have chosen that index, install without comparing hashes: make report HASHES=no" >&2; \
 	    exit 1; \
 	  fi; \

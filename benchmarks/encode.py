@@ -25,7 +25,8 @@ def make_plain(text, image):
     import torch
     from PIL import Image
 
-    from mmlab.encoders import MAX_TOKENS, pool_patches, read_tokens
+    from mmlab.encoders import MAX_TOKENS
+    from mmlab.readout import pool_patches, read_tokens
 
     tokenizer, language_model = text.load()
     settings, network = image.load()

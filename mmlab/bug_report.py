@@ -1,4 +1,4 @@
-"""What a report of a bug needs to hold, as Markdown to paste: no path, no name of a user or a machine, no tweet.
+"""What a report of a bug needs to hold, as Markdown to paste: no path, no name of a user or a machine.
 
 `mmlab doctor --bug-report` prints it.
 """

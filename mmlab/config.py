@@ -20,8 +20,11 @@ from mmlab.errors import ConfigError
 LABELS = ("negative", "neutral", "positive")
 SCENARIOS = ("text_only", "image_only", "text_and_image")
 CONTROLS = ("none", "shuffle_images", "shuffle_texts", "shuffle_labels")
+MODELS = ("neural", "kernel", "ensemble")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ALL_LAYERS = -1
+# Knobs that the members of an ensemble share: what they see, and how they are trained and scored.
+SHARED = ("text_encoder", "image_encoder", "scenario", "folds", "seed", "control", "precision", "views")
 EXERCISE_TAG = "exercise"  # of the cells of a notebook that ask the student something
 
 # Columns of every frame and file that the lab writes.
@@ -132,6 +135,9 @@ class RunConfig:
     text_encoder: str = knob("minilm", "text encoder: a name or a folder")
     image_encoder: str = knob("efficientnet_lite0", "image encoder: a name or a folder")
     scenario: str = knob("text_and_image", "what is trained; text_and_image trains all three heads", choices=SCENARIOS)
+    model: str = knob(
+        "neural", "what answers: neural heads, a kernel machine over views, or an ensemble", choices=MODELS
+    )
     fusion: str = knob("gated", "how the joint head combines text and image", choices=list_fusions)
     hidden: int = knob(128, "width of the heads", low=1, high=65536)
     heads: int = knob(4, "attention heads; they divide hidden", low=1, high=1024)
@@ -145,6 +151,7 @@ class RunConfig:
     batch_size: int = knob(128, "pairs per batch", low=1, high=1_000_000)
     warmup: float = knob(0.1, "share of the steps in which the learning rate rises from 0", low=0, below=1)
     label_smoothing: float = knob(0.1, "share of each target spread over all labels", low=0, below=1)
+    prior_shift: float = knob(0.0, "rare labels are answered more often; 1: as if all were as frequent", low=0, high=4)
     class_weights: bool = knob(False, "weight each class by its inverse frequency in the loss")
     clip_norm: float = knob(1.0, "largest norm of the gradient", above=0, high=1e6)
     folds: int = knob(5, "cross-fitting folds; 0 trains on train and scores on dev", low=0, high=127)
@@ -161,6 +168,10 @@ class RunConfig:
     precision: str = knob("auto", "arithmetic of trained encoders; auto follows the device", choices=PRECISIONS)
     image_side: int = knob(0, "pixels per side of the training images; 0: the encoder's own", low=0, high=4096)
     augment: bool = knob(True, "crop and mirror training images where the image encoder is trained")
+    # The kernel machine and the ensemble.
+    views: str = knob("cleaned, lexicon, mirrored, style", "views of the kernel machine, separated by commas")
+    regularise: float = knob(0.5, "pull of the kernel machine's weights towards 0", above=0, high=1e6)
+    members: str = knob("laptop, kernel", "members of the ensemble: presets, separated by commas")
 
     def __post_init__(self) -> None:
         for one in KNOBS.values():
@@ -169,6 +180,7 @@ class RunConfig:
                 object.__setattr__(self, one.name, float(getattr(self, one.name)))
         if self.folds == 1:
             raise ConfigError("folds=1 leaves nothing to train on. Use 0 (train/dev split) or 2 and more.")
+        self.list_members()
         if self.hidden % self.heads:
             raise ConfigError(f"hidden={self.hidden} is not a multiple of heads={self.heads}. Change one of them.")
 
@@ -199,8 +211,31 @@ class RunConfig:
 
     @property
     def tunes(self) -> tuple[str, ...]:
-        """The modalities whose encoder is trained with the head."""
-        return tuple(name for name in ("text", "image") if getattr(self, f"{name}_layers"))
+        """The modalities whose encoder is trained with the head, or with that of a member."""
+        layers = {
+            name: any(getattr(one, f"{name}_layers") for one in self.list_members().values())
+            for name in ("text", "image")
+        }
+        return tuple(name for name, some in layers.items() if some)
+
+    @property
+    def uses_views(self) -> bool:
+        return any(one.model == "kernel" for one in self.list_members().values())
+
+    def list_members(self) -> dict[str, "RunConfig"]:
+        """The configs of an ensemble's members by preset; of another model, the config itself under "".
+
+        A member has its preset's knobs, and those of this config that all members share.
+        """
+        if self.model != "ensemble":
+            return {"": self}
+        shared = {name: getattr(self, name) for name in SHARED}
+        names = [one.strip() for one in self.members.split(",") if one.strip()]
+        for name in names:
+            check_choice("members", name, tuple(one for one in PRESETS if PRESETS[one].get("model") != "ensemble"))
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"members={self.members!r}: name one preset or several, each once, separated by commas.")
+        return {name: RunConfig(**{**shared, **PRESETS[name]}) for name in names}
 
     def frozen(self) -> "RunConfig":
         """The same heads on frozen features, trained as the laptop does: where fine-tuning begins."""

@@ -36,14 +36,11 @@ from mmlab.errors import EncoderError
 from mmlab.freshness import code_digest, digest_of
 from mmlab.hub import check_cached, find_revision, reach_hub
 from mmlab.images import Picture, read_pixels
+from mmlab.readout import READOUTS, read_tokens
 from mmlab.storage import one_at_a_time
 from mmlab.weights import check_packaged, check_tensors, find_folder, find_packaged, match_by_order, name_weights
 
 MAX_TOKENS = 64  # a tweet of 140 characters rarely has more
-PATCH_GRID = 3  # an image becomes its pooled vector and 3 x 3 patches
-# Middle layers carry more sentiment than the last, which is trained for whole sentences (Tenney et al. 2019): a token's
-# vector joins the layer at two thirds of the depth and the last one.
-MIDDLE_DEPTH = 2 / 3
 TEXT_BATCH = 64
 IMAGE_BATCH = 8
 LENGTH_STEP = 8  # tokens: texts are padded to a multiple
@@ -123,7 +120,8 @@ class Encoder:
     @cached_property
     def identity(self) -> str:
         """32 hex digits that name the weights and the code, on whatever machine."""
-        return digest_of(self.weights, code_digest(*type(self).__mro__[:-1]), length=32)
+        read = [self.readout] if getattr(self, "readout", "patches") != "patches" else []
+        return digest_of(self.weights, code_digest(*type(self).__mro__[:-1]), *read, length=32)
 
     @cached_property
     def weights(self) -> str:
@@ -232,6 +230,7 @@ class ImageEncoder(Encoder):
     folder_of = "timm.models.save_for_hf"
     prefix = "local-dir:"
     side: ClassVar[int] = 0  # pixels on each side of the input; 0: the side that the model was trained with
+    readout: str = "patches"  # one of READOUTS
 
     def __init_subclass__(cls, name: str) -> None:
         IMAGE_ENCODERS[name] = cls
@@ -258,7 +257,7 @@ class ImageEncoder(Encoder):
     def network(self) -> Network:
         settings, model = self.load()
         noise = np.random.default_rng(0).integers(0, 256, (5, *settings["input_size"][1:], 3), np.uint8)
-        read = partial(_read_pixels, mean=settings["mean"], std=settings["std"])
+        read = partial(_read_pixels, readout=READOUTS[self.readout], mean=settings["mean"], std=settings["std"])
         return Network(_as_module(model, read), ((noise[:2],), (noise[2:],)), settings)
 
     @property
@@ -272,7 +271,7 @@ class ImageEncoder(Encoder):
         return read_pixels(image, tuple(size), self.settings["interpolation"])
 
     def encode(self, images: list[Picture], progress: Callable[[int], None] = lambda n: None) -> list[np.ndarray]:
-        """One float16 array (1 + PATCH_GRID², width) per picture, as `pool_patches` gives them."""
+        """One float16 array (vectors, width) per picture, as the readout gives them: `pool_patches` by default."""
         run, settings = self._running
         batches = [images[start : start + IMAGE_BATCH] for start in range(0, len(images), IMAGE_BATCH)]
         sequences = []
@@ -356,40 +355,6 @@ def _find(kind: type[Encoder], registered: dict[str, type[Encoder]], name: str, 
     return encoder
 
 
-def read_tokens(model, **batch):
-    """A transformers model's vectors of tokens (B, T, 2 · width): a middle layer next to the last one."""
-    import torch
-
-    layers = model(**batch, output_hidden_states=True).hidden_states
-    return torch.cat([layers[round(MIDDLE_DEPTH * (len(layers) - 1))], layers[-1]], dim=-1)
-
-
-def pool_patches(model, images):
-    """A timm model's features of images (B, 3, H, W) as one sequence (B, 1 + PATCH_GRID², width), float32.
-
-    Vector 0 is what the model's own classifier sees. The map of patches, (B, C, h, w) or (B, h, w, C) or a vision
-    transformer's tokens (B, prefix + h·w, C), is averaged to PATCH_GRID x PATCH_GRID. Each cell of a convolutional
-    map then passes the model's last layers by itself, so that all vectors of the sequence are of one space.
-    """
-    import torch
-    from torch.nn import functional as F
-
-    features = model.forward_features(images)
-    pooled = model.forward_head(features, pre_logits=True)
-    if features.ndim == 3:  # a transformer: leave the class token out, put the others back into their grid
-        tokens = features[:, getattr(model, "num_prefix_tokens", 0) :]
-        side = int(tokens.shape[1] ** 0.5)
-        grid = tokens[:, : side * side].transpose(1, 2).unflatten(2, (side, side))
-        patches = F.adaptive_avg_pool2d(grid.float(), PATCH_GRID).flatten(2).transpose(1, 2)
-    else:
-        channels_last = features.shape[1] != model.num_features and features.shape[-1] == model.num_features
-        grid = features.permute(0, 3, 1, 2) if channels_last else features
-        cells = F.adaptive_avg_pool2d(grid.float(), PATCH_GRID).flatten(2).transpose(1, 2).flatten(0, 1)
-        cells = cells[:, None, None, :] if channels_last else cells[:, :, None, None]
-        patches = model.forward_head(cells.to(features.dtype), pre_logits=True).unflatten(0, (-1, PATCH_GRID**2))
-    return torch.cat([pooled.unsqueeze(1).float(), patches.float()], dim=1)
-
-
 @contextmanager
 def _explain_loading(encoder: Encoder) -> Iterator[None]:
     try:
@@ -417,12 +382,12 @@ def _read_ids(model, ids, mask):
     return read_tokens(model, input_ids=ids, attention_mask=mask)
 
 
-def _read_pixels(model, pixels, mean, std):
+def _read_pixels(model, pixels, readout, mean, std):
     """From uint8 (B, H, W, 3): a quarter of the bytes to pass on, and the engine does the arithmetic."""
     import torch
 
     mean, std = (255 * torch.tensor(one, device=pixels.device)[:, None, None] for one in (mean, std))
-    return pool_patches(model, (pixels.permute(0, 3, 1, 2).float() - mean) / std)
+    return readout(model, (pixels.permute(0, 3, 1, 2).float() - mean) / std)
 
 
 def _as_module(model, read: Callable):

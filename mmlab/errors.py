@@ -37,6 +37,14 @@ class RunError(MmlabError):
     """A run or a notebook that did not reach its end, or a run folder that is incomplete."""
 
 
+class DiskError(RunError, OSError):
+    """What a disk refuses to write: a full one, a folder of somebody else. An OSError, said in a sentence."""
+
+
+class NothingToShow(MmlabError):
+    """There is nothing to draw. Of a plot function, the figure then holds this sentence, and a notebook goes on."""
+
+
 class Stopped(_Sentence, KeyboardInterrupt):
     """What Ctrl-C, or Stop in a notebook, makes of a call that can go on later; says what is kept."""
 
@@ -52,11 +60,30 @@ def stoppable(kept: str) -> Iterator[None]:
         raise Stopped(f"Stopped. {kept} Run the same again and it continues from there.") from None
 
 
-def find_fix(error: OSError) -> str | None:
+_ELSEWHERE = "Choose another folder that you may write to"
+
+
+@contextmanager
+def writing(path: object, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
+    """Turn what a disk refuses in this block into a DiskError that names `path` and says what to do.
+
+    elsewhere: the words for choosing another place, where nothing can be mended in this one.
+    """
+    try:
+        yield
+    except OSError as error:
+        cause = error.__cause__ if isinstance(error, DiskError) else error  # of a part, under its passing name
+        if not isinstance(cause, OSError):
+            raise
+        again = "Run the same again if something has removed it. " if cause.errno == errno.ENOENT else ""
+        fix = find_fix(cause, elsewhere) or f"{again}{elsewhere}"
+        why = cause.strerror or str(cause)
+        raise DiskError(f"{path}: cannot be written ({why}). {fix}.") from cause
+
+
+def find_fix(error: OSError, elsewhere: str = _ELSEWHERE) -> str | None:
     """What a user can do about a file that cannot be written; None where the error says nothing about it."""
-    if error.errno == errno.ENAMETOOLONG:
-        return "Choose a shorter name"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Free some space there"
-    forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    return "Choose another folder that you may write to" if forbidden else None
+    room, forbidden = "Free some space there and run the same again", (errno.EACCES, errno.EPERM, errno.EROFS)
+    fixes = {errno.ENAMETOOLONG: "Choose a shorter name", errno.ENOSPC: room, errno.EDQUOT: room}
+    fixes[errno.EFBIG] = "Raise the limit on the size of files (`ulimit -f`) and run the same again"
+    return fixes.get(error.errno) or (elsewhere if error.errno in forbidden else None)

@@ -15,7 +15,7 @@ from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.errors import MmlabError, RunError
 from mmlab.features import Pairs
 from mmlab.runs import Run, is_complete, load_run, model_file
-from mmlab.runs.folder import BEST_EPOCHS, CONFIG, EXPORT
+from mmlab.runs.folder import BEST_EPOCHS, CONFIG, EXPORT, MEMBERS, WEIGHTS
 from mmlab.runs.keep import write_metrics
 from mmlab.storage import draft_folder, seal_json, unseal_json, write_atomic
 
@@ -35,17 +35,17 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
     folder = check_new(folder)
     sources = _find_encoders(run.config)
     run.check_weights({encoder.modality: encoder.weights for encoder in sources})
-    names = [BEST_EPOCHS, *(model_file(*row) for row in _list_models(run))]
     with draft_folder(folder, is_complete) as draft:
-        for name in names:
-            write_atomic(draft / name, run.read(name))
         encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in sources}
         copied = {f"{modality}_encoder": one["folder"] for modality, one in encoders.items() if "folder" in one}
-        shown = replace(run, config=run.config.replace(**copied))  # a path of this machine says nothing elsewhere
-        record = {"config": shown.config.to_dict(), "provenance": run.provenance}
-        write_atomic(draft / CONFIG, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        opening = f"A {run.config.fusion} head on {' and '.join(one['name'] for one in encoders.values())}: "
-        opening += f"{len(names) - 1} models, whose answers are averaged."
+        members = run.load_members()
+        for one in members.values():
+            _copy_run(one, draft / MEMBERS / one.id, copied)
+            write_metrics(draft / MEMBERS / one.id, one.name, _plain_scores(one), one.seconds)
+        shown = _copy_run(run, draft, copied)
+        what = f"An ensemble of {', '.join(members)}" if members else f"A {run.config.fusion} head"
+        opening = f"{what} on {' and '.join(one['name'] for one in encoders.values())}: "
+        opening += f"{len(run.best_epochs)} models, whose answers are averaged."
         load = [
             '    mmlab ask FOLDER "a tweet" --image picture.jpg',
             '    mmlab.load("FOLDER").predict("a tweet", "p.jpg")',
@@ -53,8 +53,23 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
         write_atomic(draft / CARD, write_card(shown, opening, load))
         facts = {"temperature": temperature, "scores": scores, "encoders": encoders}
         write_atomic(draft / EXPORT, seal_json(facts))
-        write_metrics(draft, run.name, {name: one.to_dict() for name, one in run.scores.items()}, run.seconds)
+        write_metrics(draft, run.name, _plain_scores(run), run.seconds)
     return folder
+
+
+def _copy_run(run: Run, draft: Path, copied: dict[str, str]) -> Run:
+    """Write what a run needs to answer. copied: the encoders that were, by knob; a path says nothing elsewhere."""
+    files = [WEIGHTS] if run.members else [model_file(*row) for row in _list_models(run)]
+    for name in [BEST_EPOCHS, *files]:
+        write_atomic(draft / name, run.read(name))
+    shown = replace(run, config=run.config.replace(**copied))
+    record = {"config": shown.config.to_dict(), "members": run.members, "provenance": run.provenance}
+    write_atomic(draft / CONFIG, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return shown
+
+
+def _plain_scores(run: Run) -> dict[str, Any]:
+    return {name: one.to_dict() for name, one in run.scores.items()}
 
 
 def read_export(folder: Path | str) -> tuple[Run, float | None, dict[str, str]]:

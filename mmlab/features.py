@@ -7,7 +7,7 @@ in notebook 02, section 2 and notebook 03, section 2.
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ from mmlab.freshness import code_digest, digest_of
 from mmlab.images import Picture
 from mmlab.progress import open_bar
 from mmlab.storage import cache_folder, one_at_a_time, write_atomic
+from mmlab.views import View
 
 # A block is encoded at once and becomes one file of the cache: an interrupted encoding loses no more than one block.
 PAIRS_PER_BLOCK = 512
@@ -274,6 +275,17 @@ class Features(Pairs):
     image: Sequences | StoredSequences
     encoded: dict[str, int] = field(default_factory=dict, compare=False)  # how many were not in the cache
     weights: dict[str, str] = field(default_factory=dict, compare=False)  # `Encoder.weights` of each modality
+    # The views of the texts and of the images, by modality and name: one vector for each, or none.
+    views: dict[str, dict[str, Sequences]] = field(default_factory=lambda: {"text": {}, "image": {}}, repr=False)
+
+    def without(self, modality: str) -> "Features":
+        emptied = {name: one.emptied() for name, one in self.views[modality].items()}
+        return replace(super().without(modality), views=self.views | {modality: emptied})
+
+    def pair_up(self, text_rows: np.ndarray, image_rows: np.ndarray) -> "Features":
+        rows = {"text": text_rows, "image": image_rows}
+        views = {side: {name: one.take(rows[side]) for name, one in of.items()} for side, of in self.views.items()}
+        return replace(super().pair_up(text_rows, image_rows), views=views)
 
     def pooled(self, modality: str) -> np.ndarray:
         """One vector per pair, float32 (n, width): the mean of the tokens, or the image's pooled vector; or zeros."""
@@ -295,8 +307,9 @@ def encode_course(
     image_encoder: str = "efficientnet_lite0",
     progress: Callable | None = open_bar,
     precision: str = "auto",
+    views: Mapping[str, View] | None = None,
 ) -> Features:
-    """Features of all pairs of a course; only what the cache does not have is encoded.
+    """Features of all pairs of a course, and its views; only what the cache does not have is encoded.
 
     progress: called as progress(total, label, unit) for each side that has to be encoded; gives a context manager with
     tqdm's `update(n)`, or None or False for no progress. Raises EncoderError when an encoder cannot be found or loaded.
@@ -311,8 +324,13 @@ def encode_course(
     text_sequences, text_new = _encode_missing(text, wanted_texts, texts, progress)
     image_sequences, image_new = _encode_missing(image, wanted_images, images, progress)
     digest = hashlib.sha256(f"{text.fingerprint} {image.fingerprint}".encode()).hexdigest()[:16]
+    seen: dict[str, dict[str, Sequences]] = {"text": {}, "image": {}}
+    sides = {"text": (wanted_texts, texts), "image": (wanted_images, images)}
+    for name, view in (views or {}).items():
+        measured, _ = _encode_missing(view, *sides[view.modality], progress)
+        seen[view.modality][name] = measured.summaries(view.modality)
     new, weights = {"text": text_new, "image": image_new}, {"text": text.weights, "image": image.weights}
-    return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, new, weights)
+    return Features(list(pairs[GUID]), text_sequences, image_sequences, digest, new, weights, seen)
 
 
 def count_missing(course: Course, config: RunConfig) -> int:
@@ -334,17 +352,22 @@ def encode_pairs(
     text: Encoder,
     image: Encoder,
     widths: tuple[int, int] = (1, 1),
+    views: Mapping[str, View] | None = None,
 ) -> Features:
     """Features of n texts and n pictures, None where a side is absent, without the cache: for pairs that are new.
 
-    widths: of the vectors of both encoders, for a side that no pair has. Raises OSError for what is no picture.
+    widths: of the vectors of both encoders, for a side that no pair has; views: as in
+    `encode_course`. Raises OSError for what is no picture.
     """
     sides = [_encode_present(*one) for one in ((text, texts, widths[0]), (image, images, widths[1]))]
+    seen: dict[str, dict[str, Sequences]] = {"text": {}, "image": {}}
+    for name, view in (views or {}).items():
+        seen[view.modality][name] = _encode_present(view, texts if view.modality == "text" else images, 1)
     weights = {"text": text.weights, "image": image.weights}
-    return Features([""] * len(texts), *sides, digest="", weights=weights)
+    return Features([""] * len(texts), *sides, digest="", weights=weights, views=seen)
 
 
-def _encode_present(encoder: Encoder, sources: Sequence[Any], width: int) -> Sequences:
+def _encode_present(encoder: Encoder | View, sources: Sequence[Any], width: int) -> Sequences:
     there = [source for source in sources if source is not None]
     vectors = encoder.encode(there) if there else []
     lengths, known = [], iter(map(len, vectors))
@@ -354,7 +377,7 @@ def _encode_present(encoder: Encoder, sources: Sequence[Any], width: int) -> Seq
     return Sequences(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
-def _encode_missing(encoder: Encoder, wanted: list[str], source: dict[str, str], progress: Callable | None):
+def _encode_missing(encoder: Encoder | View, wanted: list[str], source: dict[str, str], progress: Callable | None):
     """The sequences for the wanted digests in order ("" stays empty), and how many had to be encoded."""
     folder = _features_folder(encoder)
     needed = list(dict.fromkeys(filter(None, wanted)))
@@ -377,13 +400,15 @@ def _encode_missing(encoder: Encoder, wanted: list[str], source: dict[str, str],
     return StoredSequences(blocks, rows, blocks[0].width if blocks else 1), len(missing)
 
 
-def _features_folder(encoder: Encoder) -> Path:
+def _features_folder(encoder: Encoder | View) -> Path:
     code = code_digest(_write_block)  # what makes the summaries, and the layout: files of another are left alone
     name = encoder.name.replace("/", "--").strip("-.")[-40:]
     return cache_folder("features", f"{name}-{digest_of(encoder.fingerprint, code, length=32)}")
 
 
-def _encode(encoder: Encoder, digests: list[str], source: dict[str, str], folder: Path, progress: Callable | None):
+def _encode(
+    encoder: Encoder | View, digests: list[str], source: dict[str, str], folder: Path, progress: Callable | None
+):
     label = f"encode {encoder.modality} ({encoder.name})"
     shown = progress(len(digests), label, "pair") if progress and digests else nullcontext()
     with shown as bar:
@@ -432,7 +457,8 @@ def _open_blocks(folder: Path, wanted: list[str]) -> tuple[tuple[Block, ...], di
                 blocks.append(Block(file, width))
                 right[file.name] = state
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # as below
+                file.unlink(missing_ok=True)
     if not right.items() <= checked.items():
         with suppress(OSError):  # in a cache that others may only read, each computes the checksums
             write_atomic(note, json.dumps(checked | right))

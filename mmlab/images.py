@@ -19,8 +19,9 @@ Picture = Any
 CONVERSIONS = ("turned", "first frame of several", "16 bits made 8", "transparency on white", "CMYK")
 ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 LARGEST_FILE = 100 * 10**6  # bytes
-LARGEST_PICTURE = 178_000_000  # pixels; from here on Pillow itself takes a picture for an attack
+LARGEST_PICTURE = 89_000_000  # pixels, 0.9 GB while it is read; a little more, and Pillow warns of an attack
 DECODED_AT_ONCE = 60_000_000  # pixels of all pictures that are decoded at a time: 0.2 GB, or one larger picture alone
+_BLOCK = 64 * 2**20  # bytes at a time of a large picture; smaller ones would stay with the process when it is closed
 _DECODING, _decoding = threading.Condition(), []  # pixels of each
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
@@ -29,6 +30,7 @@ def open_image(source: Picture):
     """A Pillow image, to use as a context manager. Raises OSError for a file that is of none of FORMATS."""
     from PIL import Image
 
+    Image.core.set_block_size(_BLOCK)
     if isinstance(source, np.ndarray):
         return Image.fromarray(source)
     if isinstance(source, Image.Image):
@@ -126,10 +128,10 @@ def read_pixels(source: Picture, size: tuple[int, int], interpolation: str = "bi
         image.draft(None, (2 * width, 2 * height))  # other formats ignore it
         with room_for(image):
             pixels = np.array(to_rgb(image))
-    # The dimension of one picture comes first and the channels last: so torch works on the bytes as they lie.
-    one = torch.from_numpy(pixels[None]).permute(0, 3, 1, 2)
-    smooth = {} if interpolation.startswith("nearest") else {"align_corners": False, "antialias": True}
-    return interpolate(one, (height, width), mode=interpolation, **smooth)[0].permute(1, 2, 0).numpy()
+            # The dimension of one picture comes first and the channels last: so torch works on the bytes as they lie.
+            one = torch.from_numpy(pixels[None]).permute(0, 3, 1, 2)
+            smooth = {} if interpolation.startswith("nearest") else {"align_corners": False, "antialias": True}
+            return interpolate(one, (height, width), mode=interpolation, **smooth)[0].permute(1, 2, 0).numpy()
 
 
 def make_thumbnail(source: Picture, longest: int) -> str:

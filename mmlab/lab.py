@@ -25,8 +25,9 @@ from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
 from mmlab.export import EXPORT, read_export
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
-from mmlab.runs import METRICS, Run, find_main, load_run, open_results, train_run
-from mmlab.storage import read_file
+from mmlab.runs import BEST, METRICS, Run, find_main, load_run, open_results, train_run, write_record
+from mmlab.storage import expand, read_file
+from mmlab.views import find_views
 
 ASKED_AT_ONCE = 256  # pairs that are encoded before they are answered
 _READERS = 4  # threads
@@ -37,11 +38,12 @@ _BLANK = np.full((8, 8, 3), 128, np.uint8)
 class Seen:
     """Texts and pictures as the models of a lab see them, each encoded once: `Lab.answer` pairs them.
 
-    views: for each model, its heads and the features these read. Row i of the features has text i and picture i.
+    by_model: for each model its share of each scenario's answer, its heads and the features that these read. Row i of
+    the features has text i and picture i.
     """
 
     n: int
-    views: list[tuple[Any, Features]] = field(repr=False)
+    by_model: list[tuple[dict[str, float], Any, Features]] = field(repr=False)
 
 
 class Lab:
@@ -101,34 +103,39 @@ class Lab:
         n = max(len(texts), len(images))
         texts, images = ([*side, *[None] * (n + 1 - len(side))] for side in (texts, images))  # the last one is absent
         config = self.config
+        unread = set(config.tunes).intersection(*(model.config.tunes for _, model in self._models))
         frozen = encode_pairs(
-            [None] * (n + 1) if "text" in config.tunes else texts,
-            [None] * (n + 1) if "image" in config.tunes else images,
+            [None] * (n + 1) if "text" in unread else texts,
+            [None] * (n + 1) if "image" in unread else images,
             *self.encoders,
             self._widths,
+            self._views,
         )
         if not config.tunes:
-            return Seen(n, [(model, frozen) for model in self._models])
+            return Seen(n, [(shares, model, frozen) for shares, model in self._models])
         from mmlab.training import Inputs, run_towers
 
         inputs = Inputs.of(texts, images, config, frozen)
-        return Seen(n, [(model.head, run_towers(model, inputs)) for model in self._models])
+        own = {True: lambda one: (one.head, run_towers(one, inputs)), False: lambda one: (one, frozen)}
+        return Seen(n, [(shares, *own[bool(model.config.tunes)](model)) for shares, model in self._models])
 
     def answer(self, seen: Seen, text_rows: Iterable[int], image_rows: Iterable[int]) -> dict[str, np.ndarray]:
         """Probabilities float64 (m, 3) of each scenario for m pairs: the text and the picture of these rows of `seen`.
 
-        A row of -1 is an absent side. All models are averaged.
+        A row of -1 is an absent side. All models are averaged, those of an ensemble by their weights.
         """
         from mmlab.training import needed, predict
 
         rows = [np.where(np.asarray(one) < 0, seen.n, one) for one in (text_rows, image_rows)]
         sums: dict[str, np.ndarray] = {}
-        last, pairs = None, None
-        for head, features in seen.views:
-            if features is not last:  # frozen features are the same for all models
-                last, pairs = features, needed(self.config, features).pair_up(*rows)
-            for scenario, one in predict(head, pairs, np.arange(len(rows[0]))).items():
-                sums[scenario] = sums.get(scenario, 0) + one / len(seen.views)
+        paired: dict[tuple, Pairs] = {}  # frozen features are the same for all models that look at them alike
+        for shares, head, features in seen.by_model:
+            looked_at = needed(head.config, features)
+            if (key := (id(features), looked_at is features)) not in paired:
+                paired[key] = looked_at.pair_up(*rows)
+            for scenario, one in predict(head, paired[key], np.arange(len(rows[0]))).items():
+                if shares[scenario]:
+                    sums[scenario] = sums.get(scenario, 0) + shares[scenario] * one
         return sums
 
     def read_picture(self, image: Picture) -> np.ndarray:
@@ -159,19 +166,25 @@ class Lab:
 
     @cached_property
     def _widths(self) -> tuple[int, int]:
-        """Of the vectors of both encoders. To ask for them makes the engines ready."""
-        text, image = self.encoders
-        return text.encode(["a"])[0].shape[1], image.encode([_BLANK])[0].shape[1]
+        """Of the vectors of both encoders, 1 where the run's course lacks the side. To ask makes the engines ready."""
+        samples = {TEXT: "a", IMAGE: _BLANK}
+        return tuple(
+            1 if side in self.run.lacks else encoder.encode([sample])[0].shape[1]
+            for encoder, (side, sample) in zip(self.encoders, samples.items(), strict=True)
+        )
+
+    _views = cached_property(lambda self: find_views(self.config))  # they keep the lists of words that they have read
 
     @cached_property
-    def _models(self) -> list:
+    def _models(self) -> list[tuple[dict[str, float], Any]]:
+        """Every model with its share of the answer in each scenario; the shares of a scenario sum to 1."""
         empty = encode_pairs([None], [None], *self.encoders, self._widths)
         pairs: Pairs = empty
         if self.config.tunes:
             from mmlab.training import Inputs
 
             pairs = Inputs.of([None], [None], self.config, empty)
-        return [model for fold in self.run.load_models(pairs).values() for model in fold]
+        return _share([model for fold in self.run.load_models(pairs, new=True).values() for model in fold])
 
     def _ask(self, pairs: list[tuple[Any, Any]], places: list[str]) -> list[Answer]:
         """places: how a message names each pair. After a fault, the others are read alone: one message tells all."""
@@ -182,11 +195,8 @@ class Lab:
             if faults:
                 continue
             seen = self.see(texts, images)
-            rows = np.arange(len(texts))
-            text_rows, image_rows = (
-                np.where([one is None for one in side], -1, rows) for side in (texts, images)
-            )  # fmt: skip
-            found = self.answer(seen, text_rows, image_rows)
+            rows = (np.where([one is None for one in side], -1, np.arange(len(side))) for side in (texts, images))
+            found = self.answer(seen, *rows)
             for row, (text, (_, image)) in enumerate(zip(texts, pairs[here], strict=True)):
                 answers.append(self._make_answer(text, image, {name: one[row] for name, one in found.items()}))
         _refuse(faults)
@@ -219,6 +229,9 @@ class Lab:
             text = text.encode("utf-8", "replace").decode().strip() if text else None  # half an emoji is no letter
             if not text and image is None:
                 return None, None, f"{place}there is neither a text nor an image. Give one of them, or both."
+            for side, there in ((TEXT, text), (IMAGE, image is not None)):
+                if there and side in self.run.lacks:
+                    return None, None, f"{place}this model learned from pairs without {side}s. Leave the {side} out."
             try:
                 return text or None, None if image is None else self.read_picture(image), ""
             except Exception as error:  # Pillow's decoders raise many kinds; whichever it is, there is no picture
@@ -235,6 +248,14 @@ class Lab:
         return [text for text, _, _ in found], [pixels for _, pixels, _ in found]
 
 
+def _share(models: list) -> list[tuple[dict[str, float], Any]]:
+    """Every model, those of an ensemble one by one, with its share of the mean answer in each scenario."""
+    if models[0].config.model != "ensemble":
+        return [(dict.fromkeys(models[0].scenarios, 1 / len(models)), model) for model in models]
+    parts = [part for one in models for part in one.parts()]
+    return [({name: share / len(models) for name, share in shares.items()}, model) for shares, _, model in parts]
+
+
 def load(path: Path | str) -> Lab:
     """A finished model from a results folder (its main run), the folder of a run, or a folder of `mmlab export`.
 
@@ -242,7 +263,7 @@ def load(path: Path | str) -> Lab:
     """
     if not isinstance(path, str | Path):
         raise ConfigError(f"load takes the path of a folder, and this is of type {type(path).__name__}.")
-    path = Path(path).expanduser()
+    path = expand(path)
     if (path / EXPORT).is_file():
         return Lab(*read_export(path))
     is_run = (path / METRICS).is_file() and not (path / "runs").is_dir()
@@ -259,10 +280,17 @@ def judge(run: Run) -> tuple[float | None, dict[str, str]]:
     return temperature, {name: f"{one.accuracy:.3f}" for name, one in run.scores.items()}
 
 
-def fit(course: Course, results: Path | str = "results/fit", preset: str = "laptop", **knobs: Any) -> Lab:
+def fit(
+    course: Course,
+    results: Path | str = "results/fit",
+    preset: str = "laptop",
+    minutes: float | None = None,
+    **knobs: Any,
+) -> Lab:
     """Train on a course, cross-fitted, keep the run in `results`, and give the lab that answers with its models.
 
-    knobs: as `mmlab run --help` lists them, such as fusion="attention". A run that is complete and current is read, not
+    knobs: as `mmlab run --help` lists them, such as fusion="attention". minutes: of the preset "best", after which it
+    answers with what is ready. A run that is complete and current is read, not
     repeated. Raises ConfigError for an unknown knob or value.
     """
     from mmlab.training import prepare_pairs, show_training
@@ -273,7 +301,9 @@ def fit(course: Course, results: Path | str = "results/fit", preset: str = "lapt
     open_results(results, course.root)
     pairs = prepare_pairs(course, config)
     with show_training(config, len(course.labels)) as watch:
-        run = train_run(config, course, pairs, results, **watch)
+        run = train_run(config, course, pairs, results, minutes=minutes, **watch)
+    if config.model == "ensemble":
+        write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes})
     return Lab(run, *judge(run))
 
 

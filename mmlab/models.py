@@ -399,7 +399,7 @@ class FusionModel(nn.Module):
 
 def uses_sequences(config: RunConfig) -> bool:
     """Whether this model looks at single tokens and patches, or only at one summary per side."""
-    return config.scenario == "text_and_image" and FUSIONS[config.fusion].over_sequences
+    return config.model == "neural" and config.scenario == "text_and_image" and FUSIONS[config.fusion].over_sequences
 
 
 def present_sides(batch: Batch) -> Tensor:

@@ -7,10 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from mmlab.config import GUID, IMAGE, TEXT
-from mmlab.course.reading import write_file
 from mmlab.course.tables import LARGEST_TABLE, NEW_LINE, first_few
 from mmlab.errors import CourseError
-from mmlab.storage import format_csv, read_file
+from mmlab.storage import format_csv, read_file, write_atomic
 
 COLUMNS = (GUID, TEXT, IMAGE)
 
@@ -62,7 +61,7 @@ def read_pairs(path: Path | str) -> pd.DataFrame:
 def write_answers(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a table of answers for spreadsheets, whole or not at all; returns its path."""
     rows = table.round(4).astype(object).where(table.notna(), "").itertuples(index=False)
-    return write_file(path, format_csv([list(table.columns), *rows]))
+    return write_atomic(path, format_csv([list(table.columns), *rows]))
 
 
 def _check_header(header: list[str], path: Path) -> None:

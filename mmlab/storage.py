@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import getpass
 import hashlib
 import io
 import json
@@ -19,11 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mmlab.errors import RunError, find_fix
+from mmlab.errors import ConfigError, writing
 from mmlab.progress import show_while
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # the folder that holds notebooks/ and requirements.lock, in a checkout
-STALE_SECONDS = 3600  # a draft that was not written to for so long was left by a process that was killed
+STALE_SECONDS = 3600  # what another machine's process has not written to for so long, it left when it was killed
 LARGEST = 2**30  # bytes of a file that is read at once, unless its reader says less
 LARGEST_WEIGHTS = 2**36  # bytes of a file of weights
 SEAL = "digest"  # in a JSON file: of its other values
@@ -37,12 +38,30 @@ _UMASK = threading.Lock()
 
 def cache_folder(*parts: str) -> Path:
     """A folder of the user's cache, made if missing; the environment variable MMLAB_CACHE names another root."""
+    folder = _cache_root().joinpath(*parts)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _cache_root() -> Path:
     import platformdirs
 
-    root = os.environ.get("MMLAB_CACHE") or platformdirs.user_cache_path("mmlab")
-    folder = Path(root).expanduser().joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return expand(os.environ.get("MMLAB_CACHE") or platformdirs.user_cache_path("mmlab"))
+
+
+def expand(path: Path | str) -> Path:
+    """A path with the home folder for `~`. Raises ConfigError for the home folder of a user that there is not."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: nobody here has this home folder. Write the path out, from / on.") from None
+
+
+def _writing(path: Path):
+    """`writing`, which knows how another cache is chosen."""
+    in_cache = path.is_relative_to(_cache_root())
+    return writing(path, *["Set MMLAB_CACHE to a folder that you may write to"][:in_cache])
 
 
 def format_csv(rows: Iterable[Iterable[Any]]) -> str:
@@ -179,24 +198,30 @@ def _digest_values(record: dict[str, Any]) -> str:
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
-    """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename."""
+    """Write a file so that readers see the old one or the new one, never a part: temporary file, fsync, rename.
+
+    Raises DiskError, and leaves no temporary file, where the disk refuses it. A device or a pipe is not replaced.
+    """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):  # where root may, a rename takes /dev/null away
-        raise OSError(errno.EINVAL, "it is a device or a pipe, not a regular file", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tidy(path.parent)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}{_owner()}", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            # Of a name that is no UTF-8, Python has halves of letters. In JSON such an escape means the same.
-            file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; results are shared with a group on clusters
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if os.path.exists(path) and not os.path.isfile(path):  # where root may, a rename takes /dev/null away
+        with writing(path, "Name another file"):
+            _refuse(path, os.stat(path), LARGEST)
+    with _writing(path):
+        if not _LEFT.search(path.parent.name):  # a draft that was removed meanwhile does not begin in its middle
+            path.parent.mkdir(parents=True, exist_ok=True)
+        tidy(path.parent)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}{_owner()}", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                # Of a name that is no UTF-8, Python has halves of letters. In JSON such an escape means the same.
+                file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; results are shared with a group on clusters
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
     return path
 
 
@@ -217,8 +242,8 @@ def tidy(folder: Path) -> None:
                 continue
             here = found[1] == machine and sys.platform != "win32"  # there, signal 0 would end the process
             with suppress(OSError):
-                dead = here and not _is_alive(int(found[2]))
-                if dead or time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                if age > STALE_SECONDS if not here else not _is_alive(int(found[2])):
                     remove = shutil.rmtree if entry.is_dir(follow_symlinks=False) else os.unlink
                     remove(entry.path)
 
@@ -238,7 +263,9 @@ def temporary_folder() -> Iterator[Path]:
     """A folder that only this user can read, for as long as the block lasts."""
     root = Path(tempfile.gettempdir())
     tidy(root)
-    with tempfile.TemporaryDirectory(prefix=f"mmlab{_owner()}", dir=root, ignore_cleanup_errors=True) as folder:
+    with writing(root, "Set TMPDIR to a folder that you may write to"):
+        made = tempfile.TemporaryDirectory(prefix=f"mmlab{_owner()}", dir=root, ignore_cleanup_errors=True)
+    with made as folder:
         yield Path(folder)
 
 
@@ -246,42 +273,68 @@ def temporary_folder() -> Iterator[Path]:
 def draft_folder(folder: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
     """An empty folder next to the final one to write into; it is moved there when all is written, removed when not.
 
-    Of two processes that make the same one, the first one's stays. Raises RunError when it cannot be written.
+    Of two processes that make the same one, the first one's stays. What is there and is not complete is replaced, and
+    stays whole until then. Raises DiskError when it cannot be written.
     """
     draft = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tidy(folder.parent)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_owner()}", dir=folder.parent))
-        yield draft
-        os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
-        if folder.exists() and not is_complete(folder):
-            shutil.rmtree(folder)  # what an older, interrupted attempt left
+    with writing(folder):
         try:
-            os.rename(draft, folder)
-        except OSError:
-            if not is_complete(folder):
-                raise
-    except OSError as error:
-        fix = find_fix(error) or "Choose another folder"
-        raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            tidy(folder.parent)
+            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name[:120]}{_owner()}", dir=folder.parent))
+            yield draft
+            os.chmod(draft, 0o777 & ~umask())  # mkdtemp makes 0700; results are shared with a group on clusters
+            _put(draft, folder, is_complete)
+        finally:
+            if draft is not None:
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put(draft: Path, folder: Path, is_complete: Callable[[Path], bool]) -> None:
+    """Move a draft to its place. The older folder there is moved aside first: half removed, it would look like one."""
+    aside = draft.with_name(f"{draft.name}.older")
+    if folder.exists() and not is_complete(folder):
+        os.rename(folder, aside)
+    try:
+        os.rename(draft, folder)
+    except OSError:
+        if not is_complete(folder):
+            if aside.exists() and not folder.exists():
+                os.rename(aside, folder)
+            raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
 def one_at_a_time(lock: Path, words: str) -> Iterator[None]:
-    """Hold a lock file, which goes with its process however that ends; show `words` while it is waited for."""
-    from filelock import FileLock, Timeout
+    """Hold a lock file, which goes with its process however that ends.
 
-    try:
-        held = FileLock(lock).acquire(timeout=0.1)
-    except Timeout:
-        with show_while(words):
-            held = FileLock(lock).acquire()
+    While another process holds it, `words` and what that process has written into the file are shown. On a file system
+    without locks filelock looks whether the process that it finds in the file is alive, which it can tell for this
+    machine. Raises DiskError where the file cannot be written.
+    """
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    with _writing(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(lock).acquire(timeout=0.1)
+        except Timeout:
+            with show_while(f"{words} {_read_holder(lock)}".rstrip()):
+                held = FileLock(lock).acquire()
+        if not isinstance(held.lock, SoftFileLock):
+            with suppress(OSError, KeyError):  # Windows lets nobody read or write a locked file; a user without name
+                holder = f"(process {os.getpid()} of {getpass.getuser()} on {platform.node()})"
+                lock.write_text(holder, encoding="utf-8")
     with held:
         yield
+
+
+def _read_holder(lock: Path) -> str:
+    with suppress(OSError, ValueError):
+        holder = lock.read_text(encoding="utf-8")[:200]
+        return printable(holder) if holder.startswith("(") else ""
+    return ""
 
 
 def umask() -> int:

@@ -1,6 +1,7 @@
 """One call in a process of its own, which may take so much time and so much memory, and no more."""
 
 import multiprocessing
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 MIB = 2**20
-CLOCK = 3  # a call may take so many times its processor time by the clock: other work shares the machine
+CLOCK = 10  # a call may take so many times its processor time by the clock: other work shares the machine
 _PAGE, _LOOK = resource.getpagesize(), 0.05  # bytes; seconds between two looks at a child
 
 
@@ -26,7 +27,7 @@ class Call:
 def call_in_child(function: Callable[..., Any], *arguments: Any, seconds: float = 20, mib: float = 2048) -> Call:
     """Call a function in a forked process: what this one has imported is there, and what it does stays there.
 
-    seconds: of processor time, or three times as many by the clock. mib: of resident memory, 2**20 bytes.
+    seconds: of processor time, or ten times as many by the clock. mib: of resident memory, 2**20 bytes.
     """
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
@@ -40,7 +41,7 @@ def call_in_child(function: Callable[..., Any], *arguments: Any, seconds: float 
             most = max(most, resident_mib(child.pid))
             if most > mib:
                 ended = "over memory"
-            elif time.monotonic() - start > CLOCK * seconds:
+            elif processor_seconds(child.pid) > seconds or time.monotonic() - start > CLOCK * seconds:
                 ended = "hang"
         value, spent, held = (None, time.monotonic() - start, most) if ended else ours.recv()
     except EOFError:
@@ -58,6 +59,15 @@ def _answer(pipe, function: Callable[..., Any], arguments: tuple) -> None:
     before = time.process_time()
     value = function(*arguments)
     pipe.send((value, time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def processor_seconds(process: int) -> float:
+    """The processor time that a process has used; 0 for one that has ended."""
+    try:
+        numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return 0.0
 
 
 def resident_mib(process: int) -> float:

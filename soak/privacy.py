@@ -107,7 +107,7 @@ def find_word(word: str, folder: Path, allowed: Sequence[Path]) -> list[str]:
     ]
 
 
-def list_steps(course: Path, results: Path, word: str) -> dict[str, list[Any]]:
+def list_steps(course: Path, results: Path) -> dict[str, list[Any]]:
     """The main job: the arguments of `mmlab` for each of its commands, in order."""
     handed_in, grades = results.parent / "handed_in", results.parent / "grades"
     key = course / "train.txt"  # a submission is a file of guid,tag; labels of pairs that were labelled do as well
@@ -127,24 +127,31 @@ def list_steps(course: Path, results: Path, word: str) -> dict[str, list[Any]]:
 def run(count: int = 1, seed: int = 0, workers: int = 1) -> dict[str, Any]:
     """Do the main job `count` times, each time with another word; workers: not used, since a job uses all cores.
 
-    Of each command: its exit statuses, its seconds, calls beyond the machine, and where the word was found: in what it
-    printed, or in files that are neither results nor the course.
+    Of each command: its exit statuses, its longest seconds, calls beyond the machine, and where the word was found: in
+    what it printed, or in files that are neither results nor the course. outcomes: how many of each there were.
     """
     if missing := find_missing():
-        return {"skipped": missing}
-    table: dict[str, Any] = {}
+        return {"seed": seed, "outcomes": {}, "skipped": missing}
+    commands: dict[str, Any] = {}
     for number in range(count):
         word = "q" + "".join(random.Random(f"{seed} {number}").choices("bcdfghjklmnpqrstvwxz", k=12))
         with tempfile.TemporaryDirectory() as root:
             folder = Path(root)
             course, results, env = make_course(folder / "course", word), folder / "results", make_private(folder)
-            for name, arguments in list_steps(course, results, word).items():
+            for name, arguments in list_steps(course, results).items():
                 began = time.perf_counter()
                 traced = trace([sys.executable, "-m", "mmlab.cli", *arguments], env, folder)
                 leaks = find_word(word, folder, [course, results])
-                row = table.setdefault(name, {"status": [], "seconds": 0.0, "beyond": [], "word_in": []})
+                row = commands.setdefault(name, {"status": [], "seconds": 0.0, "beyond": [], "word_in": []})
                 row["status"].append(traced.status)
                 row["seconds"] = max(row["seconds"], round(time.perf_counter() - began, 1))
                 row["beyond"] += traced.beyond
                 row["word_in"] += leaks + ["what it printed"] * (word in traced.printed)
-    return table
+    rows = commands.values()
+    outcomes = {
+        "commands": sum(len(row["status"]) for row in rows),
+        "failed": sum(status != 0 for row in rows for status in row["status"]),
+        "calls beyond the machine": sum(len(row["beyond"]) for row in rows),
+        "places with a word of a tweet": sum(len(row["word_in"]) for row in rows),
+    }
+    return {"seed": seed, "outcomes": outcomes, "by_command": commands}

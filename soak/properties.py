@@ -1,7 +1,7 @@
 """The property tests with many examples: what holds for a few texts, courses and tables, does it hold for thousands?
 
 `tests/test_properties_*.py` state properties of reading, splitting, writing, scoring and judging. `make test` tries
-each with the same few dozen examples; this search draws `count` others for each, by seed, and reports those that fail with
+each with the same few dozen examples; this search draws `count` others, by seed, and reports the tests that fail with
 the smallest example that Hypothesis finds. Put it into the test as an `@example` when the cause is mended.
 """
 

@@ -100,7 +100,7 @@ def test_a_row_is_named_by_its_line_in_the_file(results, table):
     table.write_text("text,image\na,a.jpg\nb,none.jpg\n")
     with pytest.raises(MmlabError, match="line 3: .*none.jpg: there is no such file"):
         run("ask", results, "--csv", table)
-    with pytest.raises(CourseError, match="cannot be written"):
+    with pytest.raises(CourseError, match="is a folder. Name a file in it"):
         write_answers(pairs, table.parent)
 
 
@@ -196,8 +196,8 @@ def test_the_weights_of_an_export_are_those_of_the_run(results, tmp_path):
 def test_predict_takes_a_folder_of_test_pairs_alone(results, pristine, tmp_path):
     folder = shutil.copytree(pristine, tmp_path / "course")
     (folder / "train.txt").unlink()
-    path, rows = predict_test(folder, results, tmp_path / "out.txt", "text_and_image")
-    whole, _ = predict_test(pristine, results, tmp_path / "whole.txt", "text_and_image")
+    path, rows, _ = predict_test(folder, results, tmp_path / "out.txt", "text_and_image")
+    whole, *_ = predict_test(pristine, results, tmp_path / "whole.txt", "text_and_image")
     assert rows == 12 and path.read_text() == whole.read_text()
     (folder / "test_without_label.txt").unlink()
     with pytest.raises(CourseError, match="test_without_label.txt: the file is missing"):
@@ -208,7 +208,7 @@ def test_predict_asks_a_model_with_trained_encoders(pristine, tmp_path):
     lab = mmlab.fit(read_course(pristine), tmp_path, preset="tuned", text_layers=1, **QUICK | {"folds": 0})
     folder = shutil.copytree(pristine, tmp_path / "course")
     (folder / "train.txt").unlink()  # other data than the run's, so that nothing is read from it
-    path, rows = predict_test(folder, tmp_path, tmp_path / "out.txt", "text_and_image")
+    path, rows, _ = predict_test(folder, tmp_path, tmp_path / "out.txt", "text_and_image")
     answers = lab.run.test_predictions.set_index("guid")[probability_columns("text_and_image")]
     sure = answers.to_numpy().max(axis=1) - np.median(answers, axis=1) > 0.02  # bf16 in other batches
     labels = np.array([line.split(",")[1] for line in path.read_text().splitlines()[1:]])

@@ -162,7 +162,8 @@ def test_every_knob_changes_the_digest():
         "batch_size": 8, "warmup": 0.2, "label_smoothing": 0.0, "class_weights": True, "clip_norm": 2.0, "folds": 3,
         "seeds": 3, "seed": 1, "control": "shuffle_texts", "text_layers": 2, "image_layers": -1, "encoder_lr": 1e-4,
         "layer_decay": 0.5, "accumulate": 2, "checkpointing": True, "precision": "bf16", "image_side": 64,
-        "augment": False,
+        "augment": False, "model": "kernel", "members": "kernel", "prior_shift": 1.0, "regularise": 1.0,
+        "views": "style",
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(RunConfig)}  # a new knob belongs here too
     digests = {digest_of(RunConfig(**{name: value}).to_dict()) for name, value in other.items()}

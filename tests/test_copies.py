@@ -195,7 +195,7 @@ def test_commands_of_the_exercises_load_nothing_heavy():
 def test_a_place_that_cannot_be_written_is_one_plain_error(tmp_path):
     """A folder that refuses by its kind, so that it also refuses root."""
     if Path("/proc/self").exists():
-        with pytest.raises(RunError, match=r"/proc/work: cannot be written \(.*\)\. Choose another folder\.$"):
+        with pytest.raises(RunError, match=r"/proc/work: cannot be written \(.*\)\..* Choose another folder"):
             dict(start_copies("/proc/work"))
     call = [sys.executable, "-m", "mmlab.cli", "start", str(tmp_path / ("x" * 300))]
     done = subprocess.run(call, capture_output=True, text=True, timeout=120)

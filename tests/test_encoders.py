@@ -19,7 +19,6 @@ from mmlab.encoders import (
     IMAGE_BATCH,
     IMAGE_ENCODERS,
     MAX_TOKENS,
-    PATCH_GRID,
     TEXT_BATCH,
     TEXT_ENCODERS,
     TOKENIZER,
@@ -28,10 +27,10 @@ from mmlab.encoders import (
     find_image_encoder,
     find_text_encoder,
     match_by_order,
-    pool_patches,
 )
 from mmlab.errors import EncoderError
 from mmlab.features import encode_course
+from mmlab.readout import PATCH_GRID, pool_patches
 
 PALACE, DAISY = 698, 985  # ImageNet's class numbers of what is on scikit-learn's two sample photographs
 

@@ -313,10 +313,21 @@ def test_tfidf_keeps_a_class_its_training_rows_lack_at_zero():
 
 
 @pytest.mark.parametrize(
+    ("texts", "labels", "lacking"),
+    [(["", " ", "", " "], [0, 1, 0, 1], "no word"), (["a", "b", "a", "b"], [0, 1, 1, 1], "only one label")],
+)
+def test_tfidf_that_cannot_learn_answers_as_the_majority_and_says_so(texts, labels, lacking, capsys):
+    folds = np.array([0, 0, 1, 1])
+    answers, majority = tfidf_predictions(texts, labels, folds), majority_predictions(labels, folds)
+    assert np.array_equal(answers[folds == 0], majority[folds == 0])
+    assert f"outside fold 0 have {lacking} to learn from" in capsys.readouterr().out
+    learned = tfidf_predictions(["a", "b", "a", "b"], [0, 1, 0, 1], folds)  # the twin: there is something to learn
+    assert not np.array_equal(learned, majority_predictions([0, 1, 0, 1], folds)) and not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("texts", "labels", "folds", "message"),
     [
-        (["", " ", "", " "], [0, 1, 0, 1], [0, 0, 1, 1], "no word"),
-        (["a", "b", "a", "b"], [0, 1, 1, 1], [0, 0, 1, 1], "outside fold 0 are the same"),
         (["a", "b"], [0, 1], [0, 0], "nothing is left to train on"),
         (["a"], [0, 1], [0, 1], "texts 1, labels 2"),
         (["a", "b"], ["positive", None], [0, 1], "Row 1 has the label None"),

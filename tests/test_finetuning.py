@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 
 from mmlab.config import PRESETS, RunConfig
 from mmlab.course import Course, read_course
-from mmlab.encoders import find_image_encoder, find_text_encoder, pool_patches
+from mmlab.encoders import find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, MmlabError, RunError
 from mmlab.export import export_encoders
 from mmlab.features import Pairs
 from mmlab.lab import Lab
 from mmlab.models import Dropout, FusionModel
+from mmlab.readout import pool_patches
 from mmlab.runs import run_folder, train_run
 from mmlab.training import (
     AdamW,

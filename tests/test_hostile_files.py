@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from courses import draw_image, jpeg
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from mmlab import storage
 from mmlab.cli.app import app
 from mmlab.course import write_predictions
-from mmlab.errors import ConfigError, CourseError, MmlabError
+from mmlab.errors import ConfigError, CourseError, DiskError, MmlabError
 from mmlab.grading import grade_submissions, write_grades
 from mmlab.lab import Lab
 from mmlab.pairs import read_pairs
@@ -253,6 +254,7 @@ def test_the_faults_of_several_rows_are_told_at_once(tmp_path, monkeypatch):
     (tmp_path / "t.csv").write_text("text,image\n" + "\n".join(rows))
     monkeypatch.setattr(Lab, "see", lambda *_: pytest.fail("nothing is encoded once a row is at fault"))
     lab = object.__new__(Lab)
+    lab.run = SimpleNamespace(lacks=[])
     monkeypatch.setattr(Lab, "read_picture", lambda self, image: Path(image).read_bytes() or 1 / 0)
     (tmp_path / "bad.jpg").unlink()
     with pytest.raises(MmlabError, match=r"(?s)^301 pairs cannot be read:\n  line 3: .*bad.jpg.*and 296 more$"):
@@ -260,7 +262,7 @@ def test_the_faults_of_several_rows_are_told_at_once(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_no_file_to_write(tmp_path):
-    with pytest.raises(CourseError, match="is a folder. Name a file in it."):
+    with pytest.raises(DiskError, match="it is a folder, not a regular file.*Name another file"):
         write_predictions(tmp_path, ["a"], ["positive"])
     assert write_predictions(tmp_path / "a.txt", ["a"], ["positive"]).read_text() == "guid,tag\na,positive\n"
 

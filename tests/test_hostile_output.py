@@ -184,7 +184,7 @@ def test_every_command_runs_where_the_output_lacks_letters(hostile_course, hosti
     assert said.count("#### status") == len(calls), said[-2000:]
     assert not DANGEROUS & set(said + errors), "a name steers the terminal"
     assert "photo[copy].jpg" in said and "stray\\u7167\\u7247.jpg" in said and "c[/b]" in said
-    assert "\\x1b[31mred.jpg" in said and "[b]x" in said
+    assert "\\x1b[31mred.jpg" in said and "FAIL  bad: 4 labels are not legal" in said
     page = (tmp_path / "grades照" / "index.html").read_text(encoding="utf-8") if charset == "cp1252" else ""
     assert "<img" not in page and not DANGEROUS & set(page)
 

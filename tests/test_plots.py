@@ -443,3 +443,22 @@ def test_a_timeline_shows_when_each_part_ran_and_what_held_it_up():
     assert [tuple(line.get_xdata()) for line in ax.lines] == [(1, 2)]  # 02 waited for its place
     assert max(bar.get_x() + bar.get_width() for bar in ax.patches) == 14
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["waiting to start", "beside the encoding"]
+
+
+def test_a_figure_that_has_nothing_to_draw_says_so(pairs, tmp_path):
+    nothing = pairs.head(0)
+    drawn = {
+        "There are no pairs to show.": plots.plot_gallery(nothing),
+        "No pair has a text": plots.plot_encodings(pairs.assign(encoding="")),
+        "No pair has an image": plots.plot_image_sizes(pairs.assign(width=0)),
+        "This pair has no image": plots.plot_patches("", 3),
+        "There is no picture to show": plots.plot_patch_answers(nothing, np.zeros((0, 3)), np.zeros((0, 9, 3))),
+        "There are no two models to compare.": plots.plot_comparisons({}),
+    }
+    for sentence, axes in drawn.items():
+        assert sentence in plots.describe_figure(axes.figure)
+        plots.save_figure(axes, tmp_path, sentence[:8])
+        assert (tmp_path / "figures" / f"{sentence[:8]}.png").is_file()
+    ax = plots.new_figure((3, 3)).subplots()
+    assert plots.plot_gallery(nothing, ax=[ax]) is ax  # where it was to be drawn
+    assert "There are no pairs" not in plots.describe_figure(plots.plot_gallery(pairs.head(1))[0].figure)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import CLASS, Predicted, assert_caught, predicted, prediction_frames, probabilities, share_of_examples
+from test_explain import PICTURE, FakeLab, entangled
 
 from mmlab.config import LABELS
 from mmlab.errors import MmlabError
@@ -18,6 +19,7 @@ from mmlab.evaluation.confidence import BOUNDS, fit_temperature, heat
 from mmlab.evaluation.frames import list_answers, list_mistakes, share_changed
 from mmlab.evaluation.probes import calibration_error, calibration_table
 from mmlab.evaluation.scores import draw_groups, group_sums
+from mmlab.explain import explain
 from mmlab.explain.shapley import ALL_ORDERS, credit_players, list_coalitions, list_orders
 from mmlab.grading.scoring import best_shares, holm, rank_intervals
 
@@ -316,6 +318,15 @@ def test_drawn_orders_share_all_that_there_is(n, draws, data):
     values = data.draw(st.lists(st.integers(-9, 9), min_size=n + 1, max_size=n + 1))
     found = credit(n, lambda players: values[len(players)] + 3 * (0 in players), draws)
     assert found.sum() == pytest.approx(values[-1] - values[0] + 3, abs=1e-6)
+
+
+@share_of_examples(0.3)
+@given(st.lists(st.sampled_from(["good", "not", "so", "dull", "day"]), min_size=1, max_size=8), st.booleans())
+def test_words_and_cells_share_what_text_and_image_bring(words, pictured):
+    image = PICTURE if pictured else None
+    explanation = explain(FakeLab(entangled), " ".join(words), image, label="positive")
+    assert sum(explanation.credit.values()) == pytest.approx(explanation.both - explanation.none, abs=1e-6)
+    assert [side.parts for side in explanation.sides.values()][0] == words
 
 
 ANSWERS = st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=6).map(lambda rows: np.array(rows).T)

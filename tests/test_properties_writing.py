@@ -159,8 +159,8 @@ def keep_run(frame: pd.DataFrame, results: Path):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_git():
-    """The commit is asked for once a process; here it is not asked for at all."""
+def same_code():
+    """What code made a run is not looked up again for each example."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keep, "find_commit", lambda: None)
         patch.setattr(keep, "code_digest", lambda *_: "code")

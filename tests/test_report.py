@@ -132,7 +132,7 @@ def test_another_course_is_predicted_with_the_finished_run(finished, demo_folder
     other = Path(shutil.copytree(demo_folder, tmp_path / "other"))
     lines = (other / "test_without_label.txt").read_text().splitlines()
     (other / "test_without_label.txt").write_text("\n".join(lines[:41]) + "\n")
-    path, rows = predict_test(other, finished[0], tmp_path / "out.txt", "text_and_image")
+    path, rows, _ = predict_test(other, finished[0], tmp_path / "out.txt", "text_and_image")
     assert rows == 40
     expected = (finished[0] / "test_result.txt").read_text().splitlines()[:41]
     assert path.read_text().splitlines() == expected, "the same models give the same answers to the same pairs"

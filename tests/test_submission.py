@@ -7,7 +7,7 @@ from courses import N_TEST
 
 from mmlab.config import LABELS
 from mmlab.course import verify_predictions, write_predictions
-from mmlab.errors import CourseError
+from mmlab.errors import CourseError, DiskError
 
 ANSWERS = [LABELS[number % 3] for number in range(N_TEST)]
 
@@ -42,7 +42,7 @@ def test_bad_predictions_are_not_written(tmp_path, guids, labels, words):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CourseError, match="cannot be written"):
+    with pytest.raises(DiskError, match="cannot be written"):
         write_predictions(tmp_path / "file" / "answers.txt", ["1"], ["positive"])
 
 

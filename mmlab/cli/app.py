@@ -82,7 +82,7 @@ def doctor(
     if bug_report:
         from mmlab.bug_report import write_bug_report
 
-        print(write_bug_report(results))
+        print_line(write_bug_report(results))
         return
     from mmlab.doctor import run_checks
 
@@ -108,8 +108,8 @@ def check(
     course = read_course(data, strict=strict)
     rows = course.health.to_frame().itertuples(index=False)
     print_table(str(data), ["check", "count", "detail"], [[str(r.check), str(r.count), str(r.detail)] for r in rows])
-    for issue in course.health.issues:
-        print_line(f"- {issue}")
+    for line in [*course.health.notices, *course.health.issues]:
+        print_line(f"- {line}")
     leak = random_split_leak(course)
     print_line(
         f"A random split would give {leak:.1%} of its dev rows a twin in train; the split of this lab gives none."
@@ -170,15 +170,24 @@ def predict(
     results: Annotated[Path, typer.Option(help="A results folder that holds a complete main run.", **PATH)],
     out: Annotated[Path, typer.Option(help="The prediction file to write.")] = Path("test_result.txt"),
     scenario: Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")] = "text_and_image",
+    abstain: Annotated[
+        float | None, typer.Option(help="Also tell which answers together are right as often as this, such as 0.85.")
+    ] = None,
 ) -> None:
     """Answer the test pairs of a course folder with the models of a finished run.
 
-    Example: mmlab predict --data data/demo --results results/run --out my_result.txt
+    Examples:
+
+    mmlab predict --data data/demo --results results/run --out my_result.txt
+
+    mmlab predict --data data/demo --results results/run --out my_result.txt --abstain 0.85
     """
     from mmlab.report.build import predict_test
 
-    path, rows = predict_test(data, results, out, scenario)
+    path, rows, words = predict_test(data, results, out, scenario, abstain)
     print_line(f"{rows} rows written to {path}")
+    if words:
+        print_line(words)
 
 
 app.command(cls=RichCommand)(asking.ask)

@@ -9,7 +9,7 @@ import typer
 
 from mmlab.cli.options import PATH, WHOLE, Data, Results, with_knobs
 from mmlab.cli.output import print_line, print_outcome, print_scores
-from mmlab.config import GRID_PRESETS, KNOBS, PRESETS, RunConfig, check_choice, name_knobs
+from mmlab.config import GRID_PRESETS, KNOBS, PRESETS, SHARED, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
 
 _KNOBS = f"Knobs, explained by `mmlab run --help`: {', '.join(KNOBS)}."
@@ -20,6 +20,10 @@ def run(
     data: Data,
     results: Results,
     only: Annotated[str | None, typer.Option(help="One notebook alone, such as 02_text_only.")] = None,
+    preset: Annotated[
+        str, typer.Option(help=f"The knobs to begin with: {', '.join(PRESETS)}. best also trains an ensemble.")
+    ] = "laptop",
+    minutes: Annotated[float, typer.Option(help="For --preset best: then it answers with what is ready.")] = 30.0,
     *,
     knobs: dict[str, Any],
 ) -> None:
@@ -33,16 +37,28 @@ def run(
 
     mmlab run --data ../course --results results/course --fusion attention --hidden 256
 
+    mmlab run --preset best --minutes 20 --data ../course --results results/course
+
     mmlab run --data ../course --results results/course --text-encoder ./my_encoders/text
     """
     from mmlab.cli.live import LiveLine
+    from mmlab.progress import model_bar
     from mmlab.report.build import publish
     from mmlab.report.process import rebuild_warm
     from mmlab.report.words import OPTIONS, ReportOptions
+    from mmlab.workbook.best import train_best
     from mmlab.workbook.estimate import find_cost
     from mmlab.workbook.pipeline import run_workbook
 
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
+    if preset == "best":
+        shared = {name: value for name, value in knobs.items() if name in (*SHARED, "members")}
+        with model_bar("best: models of all members") as tick:
+            print_scores(train_best(data, results, shared, minutes, tick).scores)
+        knobs = {name: value for name, value in knobs.items() if name != "members"}
+    else:
+        check_choice("preset", preset, tuple(PRESETS))
+        knobs = {**PRESETS[preset], **knobs}
     line = LiveLine(f"{only or 'seven notebooks'} on {data}", find_cost(knobs.get("fusion", KNOBS["fusion"].default)))
     watch = {"on_done": line.on_done, "on_start": line.on_start, "on_wait": line.on_wait}
     reports: list = []
@@ -86,7 +102,7 @@ def grid(
 
     mmlab grid --preset coursework
     """
-    from mmlab.workbook.grid import TABLE, Grid, read_values
+    from mmlab.workbook.grid import TABLE, Grid, find_best, rank_settings, read_values
 
     if preset is not None:
         check_choice("preset", preset, tuple(GRID_PRESETS))
@@ -104,6 +120,13 @@ def grid(
     failed = [one for one in runs if not one.run]
     for one in failed:
         print_line(f"\nFAIL  {progress.name(one)}: {one.error.rstrip()}")
+    settings = plan.settings(runs)
+    if len(settings) > 1:
+        ranked, best = rank_settings(settings), find_best(settings)
+        alike = ranked["name"][~ranked["apart"]]
+        print_line(f"best: {best.name}, accuracy {best.score.accuracy}")
+        words = f"{len(alike)} of the {len(ranked)} others cannot be told apart from it (Holm)"
+        print_line(": ".join([words, *(["; ".join(alike)] if len(alike) else [])]))
     print_line(f"{total - len(failed)} of {total} trainings complete; the table: {plan.folder / TABLE}")
     raise typer.Exit(1 if failed else 0)
 

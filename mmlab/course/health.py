@@ -14,6 +14,7 @@ from mmlab.course.twins import Link
 EXCLUDED = "excluded"
 FROM_TEXT = "answered from the text alone"
 FROM_IMAGE = "answered from the image alone"
+FEW = 10  # pairs of a label: with fewer, one pair moves its recall by more than 10 points
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,22 @@ class Health:
     issues: list[Issue]
     conversions: dict[str, int]  # how many pictures are turned upright, laid on white, ...: see mmlab/images.py
     image_sizes: pd.DataFrame = field(repr=False)  # width, height, count: pixels, most frequent size first
-    text_lengths: dict[str, float]  # characters: min, median, mean, max
+    text_lengths: dict[str, float]  # characters: min, median, mean, max; zeros without a text
+
+    @property
+    def notices(self) -> list[str]:
+        """What this course cannot teach or show, a sentence for each; none for a course that has everything."""
+        said = []
+        for side, there in (("text", self.encodings), ("image", len(self.image_sizes))):
+            if not there:
+                said.append(f"No pair has a usable {side}: all is learned and answered from the other half alone.")
+        if unknown := [label for label, count in self.label_counts.items() if not count]:
+            said.append(f"No pair has the label {' or '.join(unknown)}: no model can learn it.")
+        if few := [f"{label} ({count})" for label, count in self.label_counts.items() if 0 < count < FEW]:
+            said.append(f"Few pairs have the label {', '.join(few)}: what is scored on so few says little.")
+        if not self.n_test:
+            said.append("No pair is to be predicted: there will be no prediction file.")
+        return said
 
     def to_dict(self) -> dict:
         """All of it as plain literals, ready for JSON (image sizes as a list of {width, height, count})."""
@@ -63,7 +79,7 @@ class Health:
     def to_frame(self) -> pd.DataFrame:
         """A tidy table to look at: columns check (str), count (int), detail (str), one row per check."""
         sizes, length = self.image_sizes, self.text_lengths
-        wide, high = (f"{side.min()} to {side.max()}" for side in (sizes.width, sizes.height))
+        wide, high = (f"{side.min()} to {side.max()}" if len(side) else "0" for side in (sizes.width, sizes.height))
         shares = ", ".join(f"{name} {count / self.n_labelled:.1%}" for name, count in self.label_counts.items())
         charsets = ", ".join(f"{name} {count}" for name, count in self.encodings.items())
         changed = first_few([f"{count} {name}" for name, count in self.conversions.items()])
@@ -117,5 +133,5 @@ def judge_course(
         issues=issues,
         conversions=dict(conversions),
         image_sizes=sizes.sort_values(["count", "width", "height"], ascending=[False, True, True], ignore_index=True),
-        text_lengths=lengths.agg(["min", "median", "mean", "max"]).round(1).to_dict(),
+        text_lengths=lengths.agg(["min", "median", "mean", "max"]).fillna(0).round(1).to_dict(),
     )

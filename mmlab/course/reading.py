@@ -32,7 +32,7 @@ from mmlab.course.twins import (
 )
 from mmlab.errors import CourseError
 from mmlab.images import LARGEST_FILE
-from mmlab.storage import printable, read_file, write_atomic
+from mmlab.storage import expand, printable, read_file, write_atomic
 
 LARGEST_TEXT = 10**6  # bytes
 _READERS = 4  # threads: reading waits on the disk, decoding leaves the interpreter lock
@@ -97,13 +97,16 @@ def read_course(
 
     Faults of the tables (a missing file, a wrong header, a duplicate guid, an unknown label, ...) raise CourseError
     with file, line and fix. A labelled pair without a readable text and image is left out and listed in
-    `health.issues`; a test pair is answered from what it has, and one that has neither raises CourseError.
+    `health.issues`; a test pair is answered from what it has, and one that has neither raises CourseError. A course in
+    which no pair at all has a text (or an image) is one of images (or texts) alone: its labelled pairs stay.
     `strict` turns every listed issue into a CourseError. `unlabelled` accepts a folder without train.txt, of test pairs
     alone: there is something to answer and nothing to learn from. Explained in notebook 01, sections 1 to 5.
     """
     if not 0 < dev_share < 1:
         raise CourseError(f"dev_share={dev_share!r} is out of range: it must be above 0 and below 1.")
-    root = Path(root).expanduser()
+    if not isinstance(root, str | os.PathLike):
+        raise CourseError(f"read_course takes the path of a course folder, not {root!r}.")
+    root = expand(root)
     try:
         data = _find_parts(root, unlabelled)
         rows = read_rows(root, unlabelled)
@@ -146,17 +149,7 @@ def random_split_leak(course: Course, seed: int = 0, dev_share: float = DEV_SHAR
 
 def save_split(course: Course, path: Path | str) -> Path:
     """Write which pair is in which split (columns guid, split, twin; one row per pair) and return the path."""
-    return write_file(path, _split_csv(course.pairs))
-
-
-def write_file(path: Path | str, body: str) -> Path:
-    """Write a text file whole or not at all and return its path; CourseError where the place cannot be written."""
-    if Path(path).is_dir():
-        raise CourseError(f"{path}: is a folder. Name a file in it.")
-    try:
-        return write_atomic(path, body)
-    except OSError as error:
-        raise CourseError(f"{path}: cannot be written ({error.strerror}). Give a path you may write to.") from None
+    return write_atomic(path, _split_csv(course.pairs))
 
 
 class _Names(frozenset):
@@ -276,14 +269,16 @@ def _judge_image(known: dict[bytes, np.void], raw: bytes, file: str, path: str) 
 def _judge_pairs(root: Path, pairs: list[_Pair]) -> tuple[list[_Pair], list[Issue]]:
     """The pairs that stay, as they came, and what is wrong with the others."""
     kept, issues, empty = [], [], []
+    one_sided = any(all(part.problem for part in side) for side in list(zip(*pairs, strict=True))[1:])
     for row, text, image in pairs:
         bad = [part for part in (text, image) if part.problem]
-        action = EXCLUDED if row.label else FROM_IMAGE if text.problem else FROM_TEXT
+        left_out = row.label and len(bad) > one_sided
+        action = EXCLUDED if left_out else FROM_IMAGE if text.problem else FROM_TEXT
         issues += [Issue(row.guid, part.file, part.problem, action, row.place, part.fix) for part in bad]
         if row.label is None and len(bad) == 2:
             problems = "; ".join(f"{part.file}: {part.problem}" for part in bad)
             empty.append(f"{row.place}: guid {row.guid!r}: {problems}")
-        elif not (row.label and bad):
+        elif not left_out:
             kept.append((row, text, image))
     if empty:
         listed = f"{first_few(empty, NEW_LINE)}\nPut the files into {DATA_FOLDER}/ or remove the rows."

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mmlab.config import GUID, LABEL, LABELS, suggest
-from mmlab.course.reading import Course, write_file
+from mmlab.course.reading import Course
 from mmlab.course.tables import HEADER, LARGEST_TABLE, SHORT, TEST_FILE, first_few, guid_fault, shorten, split_table
 from mmlab.errors import CourseError
-from mmlab.storage import read_file
+from mmlab.storage import read_file, write_atomic
 
 _Answer = tuple[int, str, str]  # line, guid, label
 
@@ -53,7 +53,7 @@ def write_predictions(path: Path | str, guids: Iterable[str], labels: Iterable[s
     if twice := [guid for guid, count in Counter(guids).items() if count > 1]:
         raise CourseError(f"{path}: guid given more than once: {first_few(twice)}. Give each guid one label.")
     body = "".join(f"{guid},{label}\n" for guid, label in zip(guids, labels, strict=True))
-    return write_file(path, f"{HEADER}\n{body}")
+    return write_atomic(path, f"{HEADER}\n{body}")
 
 
 def verify_predictions(path: Path | str, course: Course, siblings: Iterable[Path | str] = ()) -> Verification:

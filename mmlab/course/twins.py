@@ -106,18 +106,19 @@ def look_at_image(raw: bytes, digest: bytes) -> np.void:
         raise OSError("the image is truncated")
     width, height = image.size
     image.draft("RGB", (128, 128))  # coarser is hardly faster and moves the hash by as much again
-    with room_for(image):
+    with room_for(image):  # until its pixels are not held any more
         image = to_rgb(image)
-    if (image.width > image.height) != (width > height):  # it was turned by a quarter
-        width, height = height, width
-    grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
+        if (image.width > image.height) != (width > height):  # it was turned by a quarter
+            width, height = height, width
+        grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
+        image = image.resize((8, 8), Image.Resampling.BOX)
     steps = np.diff(grey, axis=1)  # (16, 16): brighter or darker than the neighbour to the left
     facts = np.zeros((), dtype=FACTS)
     facts["digest"], facts["width"], facts["height"] = np.void(digest), width, height
     facts["conversions"] = sum(1 << CONVERSIONS.index(name) for name in conversions)
     facts["steps"] = np.count_nonzero(np.abs(steps) > 1)
     facts["hash"] = np.packbits(steps > 0).view("<u8")
-    facts["colours"] = np.asarray(image.resize((8, 8), Image.Resampling.BOX)).ravel()
+    facts["colours"] = np.asarray(image).ravel()
     return facts[()]
 
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.demo import recipe
@@ -12,6 +11,7 @@ from mmlab.demo.recipe import DemoPair, joint_table
 from mmlab.demo.scenes import draw_images
 from mmlab.demo.texts import choose_charset, text_key, write_retweet, write_text
 from mmlab.errors import ConfigError, CourseError
+from mmlab.storage import draft_folder, expand
 
 MADE_BY = "mmlab.demo"
 _LISTS = ("train.txt", "test_without_label.txt")
@@ -79,33 +79,20 @@ def make_demo(folder: Path | str, *, seed: int = 0, n_labelled: int = 600, n_tes
     to which files were added, is refused with CourseError. Texts and labels are the same on every machine; JPEG bytes
     may differ with the version of Pillow.
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = expand(folder).resolve()
     _refuse_foreign(folder)
     if seed < 0:
         raise CourseError(f"seed={seed} is out of range: it must be at least 0.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(f"{folder.parent} cannot be made ({error.strerror}). Name a folder elsewhere.") from None
     pairs = plan_demo(seed, n_labelled, n_test)
     images = draw_images(pairs, seed)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workshop:
-        new, old = Path(workshop, "new"), Path(workshop, "old")
-        (new / "data").mkdir(parents=True)
+    with draft_folder(folder, lambda one: False) as new:
+        (new / "data").mkdir()
         for name, content in describe_demo(pairs, seed).items():
             (new / name).write_bytes(content.encode("utf-8"))
         for pair in pairs:
             (new / "data" / f"{pair.guid}.txt").write_bytes(pair.text.encode(pair.encoding))
             (new / "data" / f"{pair.guid}.jpg").write_bytes(images[pair.guid])
         _refuse_foreign(folder)  # drawing took a while: look again before anything is moved
-        if folder.exists():
-            folder.rename(old)
-        try:
-            new.rename(folder)
-        except BaseException:
-            if old.exists():
-                old.rename(folder)
-            raise
     return folder
 
 

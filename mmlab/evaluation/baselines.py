@@ -31,7 +31,8 @@ def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.
     """Logistic regression on TF-IDF of words, word pairs and letter groups, fitted for each fold.
 
     texts: n strings; the rest as in `majority_predictions`. Vocabulary, weights and classifier see only the other
-    folds. Raises MmlabError when the training texts of a fold hold no word or only one class.
+    folds. Where those hold no word or only one label, there is nothing to learn: the answers are then those of
+    `majority_predictions`, and a line says so.
     """
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
@@ -40,15 +41,15 @@ def tfidf_predictions(texts: Sequence[str], labels, folds, seed: int = 0) -> np.
     labels, folds = _check_training(labels, folds)
     check_lengths(texts=texts, labels=labels)
     counts = _count_terms([str(text) for text in texts])
-    probabilities = np.full((len(labels), _CLASSES), np.nan)
+    probabilities = majority_predictions(labels, folds)
     for fold in np.unique(folds[folds >= 0]):
         train, held_out = folds != fold, folds == fold
         classes = np.unique(labels[train])
-        if len(classes) < 2:
-            raise MmlabError(f"All labels outside fold {fold} are the same. Use fewer folds or more labelled pairs.")
         features = hstack([_weigh_terms(block, train) for block in counts], format="csr")
-        if features.shape[1] == 0:
-            raise MmlabError(f"The texts outside fold {fold} hold no word to learn from. Check the texts.")
+        if len(classes) < 2 or features.shape[1] == 0:
+            lacking = "only one label" if len(classes) < 2 else "no word"
+            print(f"TF-IDF: the pairs outside fold {fold} have {lacking} to learn from; it answers as the majority.")
+            continue
         model = LogisticRegression(C=3, tol=1e-3, max_iter=500, random_state=seed)
         with threadpool_limits(1):  # such short vectors gain nothing from threads
             model.fit(features[train], labels[train])

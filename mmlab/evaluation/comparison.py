@@ -43,6 +43,22 @@ class Comparison:
         return {"difference": self.difference.to_list(), "b": self.b, "c": self.c, "p_value": self.p_value, "n": self.n}
 
 
+def adjust_holm(p_values) -> np.ndarray:
+    """p-values (k,) that may be held against 0.05 one by one though there are k of them (Holm 1979).
+
+    The smallest is multiplied by k, the next by k − 1, and so on; none becomes smaller than one before it, or above 1.
+    The chance of even one false alarm among all k stays below the level, whatever the comparisons have in common.
+    """
+    p_values = np.asarray(p_values, np.float64)
+    if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
+        raise MmlabError("p-values are a list of numbers between 0 and 1.")
+    order = np.argsort(p_values, kind="stable")
+    steps = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return adjusted
+
+
 def compare_predictions(labels, a, b, groups, draws: int = 2000, seed: int = 0) -> Comparison:
     """Compare two models on the same rows: each draw takes the same twin groups for both.
 

@@ -159,6 +159,13 @@ def score_predictions(labels, predicted, groups, draws: int = 2000, seed: int = 
     )
 
 
+def score_counts(right: np.ndarray, groups, draws: int = 2000, seed: int = 0, most: int = 1) -> Interval:
+    """The mean of counts (n,), each of 0 to `most`, as a share of 1, with its interval over twin groups."""
+    cells = group_sums(np.stack([right, np.full_like(right, most)], axis=1), groups)
+    sums, drawn = cells.sum(axis=0), draw_groups(cells, draws, seed)
+    return interval_of(sums[0] / sums[1], drawn[:, 0] / drawn[:, 1], len(cells))
+
+
 def score_frame(frame: pd.DataFrame, scenario: str, draws: int = 2000, seed: int = 0) -> Scores:
     """Score one scenario of a predictions frame: guid, label (text), twin and three probabilities a scenario.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.config import check_choice
-from mmlab.errors import RunError, find_fix
+from mmlab.errors import DiskError, RunError, writing
 from mmlab.exercises.cells import (
     NOTEBOOKS,
     OPENED,
@@ -27,7 +27,7 @@ from mmlab.exercises.cells import (
 from mmlab.exercises.files import clear_outputs, has_tag, load_notebook, read_source, save_notebook
 from mmlab.exercises.translations import ENGLISH, LANGUAGES, translate
 from mmlab.freshness import digest_of
-from mmlab.storage import CHECKOUT
+from mmlab.storage import CHECKOUT, expand
 
 RESULTS = "results"  # the folder beside the copies that their runs go to
 _SET = re.compile(r"""^(data|results) = ["']([^"'\n]*)["']""", re.MULTILINE)
@@ -41,7 +41,7 @@ def start_copies(folder: Path | str, language: str = ENGLISH) -> Iterator[tuple[
     ConfigError for a language that the notebooks do not have, and MmlabError for a translation that is not current.
     """
     check_choice("language", language, LANGUAGES)
-    folder = Path(folder).expanduser().resolve()
+    folder = expand(folder).resolve()
     if folder in (NOTEBOOKS, *(NOTEBOOKS / one for one in LANGUAGES)):
         raise RunError(f"{folder}: the lab's own notebooks are there. Choose another folder, such as work.")
     if folder.exists() and not folder.is_dir():
@@ -50,12 +50,13 @@ def start_copies(folder: Path | str, language: str = ENGLISH) -> Iterator[tuple[
     for name in list_notebooks():
         path = folder / f"{name}.ipynb"
         try:
-            yield name, update_copy(path, name, language) if os.path.lexists(path) else write_copy(path, name, language)
+            with writing(folder):
+                done = update_copy(path, name, language) if os.path.lexists(path) else write_copy(path, name, language)
+            yield name, done
+        except DiskError:
+            raise
         except RunError as error:
             damaged.append(str(error))
-        except OSError as error:
-            fix = find_fix(error) or "Choose another folder"
-            raise RunError(f"{folder}: cannot be written ({error.strerror}). {fix}.") from None
     if damaged:
         fix = "Left as found. Move it away and repeat the command to get a new copy."
         raise RunError(" ".join([*damaged, fix]))

@@ -14,7 +14,7 @@ from mmlab.errors import RunError
 from mmlab.exercises.cells import OPENED, edition, list_notebooks, read_tasks
 from mmlab.exercises.files import load_notebook, read_source
 from mmlab.exercises.verdict import MIME, SIGNS
-from mmlab.storage import format_csv, printable
+from mmlab.storage import expand, format_csv, printable
 
 UNRUN = "unrun"  # a check that has left no output
 MARKS = {**SIGNS, UNRUN: ("-", "Not run")}
@@ -80,7 +80,7 @@ def read_folder(folder: Path | str) -> list[Progress]:
     or notebooks with the student's name before theirs (`Ann_04_fusion.ipynb`). A file that cannot be read is listed
     with the reason. Raises RunError for a folder that does not exist or holds no notebook.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder. Name a student's folder, or one with a folder for each student.")
     names = list_notebooks()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mmlab.config import LABELS
-from mmlab.errors import MmlabError
+from mmlab.errors import MmlabError, writing
 from mmlab.grading.key import Key
 from mmlab.storage import read_file, write_atomic
 
@@ -64,9 +64,9 @@ class Ledger:
     def write(self) -> Path:
         """Write the file, whole or not at all; where it is a link, what it links to."""
         students = {name: asdict(rung) for name, rung in sorted(self.rungs.items())}
-        return write_atomic(
-            os.path.realpath(self.path), json.dumps({"key": self.key, "students": students}, indent=1) + "\n"
-        )
+        text = json.dumps({"key": self.key, "students": students}, indent=1) + "\n"
+        with writing(self.path):
+            return write_atomic(os.path.realpath(self.path), text)
 
     def _read(self) -> dict[str, Rung]:
         try:

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from mmlab.errors import MmlabError, RunError, find_fix
+from mmlab.errors import MmlabError
 from mmlab.evaluation import METRICS
 from mmlab.grading.collecting import CSV, FEEDBACK, JSON, PAGE
 from mmlab.grading.grades import Grade, Grades, check_outside
@@ -52,11 +52,7 @@ def write_grades(grades: Grades, out: Path | str) -> Path:
         for name, text in files.items():
             (draft / name).write_text(text, encoding="utf-8", newline="\n")
     if grades.ledger:
-        try:
-            grades.ledger.write()
-        except OSError as error:
-            fix = find_fix(error) or "Name another file"
-            raise RunError(f"{grades.ledger.path}: cannot be written ({error.strerror}). {fix}.") from None
+        grades.ledger.write()
     return out
 
 

@@ -6,6 +6,7 @@ one and makes a figure of its own otherwise. Numbers are passed in; a figure com
 see in the data.
 """
 
+from mmlab.plots.confidence import plot_learning_curve, plot_price, plot_risk_coverage
 from mmlab.plots.course import (
     plot_balance,
     plot_encodings,

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 
 from mmlab.config import ENCODING, GUID, IMAGE, LABEL, LABELS, SPLIT, TEXT
-from mmlab.errors import MmlabError
-from mmlab.images import read_rgb
+from mmlab.errors import MmlabError, NothingToShow
+from mmlab.images import Picture, read_rgb
 from mmlab.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from PIL.Image import Image
 
 _PANEL, _WIDEST, _PAD = 2.9, 9.2, 0.24  # inches: a picture of a gallery, a whole gallery, what is empty in a panel
 _TITLE, _CAPTION = 10.5, 10.5  # points, of which a notebook shows nine tenths
@@ -90,11 +89,11 @@ def plot_lengths(pairs: pd.DataFrame, ax: Axes | None = None, bins: int = 30) ->
 def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How many texts are written in each charset.
 
-    pairs: a column encoding, empty for a missing text. Raises MmlabError for none. Explained in notebook 01, section 3.
+    pairs: a column encoding, empty for a missing text. Explained in notebook 01, section 3.
     """
     counts = pairs[ENCODING].value_counts(ascending=True).drop("", errors="ignore")
     if counts.empty:
-        raise MmlabError("No text has an encoding: there is nothing to count.")
+        raise NothingToShow("No pair has a text: there is no charset to count.")
     ax = style.axes_or_new(ax, (6.4, 0.9 + 0.5 * len(counts)))
     style.draw_bars(ax, counts.to_dict(), [f"{n} ({n / counts.sum():.1%})" for n in counts])
     ax.set(xlabel=f"texts (n = {counts.sum()})", ylabel="encoding")
@@ -105,12 +104,11 @@ def plot_encodings(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_image_sizes(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Width against height of the images; a larger dot means more images of that size.
 
-    pairs: columns width and height in px, 0 or nan without an image. Raises MmlabError when no row has a size.
-    Explained in notebook 01, section 2.3.
+    pairs: columns width and height in px, 0 or nan without an image. Explained in notebook 01, section 2.3.
     """
     sizes = pairs.loc[(pairs["width"] > 0) & (pairs["height"] > 0), ["width", "height"]]
     if sizes.empty:
-        raise MmlabError("No image has a size: there is nothing to show.")
+        raise NothingToShow("No pair has an image: there is no size to show.")
     counts = sizes.value_counts().rename("n").reset_index()
     top, reach = counts.iloc[0], float(sizes.to_numpy().max()) * 1.12
     ax = style.axes_or_new(ax, (5.4, 4.6))
@@ -132,11 +130,12 @@ def plot_gallery(
 
     pairs: columns guid, label, text and image (path; "" or missing shows an empty frame); the first n are shown.
     predicted: the name of a column of predicted labels; a wrong answer gets a cross and a thick border. ax: one Axes
-    per pair. Returns an array of n Axes. Raises MmlabError for no pairs. Explained in notebook 01, section 6.
+    per pair. Returns an array of n Axes, or one Axes that says that there are no pairs. Explained in notebook 01,
+    section 6.
     """
     rows = pairs.head(n)
     if rows.empty:
-        raise MmlabError("There are no pairs to show.")
+        raise NothingToShow("There are no pairs to show.")
     columns, records = min(columns, len(rows)), rows.to_dict("records")
     width = min(_PANEL, _WIDEST / columns) if ax is None else _width_of(np.ravel(ax)[0])
     titles = [_name_pair(row, predicted, width - _PAD) for row in records]
@@ -188,11 +187,15 @@ def _row_heights(titles: Sequence[str], captions: Sequence[str], columns: int, w
 
 
 @style.styled
-def plot_patches(picture: Image, grid: int) -> np.ndarray:
+def plot_patches(image: Picture, grid: int) -> np.ndarray:
     """A picture as it was sent, and squeezed into the encoder's square with the grid of patches on it.
 
-    grid: patches per side. Returns an array of two Axes. Explained in notebook 03, section 1.
+    image: what `read_rgb` takes, or "" where there is none. grid: patches per side. Returns an array of two Axes.
+    Explained in notebook 03, section 1.
     """
+    if isinstance(image, str) and not image:
+        raise NothingToShow("This pair has no image: there are no patches to show.")
+    picture = read_rgb(image)
     sent, encoded = axes = _photo_axes(2, 2, (3.6, 3.6))
     sent.imshow(picture)
     sent.set_title(f"as sent, {picture.width} × {picture.height} px")
@@ -211,8 +214,13 @@ def plot_patch_answers(pairs: pd.DataFrame, whole: np.ndarray, patches: np.ndarr
     """Pictures with the likeliest label of each patch and its probability; below, the answer for the whole picture.
 
     pairs: columns guid, label and image, one row per picture. whole: (n, 3) probabilities; patches: (n, grid², 3),
-    row by row. Returns an array of n Axes. Explained in notebook 03, section 3.2.
+    row by row. A pair without an image is left out. Returns an Axes for each of the others. Explained in notebook 03,
+    section 3.2.
     """
+    there = (pairs[IMAGE] != "").to_numpy()
+    if not there.any():
+        raise NothingToShow("There is no picture to show: no pair of these has an image, or none was answered right.")
+    pairs, whole, patches = pairs[there], whole[there], patches[there]
     signs, grid = dict(zip(LABELS, "−0+", strict=True)), math.isqrt(patches.shape[1])
     axes = _photo_axes(len(pairs), len(pairs), (3.05, 3.7))
     for panel, row, answer, views in zip(axes, pairs.to_dict("records"), whole, patches, strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmlab.config import LABELS
-from mmlab.errors import MmlabError
+from mmlab.errors import MmlabError, NothingToShow
 from mmlab.evaluation import METRICS, Comparison, Interval, Scores, calibration_error, calibration_table
 from mmlab.plots import style
 
@@ -74,6 +74,8 @@ def plot_comparisons(comparisons: Mapping[str, Comparison], ax: Axes | None = No
     comparisons: Comparison by name ("joint − text"). A marker is filled when the interval leaves out 0, and hollow
     when the difference may be noise. Explained in notebook 06, section 1.1.
     """
+    if not comparisons:
+        raise NothingToShow("There are no two models to compare.")
     ax = style.axes_or_new(ax, (7.2, 1.3 + 0.42 * len(comparisons)))
     points = {name: Interval(*(100 * end for end in astuple(one.difference))) for name, one in comparisons.items()}
     hollow = {name for name, point in points.items() if not (point.low > 0 or point.high < 0)}

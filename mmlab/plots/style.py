@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmlab.errors import NothingToShow
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -118,7 +120,8 @@ def fonts() -> list[str]:
 def styled(plot: Callable) -> Callable:
     """A plot function that draws in the lab's look and changes none of the caller's settings.
 
-    The first line of its docstring becomes the label of the figure, with which its alternative text begins.
+    The first line of its docstring becomes the label of the figure, with which its alternative text begins. Where it
+    raises NothingToShow, the sentence stands in the figure, and one Axes is returned.
     """
 
     @functools.wraps(plot)
@@ -126,7 +129,10 @@ def styled(plot: Callable) -> Callable:
         from matplotlib.text import Text
 
         with lab_style():
-            drawn = plot(*args, **options)
+            try:
+                drawn = plot(*args, **options)
+            except NothingToShow as nothing:
+                drawn = _write_sentence(str(nothing), options.get("ax"))
             figure = np.ravel(drawn)[0].figure
             figure.set_label((inspect.getdoc(plot) or "").partition("\n")[0])
             for text in itertools.chain(*(axes.findobj(Text) for axes in np.ravel(drawn))):
@@ -138,6 +144,14 @@ def styled(plot: Callable) -> Callable:
         return drawn
 
     return draw
+
+
+def _write_sentence(sentence: str, ax: Axes | Sequence[Axes] | None) -> Axes:
+    """A sentence where a figure would be. ax: where it was to be drawn, if that was given."""
+    ax = axes_or_new(None if ax is None else np.ravel(ax)[0], (7.2, 0.6))
+    ax.set_axis_off()
+    ax.text(0, 0.5, wrap_text(sentence, 100, 3), va="center", transform=ax.transAxes, parse_math=False)
+    return ax
 
 
 def new_figure(size: tuple[float, float]) -> Figure:

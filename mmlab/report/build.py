@@ -7,15 +7,19 @@ those run folders. Explained in notebook 07.
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from mmlab.config import LABELS, SCENARIOS, check_choice, probability_columns
 from mmlab.course import read_course, write_predictions
-from mmlab.errors import MmlabError, RunError
-from mmlab.evaluation import Scores
+from mmlab.errors import DiskError, MmlabError, RunError
+from mmlab.evaluation import Scores, abstain
+from mmlab.evaluation.confidence import find_threshold, fit_temperature, heat
+from mmlab.evaluation.frames import class_numbers
 from mmlab.report.document import Document, Figure, Gallery
 from mmlab.report.evidence import JOINT, MAIN, Evidence
 from mmlab.report.html import to_html
@@ -24,6 +28,7 @@ from mmlab.report.tables import write_tables
 from mmlab.report.words import OPTIONS, ReportOptions, Say
 from mmlab.report.writer import write_document
 from mmlab.runs import (
+    BEST,
     METRICS,
     RUNS,
     TEST_RESULT,
@@ -36,7 +41,7 @@ from mmlab.runs import (
     predict_course,
     result_name,
 )
-from mmlab.storage import write_atomic
+from mmlab.storage import one_at_a_time, write_atomic
 from mmlab.workbook.grid import GRID
 from mmlab.workbook.timeline import read_timeline
 
@@ -64,11 +69,16 @@ def rebuild_report(
         raise RunError(f"{results} holds no run: name the results folder of a finished `mmlab run`.")
     check_writable(Path(results))
     options = ReportOptions.read(Path(results) / OPTIONS, language, anonymise)
-    evidence = Evidence.gather(results, data)
-    places: dict[str, Path] = {}
-    with suppress(MmlabError):  # the report shows what is wrong
-        places = publish(evidence).places
-    built = _build(evidence, options, pdf)
+    with _alone_in(results):
+        evidence = Evidence.gather(results, data)
+        places: dict[str, Path] = {}
+        try:
+            places = publish(evidence).places
+        except DiskError:
+            raise
+        except MmlabError:  # the report shows what is wrong
+            pass
+        built = _build(evidence, options, pdf)
     return replace(built, places=places | built.places)
 
 
@@ -85,7 +95,14 @@ def build_report(
     language.
     """
     options = ReportOptions.read(Path(results) / OPTIONS, language, anonymise)
-    return _build(Evidence.gather(results, data), options, pdf)
+    with _alone_in(results):
+        return _build(Evidence.gather(results, data), options, pdf)
+
+
+def _alone_in(results: Path | str):
+    """Hold the pages of a results folder, which `mmlab run` and `mmlab report --watch` may both want to write."""
+    words = f"Another process is writing the report in {results}; waiting for it ..."
+    return one_at_a_time(Path(results) / ".report.lock", words)
 
 
 def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport:
@@ -109,7 +126,7 @@ def _build(evidence: Evidence, options: ReportOptions, pdf: bool) -> BuiltReport
     if options.anonymise:
         notes += _tell_what_stays(results)
     gaps = [gap.text(Say(options)).replace("`", "") for gap in evidence.gaps]
-    return BuiltReport(evidence.main.scores if evidence.main else {}, places, gaps, notes, evidence)
+    return BuiltReport(evidence.answering.scores if evidence.main else {}, places, gaps, notes, evidence)
 
 
 def _tell_what_stays(results: Path) -> Iterator[str]:
@@ -175,11 +192,14 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
     places = {"executed notebooks": results / "notebooks"}
     if len(main.test_predictions):
         for name in [result_name(main.config, scenario) for scenario in main.config.trained_scenarios]:
-            write_atomic(results / name, (main.folder / name).read_bytes())
+            write_atomic(results / name, (evidence.answering.folder / name).read_bytes())
         places["prediction file"] = results / TEST_RESULT
-        write_atomic(results / TEST_RESULT, (main.folder / result_name(main.config, JOINT)).read_bytes())
+        write_atomic(results / TEST_RESULT, (results / result_name(main.config, JOINT)).read_bytes())
     scores = {part: {s: one.to_dict() for s, one in run.scores.items()} for part, run in evidence.runs.items()}
     trained = {part: run.seconds for part, run in evidence.runs.items()}
+    if evidence.best is not None:
+        scores[BEST] = {name: one.to_dict() for name, one in evidence.best.scores.items()}
+        trained[BEST] = evidence.best.seconds
     compared = [one for one in [*evidence.comparisons, *evidence.ablations] if one.result is not None]
     summary = {
         "data": {key: main.provenance[key] for key in ("data_fingerprint", "split_hash", "n_labelled", "n_test")},
@@ -192,11 +212,16 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     places["scores"] = write_atomic(results / SUMMARY, text)
-    return BuiltReport(main.scores, places)
+    return BuiltReport(evidence.answering.scores, places)
 
 
-def predict_test(data: Path | str, results: Path | str, out: Path | str, scenario: str) -> tuple[Path, int]:
-    """Answer a course's test pairs with the main run of a results folder; the file and its number of rows.
+def predict_test(
+    data: Path | str, results: Path | str, out: Path | str, scenario: str, accuracy: float | None = None
+) -> tuple[Path, int, str]:
+    """Answer a course's test pairs with the run that answers in a results folder; the file, its rows, and a sentence.
+
+    accuracy: also write `<out>.confidence.csv`, with guid, label, confidence and answered: yes from the confidence on
+    that reaches this accuracy out of fold. The sentence then says what that is worth, else it is "".
 
     The course may be another than the one trained on, and may have no train.txt. Raises ConfigError for an unknown
     scenario and RunError when there is no main run and for an `out` inside the course folder.
@@ -211,6 +236,20 @@ def predict_test(data: Path | str, results: Path | str, out: Path | str, scenari
     frame = run.test_predictions
     if course.fingerprint != run.provenance["data_fingerprint"]:
         frame = predict_course(run, prepare_pairs(course, run.config)).iloc[len(course.labelled) :]
-    best = frame[probability_columns(scenario)].to_numpy().argmax(axis=1)
-    guids = list(course.test["guid"])
-    return write_predictions(out, guids, [LABELS[number] for number in best]), len(guids)
+    probabilities = frame[probability_columns(scenario)].to_numpy()
+    guids, labels = list(course.test["guid"]), [LABELS[number] for number in probabilities.argmax(axis=1)]
+    words = "" if accuracy is None else _write_confidence(run, scenario, accuracy, guids, labels, probabilities, out)
+    return write_predictions(out, guids, labels), len(guids), words
+
+
+def _write_confidence(run, scenario, accuracy, guids, labels, probabilities, out) -> str:
+    known = run.predictions
+    worth = abstain(known, scenario, accuracy)
+    truth, before = class_numbers(known["label"]), known[probability_columns(scenario)].to_numpy()
+    temperature = fit_temperature(before, truth)
+    heated, right = heat(before, temperature).max(axis=1), before.argmax(axis=1) == truth
+    confidence = heat(probabilities, temperature).max(axis=1)
+    answered = np.where(confidence >= find_threshold(heated, right, accuracy), "yes", "no")
+    frame = pd.DataFrame({"guid": guids, "label": labels, "confidence": confidence.round(4), "answered": answered})
+    path = write_atomic(f"{out}.confidence.csv", frame.to_csv(index=False, lineterminator="\n"))
+    return f"{path}: {(answered == 'yes').sum()} of {len(guids)} answered. Out of fold: {worth}"

@@ -24,6 +24,10 @@ class Commands:
         places = [*self.places[:-1], str(self.results / folder)]
         return shlex.join(["mmlab", "train", "--preset", "laptop", *knobs, *places])
 
+    def best_command(self) -> str:
+        """Train the ensemble again."""
+        return shlex.join(["mmlab", "run", "--preset", "best", *self.places])
+
     def grid_command(self, preset: str) -> str:
         """Run a grid that has a name."""
         return shlex.join(["mmlab", "grid", "--preset", preset, *self.places])

@@ -18,11 +18,11 @@ from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import MAJORITY, TFIDF, Comparison, Scores, compare_frames
 from mmlab.report.commands import Commands
 from mmlab.report.words import ENGLISH, Say
-from mmlab.runs import JOINT, MAIN, MAIN_NOTEBOOK, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
+from mmlab.runs import BEST, JOINT, MAIN, MAIN_NOTEBOOK, RUNS, TEST_RESULT, Run, find_siblings, is_complete, load_run
 from mmlab.runs.records import RECORDS
 from mmlab.workbook import GRID, NAMES, WORKBOOK, read_record
 
-DATA_NOTEBOOK, GRID_NOTEBOOK, TUNED = NAMES[0], "05_hyperparameter_grid", "tuned"
+DATA_NOTEBOOK, GRID_NOTEBOOK = NAMES[0], "05_hyperparameter_grid"
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,12 @@ class Gap:
 def _read_fitting(results: Path, name: str) -> dict[str, Any]:
     """A record that holds what the report reads of it. Raises RunError where it does not."""
     record = read_record(results, name)
-    if misfit := _find_misfit(record, {"runs": {}, **RECORDED.get(name, {})}):
+    misfit = _find_misfit(record, {"runs": {}, **RECORDED.get(name, {})})
+    if not misfit and not all(
+        isinstance(one, str) for one in [*record.get("runs", {}).values(), *record.get("grid", [])]
+    ):
+        misfit = "a run in it is no text"
+    if misfit:
         raise RunError(f"The record of {name} is not as the notebook writes it: {misfit}.")
     return record
 
@@ -307,9 +312,9 @@ class Evidence(Commands):
 
     @cached_property
     def comparisons(self) -> list[Compared]:
-        """The paired differences between models, and of each fine-tuned head to the frozen one."""
+        """The paired differences between models, and of each further one to the same head of the main run."""
         pairs = [(self.row(*a), self.row(*b)) for a, b in COMPARED]
-        return [Compared.of(*pair) for pair in [*pairs, *((row, self.row(MAIN, row.scenario)) for row in self.tuned)]]
+        return [Compared.of(*pair) for pair in [*pairs, *((row, self.row(MAIN, row.scenario)) for row in self.further)]]
 
     @cached_property
     def ablations(self) -> list[Compared]:
@@ -317,11 +322,33 @@ class Evidence(Commands):
         return [Compared.of(self.row(*a), self.row(*b)) for a, b in ABLATED]
 
     @cached_property
-    def tuned(self) -> list[Row]:
-        """Rows of the runs whose encoders were trained, on the same data as the main run."""
-        runs = self._other_runs(RUNS, lambda run: run.config.tunes and run.config.control == "none")
-        notes = [name_setting(run, runs) if len(runs) > 1 else "" for run in runs]
-        return [Row(TUNED, s, run, note) for run, note in zip(runs, notes) for s in run.config.trained_scenarios]
+    def further(self) -> list[Row]:
+        """Rows of what was trained beside the notebooks, on the same data: fine-tuned encoders, kernels, ensembles."""
+        runs = self._other_runs(RUNS, lambda run: _kind_of(run) and run.config.control == "none")
+        rows = []
+        for run in sorted(runs, key=lambda run: run != self.best):
+            alike = [one for one in runs if _kind_of(one) == _kind_of(run)]
+            note = name_setting(run, alike) if len(alike) > 1 else ""
+            rows += [Row(_kind_of(run), scenario, run, note) for scenario in run.config.trained_scenarios]
+        return rows
+
+    @cached_property
+    def best(self) -> Run | None:
+        """The ensemble that answers in place of the main run; None where none was trained on these data."""
+        if self.main is None or not (self.results / RECORDS / f"{BEST}.json").is_file():
+            return None
+        try:
+            run = load_run(self.results / RUNS / self._read_record(BEST)["runs"][BEST])
+        except (MmlabError, KeyError, TypeError) as error:
+            self.gaps.append(Gap("run", {"folder": self.results / RUNS}, detail=str(error)))
+            return None
+        same = all(run.provenance[key] == self.main.provenance[key] for key in ("data_fingerprint", "split_hash"))
+        return run if same else None
+
+    @property
+    def answering(self) -> Run | None:
+        """The run whose answers are handed in."""
+        return self.best or self.main
 
     @cached_property
     def grid(self) -> list[Run]:
@@ -343,6 +370,13 @@ class Evidence(Commands):
                 if not any(path.name in str(gap.values) for gap in self.gaps):
                     self.gaps.append(Gap("run", {"folder": path}, detail=str(error)))
         return found
+
+
+def _kind_of(run: Run) -> str:
+    """What a run beside the notebooks is, as its rows call it; "" for neural heads on frozen features."""
+    if run.config.model != "neural":
+        return run.config.model
+    return "tuned" if run.config.tunes else ""
 
 
 def name_setting(run: Run, among: list[Run]) -> str:

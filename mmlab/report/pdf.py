@@ -34,7 +34,7 @@ OPTIONS = (
     # Printing a page needs no network. Chromium asks for updates, accounts and the time all the same: it may look up no
     # name, and what still asks would first try for a route to a public address.
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-features=NetworkTimeServiceQuerying",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-features=NetworkTimeServiceQuerying,OptimizationHints",
     "--component-updater=url-source=file:///dev/null",
 )  # fmt: skip
 

@@ -31,7 +31,8 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
     "two": (method.data, method.method),
     "three": (method.environment,),
     "four": (
-        results.training, results.results, results.ablation, results.errors, results.prediction, conclusions.others,
+        results.training, results.results, results.ensemble, results.ablation, results.errors, results.prediction,
+        conclusions.others,
     ),
     "five": (conclusions.conclusions, conclusions.limits, conclusions.provenance, seconds.seconds),
 }  # fmt: skip

@@ -10,9 +10,20 @@ from mmlab.runs.answers import (
     predict_course,
     predict_out_of_fold,
     predict_patches,
+    predict_relabelled,
     predict_without,
 )
+from mmlab.runs.curve import learning_curve
 from mmlab.runs.folder import JOINT, METRICS, RUNS, Run, is_complete, load_run, model_file, result_name, run_folder
 from mmlab.runs.keep import keep_predictions, train_run, write_test_results
-from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, check_results, find_main, finish_notebook, read_record
+from mmlab.runs.records import (
+    BEST,
+    MAIN,
+    MAIN_NOTEBOOK,
+    check_results,
+    find_main,
+    finish_notebook,
+    read_record,
+    write_record,
+)
 from mmlab.runs.results import TEST_RESULT, check_apart, check_writable, find_siblings, open_results

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
+from mmlab.course import Course
 from mmlab.errors import MmlabError
 from mmlab.evaluation import list_answers, share_credit
 from mmlab.features import Features
@@ -66,6 +67,19 @@ def credit_answers(run: Run, features: Features) -> pd.DataFrame:
     return answers.assign(**{f"p_{name}": one for name, one in said.items()}, **credit)
 
 
+def predict_relabelled(
+    config: RunConfig, course: Course, features: Features, labels: np.ndarray, scenario: str = JOINT
+) -> np.ndarray:
+    """Probabilities (n, 3) of the labelled pairs, out of fold, by models that were trained on other labels.
+
+    labels: class numbers (n,) in place of the course's. For tests of what a training makes of wrong labels.
+    """
+    from mmlab.training import cross_fit
+
+    fitted = cross_fit(config, course, features, relabelled=labels)
+    return fitted.predictions[probability_columns(scenario)].to_numpy()
+
+
 def predict_patches(run: Run, features: Features) -> np.ndarray:
     """What the image head says of each image and of each of its patches, asked as if a patch were an image.
 
@@ -92,7 +106,7 @@ def predict_course(run: Run, features: Features) -> pd.DataFrame:
     from mmlab.training import needed, predict
 
     features = needed(run.config, features)
-    models = [model for fold in run.load_models(features).values() for model in fold]
+    models = [model for fold in run.load_models(features, new=True).values() for model in fold]
     answers = [predict(model, features) for model in models]
     frame = pd.DataFrame({GUID: features.guids})
     for scenario in run.config.trained_scenarios:

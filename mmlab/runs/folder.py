@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ from mmlab.course import Course
 from mmlab.device import find_precision
 from mmlab.errors import MmlabError, RunError
 from mmlab.evaluation import Scores, score_frame
-from mmlab.features import Features
+from mmlab.evaluation.selection import NEW
+from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of
 from mmlab.storage import CHANGED, LARGEST_WEIGHTS, digest_file, read_file, unseal_json
+from mmlab.views import find_views
 
 JOINT = "text_and_image"  # the scenario that runs are compared by
 RUNS = "runs"
 CONFIG, METRICS = "config.json", "metrics.json"
 PREDICTIONS, TEST_PREDICTIONS = "predictions.csv", "test_predictions.csv"
 HISTORY, BEST_EPOCHS = "history.csv", "best_epochs.csv"
+WEIGHTS, MEMBERS = "weights.csv", "members"  # of an ensemble; the folder that holds its members if it was exported
 EXPORT = "export.json"  # what an exported model has besides
 
 
@@ -41,10 +44,16 @@ class Run:
     n: int  # pairs scored
     seconds: float
     seal: dict[str, str]  # the digest of each of its files but metrics.json, which holds these and one of itself
+    members: dict[str, str] = field(default_factory=dict)  # of an ensemble: the id of each member's run, by preset
 
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def lacks(self) -> list[str]:
+        """The sides, "text" or "image", that no pair of its course has: its models cannot read them."""
+        return self.provenance.get("lacks", [])
 
     @cached_property
     def scores(self) -> dict[str, Scores]:
@@ -70,6 +79,19 @@ class Run:
     def best_epochs(self) -> pd.DataFrame:
         """fold, seed, best_epoch: a row for each model."""
         return self._read_frame(BEST_EPOCHS, [FOLD, "seed", "best_epoch"])
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        """fold, scenario, and a column for each member of an ensemble: its weight, 0 to 1, which sum to 1."""
+        return self._read_frame(WEIGHTS, [FOLD, "scenario", *self.members])
+
+    def load_members(self) -> dict[str, "Run"]:
+        """The runs of an ensemble's members, by preset."""
+        exported = self.folder / MEMBERS
+        return {
+            name: load_run((exported if exported.is_dir() else self.folder.parent) / id)
+            for name, id in self.members.items()
+        }
 
     def _read_probabilities(self, name: str, rows: int | None) -> pd.DataFrame:
         """A table that is held against what the run says of it: a part of one would be scored as a whole."""
@@ -114,26 +136,47 @@ class Run:
         fold_of = self.predictions.set_index(GUID)[FOLD]
         return course.labelled[GUID].map(fold_of).fillna(-1).to_numpy(np.int64)
 
-    def load_models(self, features: Features) -> dict[int, list]:
-        """Fold -> its trained models in eval mode, in the order of their seeds.
+    def load_models(self, features: Pairs, new: bool = False) -> dict[int, list]:
+        """Fold -> its trained models in eval mode, in the order of their seeds; an ensemble is one model.
 
-        Raises RunError for weights that are damaged, and for features of other encoders than those it was trained on.
+        new: for pairs that no fold holds; an ensemble then weighs its members by the weights for such pairs. Raises
+        RunError for weights that are damaged, for features of other encoders than those it was trained on, and for
+        features of a side that the run's course had none of.
         """
+        if self.members:
+            return self._load_ensemble(features, new)
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         from mmlab.training import build_model
 
         self.check_weights(features.weights)
+        for side in self.lacks:
+            if getattr(features, side).width > 1:  # 1: no pair has this side
+                raise RunError(f"{self.folder}: its course has no {side}s, so its models cannot answer pairs with one.")
         models: dict[int, list] = {}
         for fold, seed in self.best_epochs[["fold", "seed"]].itertuples(index=False):
             model, name = build_model(self.config, features), model_file(fold, seed)
             try:
                 model.load_learned(load(self.read(name)))
-            except (SafetensorError, RuntimeError, MmlabError) as error:
+            except (SafetensorError, RuntimeError, KeyError, MmlabError) as error:
                 raise error if isinstance(error, RunError) else _damaged(self.folder / name, error) from error
             models.setdefault(int(fold), []).append(model.eval())
         return models
+
+    def _load_ensemble(self, pairs: Pairs, new: bool) -> dict[int, list]:
+        from mmlab.training import EnsembleModel, needed
+
+        loaded = {name: one.load_models(needed(one.config, pairs)) for name, one in self.load_members().items()}
+        weights = {fold: rows.set_index("scenario")[list(loaded)].stack() for fold, rows in self.weights.groupby(FOLD)}
+        return {
+            fold: [
+                EnsembleModel(
+                    self.config, {name: one[fold] for name, one in loaded.items()}, weights[NEW if new else fold]
+                )
+            ]
+            for fold in next(iter(loaded.values()))
+        }
 
     def check_weights(self, weights: dict[str, str]) -> None:
         """Hold the digests of encoders' weights, by modality, against those that the run was trained with."""
@@ -168,9 +211,12 @@ def load_run(folder: Path | str) -> Run:
         config = RunConfig.from_params(record["config"]) if "config" in record else None
         scenarios, n = tuple(metrics["scores"]), int(next(iter(metrics["scores"].values()))["n"])
         name, seconds = str(metrics["name"]), float(metrics["seconds"])
-        return Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, metrics["seal"])
+        members = {str(preset): str(id) for preset, id in dict(record.get("members", {})).items()}
+        run = Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, metrics["seal"], members)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(path, getattr(error, "strerror", None) or error) from error
+    run.load_members()  # each is held against its own seal
+    return run
 
 
 def seal_folder(folder: Path) -> dict[str, str]:
@@ -191,16 +237,23 @@ def run_folder(config: RunConfig, course: Course, features: Features | str, resu
     encoders = features if isinstance(features, str) else features.digest
     code, arithmetic = code_digest(*training_code(config)), find_precision(config.precision) if config.tunes else ""
     inputs = course.fingerprint, course.split_hash, encoders
-    digest = digest_of(config.to_dict(), arithmetic, inputs, code, length=10)
+    views = [view.fingerprint for view in find_views(config).values()]
+    members = [one.to_dict() for one in config.list_members().values()]
+    digest = digest_of(members, arithmetic, inputs, views, code, length=10)
     control = "" if config.control == "none" else f"-{config.control}"
-    fusion = f"-{config.fusion}" if config.scenario == JOINT else ""
-    name = f"{config.scenario}{fusion}{control}-lr{config.lr:g}-do{config.dropout:g}-s{config.seed}-{digest}"
-    return Path(results) / RUNS / name
+    kind = f"-{config.model}"
+    if config.model == "neural":
+        kind = f"-{config.fusion}" if config.scenario == JOINT else ""
+        control += f"-lr{config.lr:g}-do{config.dropout:g}"
+    return Path(results) / RUNS / f"{config.scenario}{kind}{control}-s{config.seed}-{digest}"
 
 
 def training_code(config: RunConfig) -> tuple[Any, ...]:
     """Where the code begins that makes the predictions of a training: cross-fitting, and the fusion it uses."""
-    fusion = (find_fusions()[config.fusion],) if config.scenario == JOINT else ()
+    if config.model == "ensemble":
+        of_members = (code for one in config.list_members().values() for code in training_code(one))
+        return (*dict.fromkeys(of_members), "mmlab.runs.ensemble:combine")
+    fusion = (find_fusions()[config.fusion],) if config.scenario == JOINT and config.model == "neural" else ()
     return ("mmlab.training:cross_fit", *fusion)
 
 

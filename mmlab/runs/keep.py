@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from itertools import combinations, count
 from pathlib import Path
@@ -14,16 +15,17 @@ from typing import Any
 
 import pandas as pd
 
-from mmlab.config import GUID, LABELS, RunConfig, probability_columns
+from mmlab.config import GUID, IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
-from mmlab.errors import RunError, stoppable
+from mmlab.errors import RunError, stoppable, writing
 from mmlab.evaluation import score_frame
-from mmlab.features import Features
+from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs import folder as files
+from mmlab.runs.ensemble import combine, train_members
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
-from mmlab.storage import CHECKOUT, draft_folder, seal_json, write_atomic
+from mmlab.storage import CHECKOUT, draft_folder, one_at_a_time, seal_json, write_atomic
 
 SET_ASIDE = "set_aside"  # runs that were changed after they were made, in the results folder
 CHECKPOINTS = "checkpoints"  # of unfinished fine-tunings, in the results folder
@@ -34,24 +36,42 @@ _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "transformers"
 def train_run(
     config: RunConfig,
     course: Course,
-    features: Features,
+    features: Pairs,
     results: Path | str,
     on_model: Callable[[int, int], None] | None = None,
     resume: bool = True,
+    minutes: float | None = None,
     **watch: Callable | None,
 ) -> Run:
     """Cross-fit this config and keep everything about it, or return the complete run that already holds it.
 
-    on_model: called with (models done, models in all) while it trains; watch: on_epoch and on_batch of `fit`. A
-    fine-tuning leaves a checkpoint after each epoch, from which the next call goes on unless `resume` is False.
-    Raises RunError as `write_test_results` does.
+    features: those of `prepare_pairs`. minutes: of an ensemble, after which members that are not ready are left out;
+    then the run is that of the others. on_model: called with (models done, models in all) while it trains; watch:
+    on_epoch and on_batch of `fit`. A fine-tuning leaves a checkpoint after each epoch, from which the next call goes on
+    unless `resume` is False. Raises RunError as `write_test_results` does.
     """
     folder = run_folder(config, course, features, results)
-    if run := _find_sound(folder):
-        return run
+    if config.model == "ensemble":
+        return _train_ensemble(config, course, features, results, on_model, resume, minutes, watch)
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
-    if checkpoints and not resume:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    if run := _find_sound(folder, checkpoints):
+        return run
+    lock = folder.with_name(f".{folder.name}.lock")  # other trainings go on beside it in the same results folder
+    with one_at_a_time(lock, f"Another process is training {folder}; waiting for it ..."):
+        try:
+            if run := _find_sound(folder, checkpoints):
+                return run
+            if checkpoints and not resume:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            return _train(config, course, features, folder, checkpoints, on_model, **watch)
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
+
+
+def _train(
+    config: RunConfig, course: Course, features: Features, folder: Path, checkpoints: Path | None, on_model, **watch
+) -> Run:
     from safetensors.torch import save
 
     from mmlab.training import cross_fit
@@ -74,6 +94,46 @@ def train_run(
         _write_scored(draft, config.scenario, fitted.predictions, config.trained_scenarios, seconds)
     if checkpoints:
         shutil.rmtree(checkpoints, ignore_errors=True)
+    return load_run(folder)
+
+
+def _train_ensemble(
+    config: RunConfig,
+    course: Course,
+    pairs: Pairs,
+    results: Path | str,
+    on_model: Callable[[int, int], None] | None,
+    resume: bool,
+    minutes: float | None,
+    watch: dict[str, Callable | None],
+) -> Run:
+    def train(one: RunConfig, tick: Callable[[int, int], None]) -> Run:
+        from mmlab.training import needed
+
+        return train_run(one, course, needed(one, pairs), results, tick, resume, **(watch if one.tunes else {}))
+
+    runs = train_members(config, train, on_model, minutes)
+    if len(runs) < len(config.list_members()):
+        config = config.replace(members=", ".join(runs))
+        folder = run_folder(config, course, pairs, results)
+        if run := _find_sound(folder):
+            return run
+    started = time.perf_counter()
+    predictions, test, weights = combine(config, runs)
+    seconds = sum(run.seconds for run in runs.values()) + time.perf_counter() - started
+    folder = run_folder(config, course, pairs, results)
+    with draft_folder(folder, is_complete) as draft:
+        origin = provenance(course, pairs, training_code(config), resolved(config))
+        members = {name: run.id for name, run in runs.items()}
+        _write_json(draft / files.CONFIG, {"config": config.to_dict(), "members": members, "provenance": origin})
+        for file, part in ((files.HISTORY, "history"), (files.BEST_EPOCHS, "best_epochs")):
+            frames = [getattr(run, part).assign(member=name) for name, run in runs.items()]
+            _write_frame(draft / file, pd.concat(frames, ignore_index=True))
+        _write_frame(draft / files.WEIGHTS, weights)
+        _write_frame(draft / files.TEST_PREDICTIONS, test)
+        if len(test):
+            write_test_results(draft, config, test)
+        _write_scored(draft, config.scenario, predictions, config.trained_scenarios, seconds)
     return load_run(folder)
 
 
@@ -130,19 +190,26 @@ def write_metrics(folder: Path, name: str, scores: dict[str, dict[str, Any]], se
     write_atomic(folder / files.METRICS, seal_json(metrics))
 
 
-def _find_sound(folder: Path) -> Run | None:
-    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed."""
+def _find_sound(folder: Path, checkpoints: Path | None = None) -> Run | None:
+    """The complete run of a folder; None where there is none yet. One that was changed is set aside, not believed.
+
+    checkpoints: those of the training, which a complete run needs no more.
+    """
     if not is_complete(folder):
         return None
     try:
-        return load_run(folder)
+        run = load_run(folder)
     except RunError as error:
         aside = folder.parents[1] / SET_ASIDE
-        aside.mkdir(exist_ok=True)
         place = next(one for n in count(1) if not (one := aside / f"{folder.name}-{n}").exists())
-        folder.rename(place)
+        with writing(place):
+            aside.mkdir(exist_ok=True)
+            folder.rename(place)
         print(f"{str(error).partition('. ')[0]}. The folder is kept as {place}, and the run is made again.")
         return None
+    if checkpoints:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return run
 
 
 def _write_json(path: Path, data: dict) -> None:
@@ -154,6 +221,7 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def provenance(course: Course, features: Features | None, code: tuple[Any, ...], device: str = "cpu") -> dict[str, Any]:
+    lacking = [side for side in (TEXT, IMAGE) if features is not None and not getattr(features, side).lengths.any()]
     return {
         "data_fingerprint": course.fingerprint,
         "split_hash": course.split_hash,
@@ -167,6 +235,7 @@ def provenance(course: Course, features: Features | None, code: tuple[Any, ...],
         "python": platform.python_version(),
         "packages": _package_versions(),
         "device": device,
+        **({"lacks": lacking} if lacking else {}),
     }
 
 

@@ -12,7 +12,8 @@ from mmlab.runs.folder import JOINT, METRICS, RUNS
 from mmlab.storage import read_file, seal_json, unseal_json, write_atomic
 
 RECORDS = "records"
-MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run that answers new pairs, and the notebook whose record names it
+MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run of the workbook, and the notebook whose record names it
+BEST = "best"  # the ensemble that answers in its place, where one was trained, and the record that names it
 # Names a file outside the results, so that two runs leave the same results byte for byte.
 RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"
 
@@ -60,21 +61,19 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
 
 
 def find_main(results: Path | str) -> Path:
-    """The folder of the run that notebook 04 made; without a record of it, of the only training there is.
+    """The folder of the run that answers new pairs: the ensemble of `train_best`, else the run of notebook 04.
 
-    Of several trainings the only one of all scenarios is meant. Raises RunError where there is none, where several
-    could be meant, and where notebook 04 failed when it was last run.
+    Without a record of either, the only training there is; of several trainings the only one of all scenarios. Raises
+    RunError where there is none, where several could be meant, and where notebook 04 failed when it was last run.
     """
     results = Path(results)
     check_results(results)
     if (failed := results / "notebooks" / f"{MAIN_NOTEBOOK}.failed.ipynb").exists():
         fix = f"Mend what it says and run it again, or name the folder of one run in {results / RUNS}"
         raise RunError(f"{failed}: notebook {MAIN_NOTEBOOK} failed, so this holds no finished run of it. {fix}.")
-    if (record := results / RECORDS / f"{MAIN_NOTEBOOK}.json").exists():
-        try:
-            return results / RUNS / read_record(results, MAIN_NOTEBOOK)["runs"][MAIN]
-        except (KeyError, TypeError):
-            raise RunError(f"{record} names no run: run notebook {MAIN_NOTEBOOK} again.") from None
+    for part, name in ((BEST, BEST), (MAIN, MAIN_NOTEBOOK)):
+        if (results / RECORDS / f"{name}.json").exists():
+            return find_recorded(results, name, part)
     every = {
         scenario: [metrics.parent for metrics in sorted(results.glob(f"{RUNS}/{scenario}-*/{METRICS}"))]
         for scenario in SCENARIOS
@@ -86,6 +85,15 @@ def find_main(results: Path | str) -> Path:
         names = ", ".join(folder.name for folder in found)
         raise RunError(f"{results} holds several runs: name the folder of one of them in {results / RUNS}: {names}.")
     raise RunError(f"{results} holds no finished run. `mmlab run` makes one, or mmlab.fit in Python.")
+
+
+def find_recorded(results: Path | str, name: str, part: str) -> Path:
+    """The folder of the run that a record names as this part. Raises RunError for a record that names none."""
+    try:
+        return Path(results) / RUNS / read_record(results, name)["runs"][part]
+    except (KeyError, TypeError):
+        fix = "`mmlab run --preset best`" if name == BEST else f"notebook {name}"
+        raise RunError(f"{Path(results) / RECORDS / name}.json names no run: run {fix} again.") from None
 
 
 def _to_plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from mmlab.progress import model_bar
 from mmlab.training.crossfit import CrossFit, TrainingBar, apply_control, cross_fit, show_training
+from mmlab.training.ensemble import EnsembleModel
 from mmlab.training.finetuning import TunedModel, TuningHooks, explain_memory, read_checkpoint, run_towers
 from mmlab.training.inputs import Inputs, Pixels, Tokens, bucketed_batches, prepare_pairs, read_batches
 from mmlab.training.loop import (

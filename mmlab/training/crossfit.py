@@ -62,6 +62,7 @@ def cross_fit(
     checkpoints: Path | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
     on_batch: Callable[[int, float], None] | None = None,
+    relabelled: np.ndarray | None = None,
 ) -> CrossFit:
     """Train `folds` x `seeds` models; each labelled pair is predicted by those that did not see it or a twin of it.
 
@@ -69,11 +70,13 @@ def cross_fit(
     are averaged over seeds, and for test pairs over all models. With `folds=0`, `train` is trained on and `dev`
     predicted. features: those of `prepare_pairs`. on_model: called with (models done, models in all); on_epoch: see
     `fit`; on_batch: see `Hooks`. checkpoints: a folder, from which an interrupted training of encoders goes on.
-    Heads are trained in several processes where that pays, with the same result to the last bit.
+    Heads are trained in several processes where that pays, with the same result to the last bit. relabelled: class
+    numbers (n labelled,) to train on in place of the course's; the folds stay those of the course's labels.
     """
     frame, labels, features = apply_control(config.control, course, features, config.seed)
-    fold_of = _deal_folds(config, frame, labels)
-    parts = list(_plan_parts(config, labels, frame[TWIN].to_numpy(), fold_of))
+    fold_of = deal_folds(config, frame, labels)
+    labels = labels if relabelled is None else relabelled
+    parts = list(plan_parts(config, labels, frame[TWIN].to_numpy(), fold_of))
     workers = count_workers(config, features, len(parts))
     if workers > 1 and on_epoch is on_batch is None:
         fitted = fit_in_processes(config, features, labels, parts, workers)
@@ -102,8 +105,13 @@ def cross_fit(
     )
 
 
-def _plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> Iterator[Part]:
-    for fold in sorted(set(fold_of[fold_of >= 0].tolist())):
+def plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> Iterator[Part]:
+    folds = sorted(set(fold_of[fold_of >= 0].tolist()))
+    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in folds)
+    if inner < INNER_FOLDS:
+        few = f"1 in {inner} training pairs, not 1 in {INNER_FOLDS}, decides when to stop"
+        print(f"The rarest label has few independent pairs: {few}.")
+    for fold in folds:
         held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
@@ -126,7 +134,7 @@ def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.nda
     return inner == (whole[0] if whole else filled[sizes.argmin()])
 
 
-def _deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
+def deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
     if config.folds:
         folds = fit_folds(labels, twins := frame[TWIN].to_numpy(), config.folds)
         if folds < config.folds:
@@ -154,7 +162,7 @@ def _tabulate(config, frame, labels, fold_of, out, test, guids) -> tuple[pd.Data
 @contextmanager
 def show_training(config: RunConfig, n_labelled: int) -> Iterator[dict[str, Callable]]:
     """What `train_run` tells its progress to while the block lasts: a bar over models, or over pairs for encoders."""
-    if not config.tunes:
+    if not config.tunes or config.model == "ensemble":
         with model_bar("train") as tick:
             yield {"on_model": tick}
         return

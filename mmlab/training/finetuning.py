@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from mmlab.config import ALL_LAYERS, RunConfig
 from mmlab.device import autocast, find_device, find_precision
-from mmlab.encoders import ImageEncoder, TextEncoder, pool_patches, read_tokens
+from mmlab.encoders import ImageEncoder, TextEncoder
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import Dropout, FusionModel
+from mmlab.readout import pool_patches, read_tokens
 from mmlab.storage import LARGEST_WEIGHTS, read_file, seal_bytes, unseal_bytes, write_atomic
 from mmlab.training.inputs import ANSWERED_AT_ONCE, Inputs, bucketed_batches, read_batches
 from mmlab.training.loop import Hooks, Progress, fit, split_decay

@@ -18,6 +18,7 @@ from mmlab.encoders import Encoder, find_image_encoder, find_text_encoder
 from mmlab.features import Batch, Features, Pairs, Sequences, encode_course
 from mmlab.images import Picture, read_rgb
 from mmlab.progress import open_bar
+from mmlab.views import find_views
 
 PAIRS_PER_POOL = 512  # texts of similar length are looked for among so many: little padding, still well shuffled
 ANSWERED_AT_ONCE = 64  # pairs in a batch when a model only answers
@@ -153,7 +154,8 @@ def prepare_pairs(course: Course, config: RunConfig, progress: Callable | None =
 
     progress: as in `encode_course`. Raises EncoderError when an encoder cannot be had.
     """
-    frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision)
+    views = find_views(config)
+    frozen = encode_course(course, config.text_encoder, config.image_encoder, progress, config.precision, views)
     if not config.tunes:
         return frozen
     return Inputs.of(list_side(course, TEXT), list_side(course, IMAGE), config, frozen)

@@ -21,7 +21,7 @@ from mmlab.device import own_random, threads_for
 from mmlab.errors import ConfigError
 from mmlab.features import Batch, Features, Pairs
 from mmlab.models import FusionModel, uses_sequences
-from mmlab.training.inputs import bucketed_batches
+from mmlab.training.inputs import Inputs, bucketed_batches
 
 
 @dataclass
@@ -140,6 +140,7 @@ def fit(
     with hooks.running(seed):
         model = hooks.begin(pairs, labels, train_rows, dev_rows, seed).to(hooks.device)
         weights = class_weights(targets[train_rows]).to(hooks.device) if config.class_weights else None
+        shift = config.prior_shift * log_shares(targets[train_rows])
         n_batches = math.ceil(len(train_rows) / config.batch_size)
         progress = hooks.prepare(model, config.epochs * hooks.steps(n_batches))
         while not progress.ended(config):
@@ -147,12 +148,14 @@ def fit(
             model.train()
             for rows, batch in hooks.batches(pairs, train_rows, epoch=progress.epochs + 1):
                 batch = drop_modalities(batch, config.modality_dropout).to(hooks.device)
-                loss = total_loss(model(batch), targets[rows].to(hooks.device), weights, config.label_smoothing)
+                # Shares that the loss adds, the model need not: its own answers are without them (Menon et al. 2021).
+                logits = {name: one + shift.to(one) for name, one in model(batch).items()}
+                loss = total_loss(logits, targets[rows].to(hooks.device), weights, config.label_smoothing)
                 hooks.backward(loss)
                 hooks.step()
                 losses.append(loss.item() * len(rows))
                 hooks.on_batch(len(rows), losses[-1] / len(rows) / len(model.scenarios))
-            dev_loss, dev_accuracy = _dev_scores(model, pairs, targets, dev_rows)
+            dev_loss, dev_accuracy = _dev_scores(model, pairs, targets, dev_rows, shift)
             progress.history.append({
                 "epoch": progress.epochs + 1,
                 "train_loss": sum(losses) / len(train_rows) / len(model.scenarios),
@@ -174,6 +177,8 @@ def fit(
 def predict(model: nn.Module, features: Pairs, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Probabilities of each scenario, float64 (n, 3), for the given rows (default: all)."""
     rows = np.arange(len(features)) if rows is None else np.asarray(rows)
+    if model.config.model != "neural":
+        return model.answer(needed(model.config, features), rows)
     model.eval()
     device = next(model.parameters()).device
     probabilities = {scenario: np.zeros((len(rows), len(LABELS))) for scenario in model.scenarios}
@@ -185,7 +190,11 @@ def predict(model: nn.Module, features: Pairs, rows: np.ndarray | None = None) -
 
 
 def needed(config: RunConfig, features: Pairs) -> Pairs:
-    """The features as this config's model looks at them: whole sequences, or one summary per side (far quicker)."""
+    """The pairs as this config's model looks at them: whole sequences, or one summary per side (far quicker)."""
+    if config.model == "ensemble":
+        return features
+    if isinstance(features, Inputs) and not config.tunes:  # of an ensemble, another member of which trains encoders
+        features = features.frozen
     return features.summarised if isinstance(features, Features) and not uses_sequences(config) else features
 
 
@@ -227,6 +236,12 @@ def class_weights(targets: Tensor) -> Tensor:
     return torch.where(present, len(targets) / (present.sum() * counts.clamp(min=1)), 0.0)
 
 
+def log_shares(targets: Tensor) -> Tensor:
+    """The logarithm of each label's share of the targets, float32 (3,); an absent label counts as one pair."""
+    counts = torch.bincount(targets, minlength=len(LABELS)).clamp(min=1).float()
+    return (counts / counts.sum()).log()
+
+
 def split_decay(parameters: Iterable[nn.Parameter], weight_decay: float, **settings) -> list[dict]:
     """Groups for the optimizer, with weight decay for matrices only: a norm's gain or a bias pulled towards zero makes
     no simpler function. settings: what both groups share, such as lr."""
@@ -251,10 +266,17 @@ class AdamW(torch.optim.AdamW):
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
-def _dev_scores(model: nn.Module, features: Pairs, targets: Tensor, rows: np.ndarray) -> tuple[float, float]:
-    """Mean negative log-likelihood over the scenarios, and the accuracy of the last (joint) one."""
-    probabilities = predict(model, features, rows)
-    truth = targets[rows].numpy()
-    losses = [-np.log(np.clip(p[np.arange(len(rows)), truth], 1e-12, None)).mean() for p in probabilities.values()]
+def _dev_scores(
+    model: nn.Module, features: Pairs, targets: Tensor, rows: np.ndarray, shift: Tensor
+) -> tuple[float, float]:
+    """Mean negative log-likelihood over the scenarios, and the accuracy of the last (joint) one.
+
+    shift: what the loss adds to the logits, so that a shifted model stops where it fits the pairs best.
+    """
+    probabilities, factors = predict(model, features, rows), shift.double().exp().numpy()
+    truth, losses = targets[rows].numpy(), []
+    for one in probabilities.values():
+        whole = one * factors / (one * factors).sum(axis=1, keepdims=True) if shift.any() else one
+        losses.append(-np.log(np.clip(whole[np.arange(len(rows)), truth], 1e-12, None)).mean())
     last = probabilities[[s for s in SCENARIOS if s in probabilities][-1]]
     return float(np.mean(losses)), float((last.argmax(axis=1) == truth).mean())

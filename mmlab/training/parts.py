@@ -18,7 +18,8 @@ import torch
 from mmlab.config import RunConfig
 from mmlab.device import own_random
 from mmlab.errors import RunError
-from mmlab.features import Pairs
+from mmlab.features import Features, Pairs
+from mmlab.kernel import KernelModel
 from mmlab.models import FUSIONS, FusionModel
 from mmlab.processes import ADDRESS, kill_session, start_process
 from mmlab.storage import temporary_folder, write_atomic
@@ -45,15 +46,17 @@ class Part:
 class FittedPart:
     """A part's model, the way there, and its probabilities of each scenario (n, 3) for held-out and test pairs."""
 
-    model: FusionModel | TunedModel
+    model: FusionModel | TunedModel | KernelModel
     history: pd.DataFrame
     best_epoch: int
     held_out: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
 
 
-def build_model(config: RunConfig, pairs: Pairs) -> FusionModel | TunedModel:
+def build_model(config: RunConfig, pairs: Pairs) -> FusionModel | TunedModel | KernelModel:
     """An untrained model for this config and these pairs; the encoders in it, if any, as they were pretrained."""
+    if config.model == "kernel":
+        return KernelModel(config)
     if config.tunes:
         return TunedModel(config, pairs)
     return FusionModel(config, pairs.text.width, pairs.image.width)
@@ -69,6 +72,8 @@ def fit_part(
     on_batch: Callable[[int, float], None] | None = None,
 ) -> FittedPart:
     """Train one model of a cross-fitting, here and now; the arguments are those of `cross_fit`."""
+    if config.model == "kernel":
+        return _fit_kernel(config, needed(config, pairs), labels, part)
     hooks = Hooks(config, on_batch)
     if config.tunes:
         checkpoint = checkpoints and checkpoints / f"fold{part.fold}_seed{part.seed}.pt"
@@ -80,13 +85,29 @@ def fit_part(
     return FittedPart(fitted.model.cpu(), fitted.history, fitted.best_epoch, held_out, test)
 
 
+def _fit_kernel(config: RunConfig, pairs: Features, labels: np.ndarray, part: Part) -> FittedPart:
+    """Fit a kernel machine to all pairs outside the fold: nothing has to be stopped, dev pairs only judge it."""
+    started, model = time.perf_counter(), KernelModel(config)
+    rows = np.sort(np.concatenate([part.train_rows, part.dev_rows]))
+    dev = np.isin(rows, part.dev_rows)
+    judged, truth = model.fit(pairs, labels, rows, dev), labels[part.dev_rows[np.argsort(part.dev_rows)]]
+    held_out = predict(model, pairs, part.held_out)
+    test = predict(model, pairs, np.arange(len(labels), len(pairs)))
+    right = [one[np.arange(len(truth)), truth] for one in judged.values()]
+    loss = float(-np.log(np.clip(right, 1e-12, None)).mean())
+    accuracy = float((judged[config.trained_scenarios[-1]].argmax(axis=1) == truth).mean())
+    seconds = time.perf_counter() - started
+    row = {"epoch": 1, "train_loss": loss, "dev_loss": loss, "dev_accuracy": accuracy, "lr": 0.0, "seconds": seconds}
+    return FittedPart(model, pd.DataFrame([row]), 1, held_out, test)
+
+
 def count_workers(config: RunConfig, features: Pairs, parts: int) -> int:
     """How many processes train the parts: one for each core that this process may use, where that pays.
 
     One for trained encoders, which take all cores themselves, and for a fusion that other processes cannot import.
     """
     ours = FUSIONS[config.fusion].__module__.startswith("mmlab.")
-    if config.tunes or not ours or parts * config.epochs * len(features) < WORTH:
+    if config.tunes or config.model == "kernel" or not ours or parts * config.epochs * len(features) < WORTH:
         return 1
     summaries = 4 * len(features) * (features.text.width + features.image.width)
     return max(1, min(parts, torch.get_num_threads(), LARGEST // summaries))

@@ -5,7 +5,7 @@ import pandas as pd
 
 from mmlab import plots
 from mmlab.config import GUID, LABEL, TWIN, check_choice
-from mmlab.errors import MmlabError
+from mmlab.errors import MmlabError, NothingToShow
 from mmlab.features import Features
 from mmlab.widgets.cards import draw_cards, name_pair
 from mmlab.widgets.parts import frame, guard, in_a_row, stack
@@ -127,7 +127,7 @@ def _find(pairs: pd.DataFrame, directions: np.ndarray, position: int, space: str
         raise MmlabError(f"There is no pair {position}: positions go from 0 to {len(pairs) - 1}.")
     there = directions.any(axis=1)
     if not there[position]:
-        raise MmlabError(f"Pair {pairs[GUID].iloc[position]} has no {space}: it has no place in this space.")
+        raise NothingToShow(f"Pair {pairs[GUID].iloc[position]} has no {space}: it has no place in this space.")
     fits = there if twins else there & (pairs[TWIN] != pairs[TWIN].iloc[position]).to_numpy()
     cosines = np.where(fits, directions @ directions[position], -np.inf)
     cosines[position] = -np.inf

@@ -70,7 +70,7 @@ def find_flip(lab, pairs: pd.DataFrame, text: str | None = None, image: Picture 
     if text is None:
         worth = answered[flips].max(axis=1)
     else:
-        vectors = seen.views[0][1].pooled("text")
+        vectors = seen.by_model[0][2].pooled("text")
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
         worth = vectors[flips] @ vectors[0]
     best = flips[worth.argmax()]

@@ -8,12 +8,13 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from mmlab.config import RunConfig
-from mmlab.course import Course
+from mmlab.config import TWIN, RunConfig
+from mmlab.course import Course, fit_folds
 from mmlab.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from mmlab.errors import MmlabError
 from mmlab.features import count_missing
-from mmlab.runs import find_main, is_complete, read_record
+from mmlab.runs import MAIN, MAIN_NOTEBOOK, is_complete, read_record
+from mmlab.runs.records import find_recorded
 
 READING = 30.0  # seconds of a run in which nothing is encoded or trained: figures, tables, the report
 ENCODING, CONVERTING = 0.009, 8.0  # seconds for each pair, and once for the encoders themselves
@@ -23,7 +24,8 @@ FUSING = 0.014 / 10  # seconds for each labelled pair and model of the main run,
 
 def estimate_seconds(config: RunConfig, course: Course, trained: bool) -> float:
     """trained: whether all runs are there already."""
-    models = max(1, config.folds) * config.seeds
+    folds = fit_folds(course.labels, course.labelled[TWIN].to_numpy(), config.folds) if config.folds else 1
+    models = folds * config.seeds
     per_pair = 0 if trained else TRAINING + FUSING * models * find_cost(config.fusion)
     missing = _count_unencoded(config, course)
     return READING + per_pair * len(course.labels) + (CONVERTING + ENCODING * missing if missing else 0)
@@ -43,7 +45,7 @@ def find_cost(fusion: str) -> float:
 def are_trained(results: Path | str, name: str, given: dict[str, Any]) -> bool:
     """Whether a run of the workbook with these arguments came to its end on this results folder; name: its record."""
     try:
-        return read_record(results, name) == given and is_complete(find_main(results))
+        return read_record(results, name) == given and is_complete(find_recorded(results, MAIN_NOTEBOOK, MAIN))
     except (MmlabError, KeyError, OSError):
         return False
 

@@ -15,12 +15,13 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmlab.config import EXERCISE_TAG, GUID, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
-from mmlab.errors import ConfigError, RunError, stoppable
-from mmlab.evaluation import METRICS, Scores, score_frame
+from mmlab.errors import ConfigError, RunError, stoppable, writing
+from mmlab.evaluation import METRICS, Scores, adjust_holm, compare_frames, score_frame
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import one_at_a_time, write_atomic
@@ -169,6 +170,7 @@ class Grid:
             known = [replace(one, error="") for one in self.find_runs()]
             for one in known:
                 if one.run:
+                    _move_in(one.run.folder)  # a call may have been killed just before
                     on_run(one)
             missing = [number for number, one in enumerate(known) if not one.run]
             write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
@@ -184,6 +186,7 @@ class Grid:
                     known[number] = SettingRun(self.planned[number], run, error, new=True)
                     write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
                     on_run(known[number])
+        write_atomic(table, self.table(known).to_csv(index=False))
         return known
 
     def settings(self, runs: list[SettingRun] | None = None) -> list[Setting]:
@@ -209,9 +212,19 @@ class Grid:
         names = {folder.name.rpartition("-")[0] for folder in (self.folder / RUNS).glob("[!.]*") if is_complete(folder)}
         return sum(folder.name.rpartition("-")[0] in names for folder in missing)
 
-    def table(self) -> pd.DataFrame:
-        """`tabulate_runs` of what is on disk now."""
-        return tabulate_runs(self.find_runs(), self.names)
+    def table(self, runs: list[SettingRun] | None = None) -> pd.DataFrame:
+        """`tabulate_runs` (of what is on disk now, unless given), and how each setting compares with the best one.
+
+        from_best: best, worse, or "cannot be told apart", as `rank_settings` has it; empty for a setting without all
+        of its seeds.
+        """
+        runs = self.find_runs() if runs is None else runs
+        settings = self.settings(runs)
+        ranked, best = rank_settings(settings), find_best(settings)
+        words = {row.name: "worse" if row.apart else "cannot be told apart" for row in ranked.itertuples(index=False)}
+        words |= {best.name: "best"} if best else {}
+        names = [name_knobs({name: one.knobs[name] for name in self.values}) for one in runs]
+        return tabulate_runs(runs, self.names).assign(from_best=[words.get(name, "") for name in names])
 
     def parameters(self, number: int) -> dict[str, Any]:
         """Those of notebook 04 for planned run `number`."""
@@ -282,6 +295,28 @@ def tabulate(settings: list[Setting]) -> pd.DataFrame:
     return pd.DataFrame([{**one.knobs, **_measure(one.score, one.runs)} for one in settings])
 
 
+def rank_settings(settings: list[Setting]) -> pd.DataFrame:
+    """Every other setting against the one with the highest accuracy, pair by pair: which cannot be told apart from it.
+
+    A row for each of the others: name, difference (an Interval: how much lower), p_value (McNemar), adjusted (Holm, as
+    many are compared), apart (bool: adjusted below 0.05, and the interval above 0). Empty with fewer than two.
+    """
+    best = find_best(settings)
+    others = [one for one in settings if one is not best]
+    found = [compare_frames(best.predictions, JOINT, one.predictions, JOINT) for one in others]
+    p_values = np.array([one.p_value for one in found])
+    adjusted, lower = adjust_holm(p_values), np.array([one.difference.low > 0 for one in found], bool)
+    return pd.DataFrame({
+        "name": [one.name for one in others], "difference": [one.difference for one in found],
+        "p_value": p_values, "adjusted": adjusted, "apart": (adjusted < 0.05) & lower,
+    })  # fmt: skip
+
+
+def find_best(settings: list[Setting]) -> Setting | None:
+    """The setting with the highest accuracy; None of none."""
+    return max(settings, key=lambda one: one.score.accuracy.value, default=None)
+
+
 _COSTS = {
     "best_epoch": lambda run: run.best_epochs["best_epoch"].mean(),
     "trained_epochs": lambda run: len(run.history) / len(run.best_epochs),
@@ -314,9 +349,16 @@ def _settle(outcome: NotebookResult | RunError, folder: Path) -> str:
     """What went wrong, or "" when the notebook has reached its end; it is moved into its run folder then."""
     if isinstance(outcome, RunError):
         return str(outcome)
-    if folder.is_dir():
-        shutil.move(_kept(folder, ".ipynb"), folder / "notebook.ipynb")
+    _move_in(folder)
     return ""
+
+
+def _move_in(folder: Path) -> None:
+    """Move the executed notebook of a run into its folder, if that has not been done."""
+    kept = _kept(folder, ".ipynb")
+    if folder.is_dir() and kept.is_file():
+        with writing(folder):
+            shutil.move(kept, folder / "notebook.ipynb")
 
 
 def _keep_error(folder: Path, error: str) -> None:

@@ -21,7 +21,7 @@ from mmlab.config import KNOBS, Knob, RunConfig, find_knob, read_knobs, suggest,
 from mmlab.encoders import find_image_encoder, find_text_encoder
 from mmlab.errors import ConfigError, RunError
 from mmlab.runs import check_apart
-from mmlab.storage import CHECKOUT
+from mmlab.storage import CHECKOUT, expand
 
 PARAMETERS_TAG = "parameters"
 FURTHER = "knobs"  # the parameter that carries the knobs which a notebook does not declare
@@ -149,8 +149,8 @@ def resolve_folders(knobs: dict[str, Any]) -> dict[str, Any]:
         value = knobs.get(name)
         if value == "":
             raise ConfigError(f"{name} is empty. Give a name or a folder.")
-        if isinstance(value, str) and value != KNOBS[name].default and Path(value).expanduser().is_dir():
-            resolved[name] = str(Path(value).expanduser().resolve())
+        if isinstance(value, str) and value != KNOBS[name].default and expand(value).is_dir():
+            resolved[name] = str(expand(value).resolve())
     return resolved
 
 

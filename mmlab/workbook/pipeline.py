@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +15,8 @@ from mmlab.course import Course, read_course
 from mmlab.errors import ConfigError, RunError
 from mmlab.processes import kill_session, open_nursery, start_process
 from mmlab.runs import open_results
-from mmlab.runs.records import MAIN_NOTEBOOK, find_main, write_record
-from mmlab.storage import temporary_folder
+from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, find_recorded, write_record
+from mmlab.storage import one_at_a_time, temporary_folder, write_atomic
 from mmlab.workbook.estimate import are_trained, estimate_seconds
 from mmlab.workbook.execute import Job, Underway, run_notebooks
 from mmlab.workbook.note import read_note
@@ -66,10 +65,12 @@ def run_workbook(
     with ExitStack() as stack:
         nursery = stack.enter_context(open_nursery())  # it imports while the folder and the knobs are judged
         config, course, sources = _judge(data, results, knobs)
+        stack.enter_context(_alone_in(results))
         jobs = [
             replace(sources[name], after=tuple(map(names.index, NEEDS[name])), skip=(EXERCISE_TAG, REPORT_TAG))
             for name in names
         ]
+        print(*course.health.notices, sep="\n", end="\n" if course.health.notices else "", flush=True)
         on_start(estimate_seconds(config, course, are_trained(results, WORKBOOK, given)))
         write_record(results, WORKBOOK, given)
         encoding = stack.enter_context(_encode_ahead(nursery, data, knobs))
@@ -85,7 +86,8 @@ def run_workbook(
             timeline.add(names[number], one.started, one.started + one.seconds, NEEDS[names[number]])
             on_done(names[number], one.seconds, len(seconds), len(jobs))
             if len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
-                shutil.copyfile(jobs[names.index(MAIN_NOTEBOOK)].output, find_main(results) / "notebook.ipynb")
+                executed = Path(jobs[names.index(MAIN_NOTEBOOK)].output).read_bytes()
+                write_atomic(find_recorded(results, MAIN_NOTEBOOK, MAIN) / "notebook.ipynb", executed)
                 timeline.add(ENCODING, *encoding.ended.result())
                 with timeline.measure(REPORT, NEEDS["07_report"]):
                     timeline.write(results)
@@ -99,12 +101,18 @@ def _run_alone(name, data, results, knobs, on_done, on_start, on_wait) -> dict[s
         raise ConfigError(f"There is no notebook {name!r}.{suggest(name, list(NAMES))}")
     job = _judge(data, results, knobs)[2][name]
     on_start(None)
-    with closing(run_notebooks([job], on_wait=on_wait)) as outcomes:
+    with _alone_in(results), closing(run_notebooks([job], on_wait=on_wait)) as outcomes:
         for _, one in outcomes:
             if isinstance(one, RunError):
                 raise one
             on_done(name, one.seconds, 1, 1)
     return {name: round(one.seconds, 1)}
+
+
+def _alone_in(results: Path | str):
+    """Hold the results folder: the records of two calls at once, on other data say, would not fit together."""
+    words = f"Another `mmlab run` is at work in {results}; waiting for it ..."
+    return one_at_a_time(Path(results) / ".lock", words)
 
 
 @dataclass(frozen=True)

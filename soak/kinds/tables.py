@@ -58,9 +58,9 @@ def table_behind_a_link(damaged: Damaged) -> None:
 
 @kind
 def test_table_without_rows(damaged: Damaged) -> None:
-    damaged.table(TEST).write_text("guid,tag\n")
     gone = damaged.rows_of(TEST)
-    damaged.take(*(pair.guid for pair in gone))
+    damaged.take(TEST, *(pair.guid for pair in gone))
+    (damaged.root / TEST).write_text("guid,tag\n")
     damaged.pairs[:] = [pair for pair in damaged.pairs if pair not in gone]
     damaged.orphans |= {f"{pair.guid}{suffix}" for pair in gone for suffix in (".txt", ".jpg")}
 

@@ -48,7 +48,7 @@ def others(evidence: Evidence, say: Say) -> list[Block]:
     shares = {name: Interval(value / 100, *share_interval(value / 100, n)) for name, value in PUBLISHED.items()}
     lines = [{"model": name, "n": n, "accuracy": say.interval(one)} for name, one in shares.items()]
     joint = evidence.row(MAIN, JOINT)
-    candidates = [joint, *(row for row in evidence.tuned if row.scenario == JOINT)]
+    candidates = [joint, *(row for row in evidence.further if row.scenario == JOINT)]
     for row in dict.fromkeys((joint, max(candidates, key=lambda row: row.scores.accuracy.value))):
         ours, accuracy = say("others.ours", name=say.row(row)), say.interval(row.scores.accuracy)
         lines.append({"model": ours, "n": row.scores.n, "accuracy": accuracy})
@@ -132,8 +132,9 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
     for part, run in evidence.runs.items():
         names = [say.row(evidence.row(part, scenario)) for scenario in PARTS[part].scenarios]
         entries.append((", ".join(names), run, evidence.command_of(part)))
-    for run in {row.run.id: row.run for row in evidence.tuned}.values():
-        entries.append((say("provenance.tuned"), run, evidence.train_command(run.config)))
+    for run in {row.run.id: row.run for row in evidence.further}.values():
+        command = evidence.best_command() if run == evidence.best else evidence.train_command(run.config)
+        entries.append((say(f"provenance.{run.config.model}"), run, command))
     for run in evidence.grid:
         name = say("provenance.setting", name=name_setting(run, evidence.grid))
         entries.append((name, run, evidence.train_command(run.config, GRID)))

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from mmlab import plots
+from mmlab.config import FOLD
 from mmlab.report.document import Block, Figure, Formula, Paragraph, Table
 from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, Evidence, predicted_labels
 from mmlab.report.tables import knob_table
@@ -53,7 +54,8 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     if main is None:
         return []
     config = main.config
-    folds = say("method.folds", n=config.folds) if config.folds else say("method.split")
+    used = main.best_epochs[FOLD].nunique()  # fewer than asked for, where a label has few pairs
+    folds = say("method.folds", n=used) if config.folds else say("method.split")
     names = {"text": config.text_encoder, "image": config.image_encoder, "fusion": config.fusion}
     formula = vars(FUSIONS[config.fusion]).get("formula")  # its own: one that it inherits says what another fusion does
     axes = plots.plot_architecture(_list_parts(main))
@@ -87,8 +89,9 @@ def _list_parts(run: Run):
     """The parts of a run's models, at the widths of its weights."""
     from safetensors import safe_open
 
-    from mmlab.encoders import MAX_TOKENS, PATCH_GRID
+    from mmlab.encoders import MAX_TOKENS
     from mmlab.models import FusionModel, list_parts
+    from mmlab.readout import PATCH_GRID
 
     with safe_open(next(iter(sorted(run.folder.glob("model_*.safetensors")))), framework="pt") as weights:
         names = {side: f"{side}_head.projection.linear.weight" for side in ("text", "image")}

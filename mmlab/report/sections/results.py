@@ -3,8 +3,9 @@
 import math
 
 from mmlab import plots
-from mmlab.config import LABELS
-from mmlab.evaluation import MAJORITY
+from mmlab.config import FOLD, LABELS, probability_columns
+from mmlab.evaluation import MAJORITY, compare_frames
+from mmlab.evaluation.selection import NEW, cross_choose, weigh
 from mmlab.report.document import HALF, WIDE, Block, Figure, Notice, Paragraph, Table
 from mmlab.report.evidence import (
     ABLATIONS,
@@ -71,7 +72,7 @@ def _show_chosen(evidence: Evidence, say: Say) -> list[Block]:
 
 
 def results(evidence: Evidence, say: Say) -> list[Block]:
-    rows = [*evidence.rows(), *evidence.tuned]
+    rows = [*evidence.rows(), *evidence.further]
     if not rows:
         return []
     scores = {row.name: row.scores for row in rows if row.scenario != MAJORITY}
@@ -86,6 +87,26 @@ def results(evidence: Evidence, say: Say) -> list[Block]:
         axes = plots.plot_confusion(evidence.main.scores[JOINT], title="")
         blocks.append(Figure("confusion", axes, say("results.confusion"), HALF, height=3.0))
     return blocks
+
+
+def ensemble(evidence: Evidence, say: Say) -> list[Block]:
+    """The members of the ensemble that answers: each alone, its weight, and what is lost without it."""
+    best = evidence.best
+    if best is None or len(best.members) < 2:
+        return []
+    runs = best.load_members()
+    weights = best.weights[(best.weights["scenario"] == JOINT) & (best.weights[FOLD] != NEW)]
+    lines, columns = [], probability_columns(JOINT)
+    for name, run in runs.items():
+        others = {one: other.predictions for one, other in runs.items() if one != name}
+        rest = best.predictions.assign(**dict.fromkeys(columns, 0.0))
+        rest[columns] = weigh(others, JOINT, cross_choose(others, JOINT))
+        lost = compare_frames(best.predictions, JOINT, rest, JOINT).difference
+        shown = {"accuracy": say.interval(run.scores[JOINT].accuracy), "weight": f"{weights[name].mean():.2f}"}
+        worth = {"worth": say.interval(lost, "+.1f", 100), "seconds": f"{run.seconds:.0f}"}
+        lines.append({"model": say.name("member", name), **shown, **worth})
+    facts = {"score": say.interval(best.scores[JOINT].accuracy), "members": len(runs), "seconds": best.seconds}
+    return [Paragraph(say("ensemble.text", **facts)), Table("ensemble", say.frame(lines), say("ensemble.table"))]
 
 
 def ablation(evidence: Evidence, say: Say) -> list[Block]:
@@ -125,11 +146,11 @@ def errors(evidence: Evidence, say: Say) -> list[Block]:
     blocks: list[Block] = [Table("recall", say.frame(lines), say("errors.recall"))]
     if evidence.course is None:
         return [*blocks, Notice(say("errors.nodata", results=evidence.results))]
-    return [*blocks, *show_wrong(evidence, say)]
+    return [*blocks, *(show_wrong(evidence, say) or [Paragraph(say("errors.none"))])]
 
 
 def prediction(evidence: Evidence, say: Say) -> list[Block]:
-    main = evidence.main
+    main = evidence.answering
     if main is None:
         return []
     if not len(main.test_predictions):

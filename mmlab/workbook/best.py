@@ -1,0 +1,37 @@
+"""The most accurate model that fits into a time: an ensemble, kept beside the runs of the notebooks.
+
+Explained in docs/scores.md.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmlab.config import RunConfig
+from mmlab.course import read_course
+from mmlab.runs import BEST, Run, open_results, train_run, write_record
+from mmlab.workbook.parameters import resolve_folders
+
+MINUTES = 30.0
+
+
+def train_best(
+    data: Path | str,
+    results: Path | str,
+    knobs: dict[str, Any] | None = None,
+    minutes: float | None = MINUTES,
+    on_model: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Train the ensemble of the preset `best`, or read it, and record it: `find_main` gives it from now on.
+
+    knobs: those that all members share, and `members`. minutes: after which it answers with the members that are ready;
+    None: no limit. on_model: called with (models done, models in all). Raises as `run_workbook` does.
+    """
+    from mmlab.training import prepare_pairs
+
+    config = RunConfig.from_params(resolve_folders(knobs or {}), "best")
+    course = read_course(data, seed=config.seed)
+    open_results(results, course.root)
+    run = train_run(config, course, prepare_pairs(course, config), results, on_model, minutes=minutes)
+    write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes})
+    return run
