@@ -101,6 +101,7 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
     their path), `head.safetensors`, and the model card `README.md`. Returns the folders and files. Raises RunError when
     the run trained no encoder, or when the folder holds something already.
     """
+    import torch
     from safetensors.torch import load, save
     from timm.models import save_for_hf
 
@@ -120,6 +121,7 @@ def export_encoders(run: Run, pairs: Pairs, folder: Path | str) -> list[Path]:
             tower.model.save_pretrained(place)
             tower.tokenizer.save_pretrained(place)
         else:
+            tower.model.to(memory_format=torch.contiguous_format)  # as the format of the file asks
             overlay = {name: tower.settings[name] for name in ("input_size", "mean", "std")}
             settings = {"pretrained_cfg": {**tower.model.pretrained_cfg, **overlay}}
             save_for_hf(tower.model, place, settings, safe_serialization=True)  # or else it is a pickle

@@ -149,9 +149,9 @@ def digest_file(path: Path, remembered: bool = False) -> str:
     state = f"{path} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
     name = hashlib.sha256(state.encode()).hexdigest()[:32]
     note = cache_folder("digests") / f"{name}.json"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, LookupError):
         known = unseal_json(read_file(note))
-        if known["of"] == name:  # and no other note under its name
+        if known["of"] == name and re.fullmatch("[0-9a-f]{64}", str(known["sha256"])):  # no other note under its name
             return known["sha256"]
     digest = digest_file(path)
     with suppress(OSError):  # in a cache that others may only read, each computes it

@@ -80,7 +80,7 @@ class Area:
     unfit: tuple[str, ...] = ()  # kinds of damage that leave a file which is right in its place
 
     def list_files(self, world: World) -> list[Path]:
-        return sorted(path for path in world.folder.glob(self.pattern) if path in world.files)
+        return sorted(path for path in world.folder.glob(self.pattern) if world.files.get(path))  # no empty ones
 
 
 def make_world(folder: Path) -> World:

@@ -84,7 +84,8 @@ def finished_world() -> Iterator[World]:
         os.environ["HF_HUB_CACHE"] = str(Path(folder, "hub"))
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                yield make_world(Path(folder))
+                world = make_world(Path(folder))
+            yield world
         finally:
             for name, value in before.items():
                 os.environ.pop(name, None)
@@ -203,7 +204,8 @@ def try_file(world: World, name: str, seed: int, kind: str = "") -> Trial:
 def _judge(world: World, name: str, file: Path, sound: bytes, damaged: bytes | None) -> tuple[str, str]:
     area, expected = AREAS[name], world.expected[name]
     try:
-        found = area.read(world)
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = area.read(world)
     except MmlabError as error:
         clear = _names(str(error), file, area.name) and "\n" not in str(error)
         return "refused by name" if clear else "refused without a name", str(error)

@@ -46,7 +46,7 @@ def find_damage(place: Path) -> list[str]:
             try:
                 if not is_complete(folder):
                     raise MmlabError("is not complete")
-                load_run(folder).check_files()
+                load_run(folder)
             except MmlabError as error:
                 found.append(f"{folder.relative_to(place)}: {error}")
     return found

@@ -301,6 +301,8 @@ def knob_values(knob: Knob) -> st.SearchStrategy[Any]:
     """Values within the bounds of a knob, of its own type."""
     if knob.choices is not None:
         return st.sampled_from(knob.list_choices())
+    if knob.name == "members":
+        return st.sampled_from(["laptop", "kernel", "laptop, kernel", "kernel, upper, laptop"])
     if knob.kind is bool:
         return st.booleans()
     if knob.kind is int:

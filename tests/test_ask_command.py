@@ -100,7 +100,7 @@ def test_a_row_is_named_by_its_line_in_the_file(results, table):
     table.write_text("text,image\na,a.jpg\nb,none.jpg\n")
     with pytest.raises(MmlabError, match="line 3: .*none.jpg: there is no such file"):
         run("ask", results, "--csv", table)
-    with pytest.raises(CourseError, match="is a folder. Name a file in it"):
+    with pytest.raises(DiskError, match="it is a folder"):
         write_answers(pairs, table.parent)
 
 

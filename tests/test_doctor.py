@@ -114,7 +114,7 @@ def test_weights_cut_short_fail(monkeypatch, tmp_path):
     (tmp_path / "model" / "model.safetensors").write_bytes(b"cut")
     spec = types.SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    assert_fails(look("encoder weights"), "3 bytes", "--force-reinstall")
+    assert_fails(look("encoder weights"), "missing or incomplete", "--force-reinstall")
 
 
 def test_the_doctor_looks_at_every_encoder_that_comes_with_a_package():

@@ -444,7 +444,8 @@ def test_the_planted_cue_ranks_first(demo_lab, asked):
         """The lab with other heads; what is encoded is the same."""
         lab = Lab(demo_lab.run, None, {})
         lab._models = heads
-        lab.see = lambda texts, images: Seen(len(texts), [(head, encode(tuple(texts)).views[0][1]) for head in heads])
+        features = lambda texts: encode(tuple(texts)).by_model[0][2]  # noqa: E731
+        lab.see = lambda texts, images: Seen(len(texts), [(share, head, features(texts)) for share, head in heads])
         return lab
 
     assert share_of_cues_found(lab_of(demo_lab._models), asked) >= 0.9

@@ -625,7 +625,7 @@ def test_runs_of_a_results_folder_are_references_but_no_control(tmp_path):
 
 
 def test_the_default_run_is_named_after_its_preset():
-    run = Run(Path("r"), RunConfig(seed=3), "text_and_image", {}, (), 0, 0.0)
+    run = Run(Path("r"), RunConfig(seed=3), "text_and_image", {}, (), 0, 0.0, {})
     assert _name_run(run, "text_and_image") == "laptop: text_and_image"
-    alone = Run(Path("r"), RunConfig(scenario="text_only"), "text_only", {}, (), 0, 0.0)
+    alone = Run(Path("r"), RunConfig(scenario="text_only"), "text_only", {}, (), 0, 0.0, {})
     assert _name_run(alone, "text_only") == "laptop: text_only"

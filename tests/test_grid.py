@@ -271,7 +271,7 @@ def test_the_table_has_one_row_for_each_run_and_shows_a_running_grid(executed, t
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
     costs = ["best_epoch", "trained_epochs", "seconds", "run", "error"]
     scores = ["n", "accuracy", "low", "high", *list(METRICS)[1:]]
-    assert list(table) == ["lr", "dropout", "seed", "status", *scores, *costs]
+    assert list(table) == ["lr", "dropout", "seed", "status", *scores, *costs, "from_best"]
     assert (table["n"] == 60).all() and (table["best_epoch"] == 1).all() and (table["trained_epochs"] == 1).all()
 
 

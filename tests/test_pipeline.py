@@ -181,7 +181,7 @@ def test_one_notebook_alone_is_neither_recorded_nor_reported(executed, demo_fold
     ("knobs", "error", "words"),
     [
         ({"hiden": 64}, ConfigError, "hidden"),
-        ({"text_layers": 2}, ConfigError, "mmlab train --set text_layers=2"),
+        ({"text_layers": 2}, ConfigError, "mmlab train. and --set text_layers=2"),
         ({"scenario": "text_only"}, ConfigError, "02_text_only"),
         ({"text_encoder": "./no"}, EncoderError, "./no"),
         ({"image_encoder": "./no"}, EncoderError, "./no"),

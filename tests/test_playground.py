@@ -57,7 +57,7 @@ class FakeLab:
     def see(self, texts, images):
         vectors = np.array([[0.0 if text is None else float(text.count(one)) for one in "abcdef"] for text in texts])
         features = SimpleNamespace(pooled=lambda side: vectors)
-        return SimpleNamespace(texts=texts, images=images, views=[(None, features)])
+        return SimpleNamespace(texts=texts, images=images, by_model=[({}, None, features)])
 
     def answer(self, seen, text_rows, image_rows) -> dict[str, np.ndarray]:
         rows = zip(text_rows, image_rows, strict=True)

@@ -30,7 +30,7 @@ from mmlab import plots
 from mmlab.answer import Answer
 from mmlab.config import LABELS, SCENARIOS
 from mmlab.errors import MmlabError
-from mmlab.evaluation import compare_predictions
+from mmlab.evaluation import compare_predictions, predictions_frame, price_of_recall, risk_coverage
 from mmlab.explain import explain
 from mmlab.images import read_rgb
 from mmlab.plots import picture, style
@@ -55,6 +55,8 @@ def draw_all(pairs, scores, picture):
     comparison = compare_predictions(labels, labels, np.roll(labels, 1), range(60), draws=100)
     runs, views = [("a", make_history(), 5), ("b", make_history(6), 5)], np.full((2, 9, 3), 1 / 3)
     table = make_table().assign(seconds=range(6))
+    named = pd.DataFrame({"guid": range(60), "label": np.asarray(LABELS)[labels], "twin": range(60)})
+    priced = predictions_frame(named, labels, {"text_only": np.tile([0.2, 0.3, 0.5], (60, 1))})
     thirds = {scenario: np.full(3, 1 / 3) for scenario in SCENARIOS}
     explanation = explain(FakeLab(entangled), "not so good", PICTURE, label="positive")
     answer = Answer("costs $5", picture, thirds, "text_and_image", "neutral", 0.5, True)
@@ -80,6 +82,13 @@ def draw_all(pairs, scores, picture):
         "plot_cost": lambda: plots.plot_cost(table, ["lr", "dropout"], n=200),
         "plot_probe": lambda: plots.plot_probe({"images swapped": 0.3, "nothing": 0.0}, n=200),
         "plot_timeline": lambda: plots.plot_timeline([{"name": "encoding", "ready": 0.0, "start": 1.0, "end": 5.0}]),
+        "plot_risk_coverage": lambda: plots.plot_risk_coverage(
+            {"joint": risk_coverage([0.9, 0.5], [True, False])}, n=2
+        ),
+        "plot_price": lambda: plots.plot_price(price_of_recall(priced, "text_only"), n=60),
+        "plot_learning_curve": lambda: plots.plot_learning_curve(
+            pd.DataFrame({"n": [50, 100], "accuracy": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7]}), n=60
+        ),
         "plot_reliability": lambda: plots.plot_reliability(labels, {"text_only": np.full((60, 3), 1 / 3)}),
     }
 

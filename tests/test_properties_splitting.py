@@ -19,7 +19,7 @@ from mmlab.config import LABELS, RunConfig
 from mmlab.course import fit_folds, normalise_for_twins, split_folds, twins
 from mmlab.course.split import split_dev
 from mmlab.errors import CourseError
-from mmlab.training.crossfit import INNER_FOLDS, _choose_stoppers, _deal_folds
+from mmlab.training.crossfit import INNER_FOLDS, _choose_stoppers, deal_folds
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -238,7 +238,7 @@ def test_folds_adapt_to_the_rarest_label_and_each_is_filled(drawn, wanted):
 def test_a_training_uses_as_many_folds_as_it_can_and_says_when_they_are_fewer(drawn, wanted):
     frame = to_frame(drawn).assign(split="train")
     with redirect_stdout(io.StringIO()) as told:
-        fold = _deal_folds(RunConfig(folds=wanted), frame, drawn.labels)
+        fold = deal_folds(RunConfig(folds=wanted), frame, drawn.labels)
     folds = fit_folds(drawn.labels, drawn.groups, wanted)
     assert (fold == split_folds(drawn.labels, drawn.groups, folds, 0, sparse=True)).all()
     assert (f"folds={wanted}: " in told.getvalue()) == (folds < wanted)

@@ -547,9 +547,10 @@ def test_a_class_with_too_few_pairs_means_fewer_folds_and_it_is_said(capsys):
     rarest = np.bincount(course.labels).min()
     fitted = cross_fit(QUICK.replace(folds=40, epochs=1), course, features)
     assert fitted.predictions["fold"].nunique() <= rarest < 40
-    assert f"so {len(fitted.best_epochs)} folds are used" in capsys.readouterr().out
+    told = "folds are used"
+    assert f"so {len(fitted.best_epochs)} {told}" in capsys.readouterr().out
     cross_fit(QUICK.replace(folds=2, epochs=1), course, features)
-    assert capsys.readouterr().out == ""
+    assert told not in capsys.readouterr().out
 
 
 def test_a_label_of_a_single_pair_is_never_kept_from_the_training_alone():

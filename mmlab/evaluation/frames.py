@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns
+from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, probability_columns, suggest
 from mmlab.errors import MmlabError
 
 _CLASSES = len(LABELS)
@@ -35,7 +35,7 @@ def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarr
     columns = probability_columns(scenario)
     if not set(columns) <= set(frame.columns):
         known = [name.removesuffix(f"_{LABELS[0]}") for name in frame.columns if name.endswith(f"_{LABELS[0]}")]
-        raise MmlabError(f"There are no predictions for {scenario!r}. There are: {', '.join(known) or 'none'}.")
+        raise MmlabError(f"There are no predictions for {scenario!r}.{suggest(scenario, known) if known else ''}")
     require_columns(frame, [GUID, LABEL, TWIN])
     if len(frame) == 0:
         raise MmlabError("There are no predictions to score: the frame is empty. Give one row per pair.")

@@ -57,12 +57,12 @@ def plot_price(table: pd.DataFrame, n: int | None = None, ax: Axes | None = None
 
 @style.styled
 def plot_learning_curve(
-    table: pd.DataFrame, references: Mapping[str, float] | None = None, ax: Axes | None = None
+    table: pd.DataFrame, references: Mapping[str, float] | None = None, n: int | None = None, ax: Axes | None = None
 ) -> Axes:
     """Accuracy against the number of training pairs, with its 95 % band.
 
-    table: of `runs.learning_curve`. references: values by name, such as {"majority": 0.6}. Explained in notebook
-    06, section 6.5.
+    table: of `runs.learning_curve`. references: values by name, such as {"majority": 0.6}. n: number of pairs scored.
+    Explained in notebook 06, section 6.5.
     """
     ax = style.axes_or_new(ax, (6.4, 4.0))
     ax.fill_between(
@@ -76,6 +76,7 @@ def plot_learning_curve(
     ax.set_xscale("log", base=2)
     ax.set_xticks(table["n"], [str(n) for n in table["n"]])
     ax.minorticks_off()
-    ax.set(xlabel="training pairs (each step doubles them)", ylabel="accuracy, share of 1")
+    scored = f" (n = {n} pairs)" if n else ""
+    ax.set(xlabel="training pairs (each step doubles them)", ylabel=f"accuracy, share of 1{scored}")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return ax

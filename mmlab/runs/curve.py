@@ -8,6 +8,7 @@ from mmlab.course import Course
 from mmlab.evaluation.scores import score_counts
 from mmlab.features import Pairs
 
+FEWEST = 8  # training pairs: with a handful there is nothing to draw
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 _BOUNDS = {"accuracy": "value", "low": "low", "high": "high"}  # the columns of an Interval
 
@@ -30,6 +31,8 @@ def learning_curve(
     groups = np.unique(twins, return_inverse=True)[1]
     right, sizes = np.zeros((len(shares), len(labels)), np.int64), np.zeros(len(shares))
     parts = list(plan_parts(config, labels, twins, fold_of))
+    fewest = min(len(part.train_rows) for part in parts)
+    shares = tuple(share for share in shares if share * fewest >= FEWEST) or (1.0,)
     for draw in range(draws):
         rank = np.random.default_rng([config.seed, draw]).permutation(groups.max() + 1)[groups] / (groups.max() + 1)
         for number, share in enumerate(shares):

@@ -51,40 +51,37 @@ class CleanedText(View, name="cleaned"):
 
 
 class Lexicons(View, name="lexicon"):
-    """What two lists of words with a mood say: VADER (Hutto and Gilbert 2014) and AFINN (Nielsen 2011), (n, 24).
+    """What a list of words with a mood says: VADER (Hutto and Gilbert 2014), (n, 19).
 
-    Both on the cleaned tweet, VADER also on its hashtags alone; then counts of ! and ?, of hashtags, handles, links and
+    On the cleaned tweet, on its hashtags alone, and word by word; then counts of ! and ?, of hashtags, handles, links and
     words. Sums and counts are logarithms, since the tenth exclamation mark says less than the first.
     """
 
     modality = "text"
-    summary = "moods of the words by the lists VADER and AFINN, counts of signs"
-    packages = ("vaderSentiment", "afinn", "wordninja")
+    summary = "moods of the words by the list VADER, counts of signs"
+    packages = ("vaderSentiment", "wordninja")
 
     @cached_property
-    def _lists(self):
-        from afinn import Afinn
+    def _vader(self):
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-        return SentimentIntensityAnalyzer(), Afinn(emoticons=True)
+        return SentimentIntensityAnalyzer()
 
     def measure(self, sources: list[str]) -> np.ndarray:
         return np.array([self._measure_one(text) for text in sources], np.float32)
 
     def _measure_one(self, text: str) -> list[float]:
-        vader, afinn = self._lists
+        vader = self._vader
         plain, tags = clean(text), _HASHTAG.findall(text)
         words = _WORD.findall(plain.lower())
         whole, of_tags = (vader.polarity_scores(one) for one in (plain, " ".join(map(split_hashtag, tags))))
         moods = np.array([vader.lexicon.get(word, 0.0) for word in words] or [0.0])
-        found = np.array(afinn.scores(plain) or [0.0])
         kept = [
             *(whole[one] for one in ("neg", "neu", "pos", "compound")),
             *(of_tags[one] for one in ("compound", "neg", "pos")),
         ]
         kept += [moods.max(), moods.min()]
         grown = [moods.clip(0).sum(), moods.clip(None, 0).sum(), (moods > 0).sum(), (moods < 0).sum()]
-        grown += [found.sum(), found.max(), found.min(), found.clip(0).sum(), found.clip(None, 0).sum()]
         counts = [text.count("!"), text.count("?"), len(tags), len(_HANDLE.findall(text)), len(_LINK.findall(text))]
         grown += [*counts, len(words)]
         return [*kept, *(np.sign(grown) * np.log1p(np.abs(grown)))]
