@@ -26,6 +26,7 @@ _MPL = "asks that changes to its own files stay open; it is used unchanged"
 _NVIDIA = "NVIDIA allows its use; only PyPI's torch for Linux brings it"
 # Each package whose licence binds, or that names none, and why it may be there.
 ACCEPTED = {
+    "wordninja": "its repository has the MIT licence, which its wheel does not repeat",
     "certifi": _MPL,
     "fqdn": _MPL,
     "hypothesis": f"{_MPL}, by the tests alone",

@@ -15,7 +15,7 @@ import mmlab
 from mmlab.cli.app import app
 from mmlab.config import LABELS, RunConfig, probability_columns
 from mmlab.course import read_course
-from mmlab.errors import ConfigError, CourseError, MmlabError, RunError
+from mmlab.errors import ConfigError, CourseError, DiskError, MmlabError, RunError
 from mmlab.export import EXPORT
 from mmlab.pairs import read_pairs, write_answers
 from mmlab.report import predict_test

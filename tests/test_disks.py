@@ -17,7 +17,7 @@ from mmlab import storage
 from mmlab.cli.app import main
 from mmlab.errors import ConfigError, DiskError, MmlabError, RunError
 from mmlab.exercises.copies import start_copies
-from mmlab.runs import is_complete, open_results, train_run
+from mmlab.runs import is_complete, load_run, open_results, train_run
 from mmlab.storage import cache_folder, draft_folder, expand, temporary_folder, write_atomic
 
 FULL = [(errno.ENOSPC, "No space left on device"), (errno.EDQUOT, "quota exceeded"), (errno.EFBIG, "File too large")]

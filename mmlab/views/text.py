@@ -53,8 +53,8 @@ class CleanedText(View, name="cleaned"):
 class Lexicons(View, name="lexicon"):
     """What a list of words with a mood says: VADER (Hutto and Gilbert 2014), (n, 19).
 
-    On the cleaned tweet, on its hashtags alone, and word by word; then counts of ! and ?, of hashtags, handles, links and
-    words. Sums and counts are logarithms, since the tenth exclamation mark says less than the first.
+    On the cleaned tweet, on its hashtags alone, and word by word; then counts of ! and ?, of hashtags, handles, links
+    and words. Sums and counts are logarithms, since the tenth exclamation mark says less than the first.
     """
 
     modality = "text"
