@@ -25,7 +25,7 @@ from soak.course import save
 from soak.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
-DRAWN = 30  # folders with one to three kinds, besides each kind alone
+DRAWN = 150  # folders with one to three kinds, besides each kind alone
 GOOD = "table with CRLF"  # a kind after which all is read as before
 
 

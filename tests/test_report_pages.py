@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from reports import build, text_in, text_of
 
-from mmlab.config import KNOBS
+from mmlab.config import KNOBS, MODELS
 from mmlab.errors import ConfigError, MmlabError
 from mmlab.images import read_rgb
 from mmlab.report import Evidence, Figure, Say, pdf
@@ -178,7 +178,7 @@ def english_in(page: str) -> list[str]:
     """Runs of three Latin words outside of code, formulas, and the names of published work."""
     page = without_code(page)
     page = html.unescape(re.sub(r"</?(?:b|a|li|ol|ul)\b[^>]*>|<[^>]+>", "\n", page))
-    for name in literature.PUBLISHED:
+    for name in (*literature.PUBLISHED, KNOBS["views"].default, KNOBS["members"].default):
         page = page.replace(name, "")
     return ENGLISH.findall(page)
 
@@ -225,7 +225,7 @@ def words_of(language: str) -> set[str]:
 
 def english_words_in(text: str) -> set[str]:
     """The words of the English report, except those that the Chinese one uses on purpose (such as `TF-IDF`)."""
-    return (words_in(text) & words_of("en")) - words_of("zh") - CODE
+    return (words_in(text) & words_of("en")) - words_of("zh") - CODE - set(MODELS)
 
 
 def test_no_word_of_the_english_report_is_left_in_the_chinese_one(copied, monkeypatch):

@@ -29,10 +29,10 @@ def learning_curve(
     labels, twins = np.asarray(course.labels), course.labelled[TWIN].to_numpy()
     fold_of, pairs = deal_folds(config, course.labelled, labels), needed(config, features)
     groups = np.unique(twins, return_inverse=True)[1]
-    right, sizes = np.zeros((len(shares), len(labels)), np.int64), np.zeros(len(shares))
     parts = list(plan_parts(config, labels, twins, fold_of))
     fewest = min(len(part.train_rows) for part in parts)
     shares = tuple(share for share in shares if share * fewest >= FEWEST) or (1.0,)
+    right, sizes = np.zeros((len(shares), len(labels)), np.int64), np.zeros(len(shares))
     for draw in range(draws):
         rank = np.random.default_rng([config.seed, draw]).permutation(groups.max() + 1)[groups] / (groups.max() + 1)
         for number, share in enumerate(shares):
