@@ -38,7 +38,7 @@ def export_model(run: Run, temperature: float | None, scores: dict[str, str], fo
     with draft_folder(folder, is_complete) as draft:
         encoders = {encoder.modality: _export_encoder(encoder, draft) for encoder in sources}
         copied = {f"{modality}_encoder": one["folder"] for modality, one in encoders.items() if "folder" in one}
-        members = run.load_members()
+        members = run.member_runs
         for one in members.values():
             _copy_run(one, draft / MEMBERS / one.id, copied)
             write_metrics(draft / MEMBERS / one.id, one.name, _plain_scores(one), one.seconds)

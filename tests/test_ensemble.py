@@ -150,7 +150,7 @@ def test_an_ensemble_is_a_run_like_any_other(ensemble):
 
     config, course, features, results, run = ensemble
     assert run.config == config
-    members = run.load_members()
+    members = run.member_runs
     assert list(members) == ["smoke", "kernel"]
     mixed = sum(
         run.weights.set_index(["scenario", "fold"])
@@ -174,7 +174,7 @@ def test_an_ensemble_is_a_run_like_any_other(ensemble):
 
 def test_a_damaged_member_is_noticed(ensemble):
     *_, results, run = ensemble
-    member = run.load_members()["smoke"]
+    member = run.member_runs["smoke"]
     (member.folder / "predictions.csv").write_text("guid\n")
     with pytest.raises(RunError, match="predictions.csv: is damaged .it was changed"):
         load_run(run.folder)

@@ -191,10 +191,12 @@ def publish(results: Path | str | Evidence, notebook_seconds: dict[str, float] |
     results, main = evidence.results, evidence.main
     places = {"executed notebooks": results / "notebooks"}
     if len(main.test_predictions):
-        for name in [result_name(main.config, scenario) for scenario in main.config.trained_scenarios]:
-            write_atomic(results / name, (evidence.answering.folder / name).read_bytes())
+        answering = evidence.answering
+        for scenario in main.config.trained_scenarios:
+            answers = answering.read(result_name(answering.config, scenario))
+            write_atomic(results / result_name(main.config, scenario), answers)
         places["prediction file"] = results / TEST_RESULT
-        write_atomic(results / TEST_RESULT, (results / result_name(main.config, JOINT)).read_bytes())
+        write_atomic(results / TEST_RESULT, answering.read(result_name(answering.config, JOINT)))
     scores = {part: {s: one.to_dict() for s, one in run.scores.items()} for part, run in evidence.runs.items()}
     trained = {part: run.seconds for part, run in evidence.runs.items()}
     if evidence.best is not None:

@@ -338,7 +338,7 @@ class Evidence(Commands):
         if self.main is None or not (self.results / RECORDS / f"{BEST}.json").is_file():
             return None
         try:
-            run = load_run(self.results / RUNS / self._read_record(BEST)["runs"][BEST])
+            run = load_run(self.results / RUNS / _read_fitting(self.results, BEST)["runs"][BEST])
         except (MmlabError, KeyError, TypeError) as error:
             self.gaps.append(Gap("run", {"folder": self.results / RUNS}, detail=str(error)))
             return None
@@ -394,12 +394,12 @@ def predicted_labels(run: Run, scenario: str) -> np.ndarray:
 
 
 def judge_predictions(evidence: Evidence):
-    """The Verification of test_result.txt against the course and the main run; None where file or course is gone."""
-    file, main = evidence.results / TEST_RESULT, evidence.main
+    """The Verification of test_result.txt against course and answering run; None where file or course is gone."""
+    file, answering = evidence.results / TEST_RESULT, evidence.answering
     if evidence.course is None or not file.is_file():
         return None
     judged = verify_predictions(file, evidence.course, find_siblings(file))
-    answers = list(zip(main.test_predictions[GUID], predicted_labels(main, JOINT), strict=True))
+    answers = list(zip(answering.test_predictions[GUID], predicted_labels(answering, JOINT), strict=True))
     if judged.ok and judged.answers != answers:
         judged.problems.append(f"{file}: is not what the main run answers. `mmlab report` writes it again.")
     return judged

@@ -85,8 +85,9 @@ class Run:
         """fold, scenario, and a column for each member of an ensemble: its weight, 0 to 1, which sum to 1."""
         return self._read_frame(WEIGHTS, [FOLD, "scenario", *self.members])
 
-    def load_members(self) -> dict[str, "Run"]:
-        """The runs of an ensemble's members, by preset."""
+    @cached_property
+    def member_runs(self) -> dict[str, "Run"]:
+        """The runs of an ensemble's members, by preset, each held against its own seal."""
         exported = self.folder / MEMBERS
         return {
             name: load_run((exported if exported.is_dir() else self.folder.parent) / id)
@@ -167,7 +168,7 @@ class Run:
     def _load_ensemble(self, pairs: Pairs, new: bool) -> dict[int, list]:
         from mmlab.training import EnsembleModel, needed
 
-        loaded = {name: one.load_models(needed(one.config, pairs)) for name, one in self.load_members().items()}
+        loaded = {name: one.load_models(needed(one.config, pairs)) for name, one in self.member_runs.items()}
         weights = {fold: rows.set_index("scenario")[list(loaded)].stack() for fold, rows in self.weights.groupby(FOLD)}
         return {
             fold: [
@@ -215,7 +216,7 @@ def load_run(folder: Path | str) -> Run:
         run = Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, metrics["seal"], members)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(path, getattr(error, "strerror", None) or error) from error
-    run.load_members()  # each is held against its own seal
+    _ = run.member_runs  # a damaged member damages the ensemble
     return run
 
 

@@ -50,12 +50,12 @@ def train_run(
     on_epoch and on_batch of `fit`. A fine-tuning leaves a checkpoint after each epoch, from which the next call goes on
     unless `resume` is False. Raises RunError as `write_test_results` does.
     """
-    folder = run_folder(config, course, features, results)
-    if config.model == "ensemble":
-        return _train_ensemble(config, course, features, results, on_model, resume, minutes, watch)
-    checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes else None
+    folder, ensemble = run_folder(config, course, features, results), config.model == "ensemble"
+    checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes and not ensemble else None
     if run := _find_sound(folder, checkpoints):
         return run
+    if ensemble:
+        return _train_ensemble(config, course, features, results, on_model, resume, minutes, watch)
     lock = folder.with_name(f".{folder.name}.lock")  # other trainings go on beside it in the same results folder
     with one_at_a_time(lock, f"Another process is training {folder}; waiting for it ..."):
         try:
@@ -113,15 +113,13 @@ def _train_ensemble(
         return train_run(one, course, needed(one, pairs), results, tick, resume, **(watch if one.tunes else {}))
 
     runs = train_members(config, train, on_model, minutes)
-    if len(runs) < len(config.list_members()):
-        config = config.replace(members=", ".join(runs))
-        folder = run_folder(config, course, pairs, results)
-        if run := _find_sound(folder):
-            return run
+    config = config.replace(members=", ".join(runs))
+    folder = run_folder(config, course, pairs, results)
+    if run := _find_sound(folder):
+        return run
     started = time.perf_counter()
     predictions, test, weights = combine(config, runs)
     seconds = sum(run.seconds for run in runs.values()) + time.perf_counter() - started
-    folder = run_folder(config, course, pairs, results)
     with draft_folder(folder, is_complete) as draft:
         origin = provenance(course, pairs, training_code(config), resolved(config))
         members = {name: run.id for name, run in runs.items()}

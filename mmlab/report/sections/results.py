@@ -94,7 +94,7 @@ def ensemble(evidence: Evidence, say: Say) -> list[Block]:
     best = evidence.best
     if best is None or len(best.members) < 2:
         return []
-    runs = best.load_members()
+    runs = best.member_runs
     weights = best.weights[(best.weights["scenario"] == JOINT) & (best.weights[FOLD] != NEW)]
     lines, columns = [], probability_columns(JOINT)
     for name, run in runs.items():

@@ -1,0 +1,58 @@
+"""The ensemble of `train_best` in a results folder: recorded, in the report, and whose answers are handed in."""
+
+import json
+
+import pytest
+from reports import SMALL, text_of
+
+from mmlab.course import read_course, verify_predictions
+from mmlab.lab import load
+from mmlab.report import Evidence
+from mmlab.report.build import predict_test, rebuild_report
+from mmlab.report.evidence import judge_predictions
+from mmlab.runs import TEST_RESULT, find_main, result_name
+from mmlab.workbook.best import train_best
+
+KNOBS = {"members": "smoke, kernel", "folds": SMALL["folds"], "views": ""}
+
+
+@pytest.fixture
+def best(copied, demo_folder):
+    return train_best(demo_folder, copied, KNOBS)
+
+
+def test_the_ensemble_answers_in_place_of_the_main_run(best, copied, demo_folder, tmp_path):
+    assert find_main(copied) == best.folder
+    assert load(copied).run == best
+    built = rebuild_report(copied, pdf=False)
+    assert built.gaps == []
+    assert built.scores == best.scores
+    page = text_of(copied / "report.html")
+    assert "The ensemble" in page and f"an ensemble of {len(best.members)} members" in page
+    assert "kernel machine" in page
+    handed_in = (copied / TEST_RESULT).read_text()
+    assert handed_in == best.read(result_name(best.config, "text_and_image")).decode()
+    assert verify_predictions(copied / TEST_RESULT, read_course(demo_folder)).ok
+    assert json.loads((copied / "metrics.json").read_text())["others"]["best"].keys() == best.scores.keys()
+    path, rows, words = predict_test(demo_folder, copied, tmp_path / "out.txt", "text_and_image", accuracy=0.9)
+    assert path.read_text() == handed_in and f"of {rows} answered" in words
+
+
+def test_another_file_than_the_ensembles_is_noticed(best, copied):
+    rebuild_report(copied, pdf=False)
+    evidence = Evidence.gather(copied)
+    assert judge_predictions(evidence).ok
+    main = evidence.main
+    (copied / TEST_RESULT).write_bytes(main.read(result_name(main.config, "text_and_image")))
+    assert not judge_predictions(evidence).ok
+
+
+def test_without_its_record_the_main_run_answers(best, copied):
+    (copied / "records" / "best.json").unlink()
+    assert find_main(copied) != best.folder
+    assert Evidence.gather(copied).answering == Evidence.gather(copied).main
+
+
+def test_a_second_call_reads_the_ensemble(best, copied, demo_folder, monkeypatch):
+    monkeypatch.setattr("mmlab.runs.keep.train_members", None)
+    assert train_best(demo_folder, copied, KNOBS) == best
