@@ -356,8 +356,8 @@ def encode_pairs(
 ) -> Features:
     """Features of n texts and n pictures, None where a side is absent, without the cache: for pairs that are new.
 
-    widths: of the vectors of both encoders, for a side that no pair has; views: as in
-    `encode_course`. Raises OSError for what is no picture.
+    widths: of the vectors of both encoders, for a side that no pair has; views: as in `encode_course`. Raises OSError
+    for what is no picture.
     """
     sides = [_encode_present(*one) for one in ((text, texts, widths[0]), (image, images, widths[1]))]
     seen: dict[str, dict[str, Sequences]] = {"text": {}, "image": {}}

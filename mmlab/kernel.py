@@ -75,6 +75,7 @@ class KernelModel(nn.Module):
         labels: (n,) class numbers; dev: bool (m,). Returns for the rows at True the probabilities of each scenario,
         float64, by a regression on the others alone: how good the model is, which no choice depends on.
         """
+        from scipy.special import softmax
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):  # the same sums in the same order on every machine
@@ -95,11 +96,12 @@ class KernelModel(nn.Module):
                 shift = self.config.prior_shift * log_shares
                 self.offsets[scenario] = offsets - shift
                 some, at = _regress(joined[~dev], truth[~dev], self.config.regularise)
-                judged[scenario] = _soften(joined[dev] @ some + at - shift)
+                judged[scenario] = softmax(joined[dev] @ some + at - shift, axis=1)
         return judged
 
     def answer(self, pairs: Features, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Probabilities of each scenario, float64 (n, 3). A pair without a side that is asked for gets the offsets'."""
+        from scipy.special import softmax
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
@@ -107,7 +109,7 @@ class KernelModel(nn.Module):
         answers = {}
         for scenario in self.scenarios:
             said = sum(likeness[side] @ self.dual[scenario, side] for side in SIDES[scenario])
-            answers[scenario] = _soften(said + self.offsets[scenario])
+            answers[scenario] = softmax(said + self.offsets[scenario], axis=1)
         return answers
 
     def _compare(self, vectors: dict[str, tuple[dict[str, np.ndarray], np.ndarray]]) -> dict[str, np.ndarray]:
@@ -191,8 +193,3 @@ def _regress(features: np.ndarray, truth: np.ndarray, strength: float) -> tuple[
     weights[:, known] = np.concatenate([0 * fitted.coef_, fitted.coef_]).T if two else fitted.coef_.T
     offsets[known] = np.concatenate([[0.0], fitted.intercept_]) if two else fitted.intercept_
     return weights, offsets
-
-
-def _soften(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from mmlab.config import FOLD, LABEL, LABELS, TWIN
 from mmlab.errors import MmlabError
 from mmlab.evaluation.frames import check_classes, check_lengths, check_predicted, read_frame
-from mmlab.evaluation.scores import Interval, draw_groups, group_sums, interval_of
+from mmlab.evaluation.scores import METRICS, Interval, draw_groups, group_sums, interval_of, recall_of
 
 BOUNDS = (0.05, 20.0)  # of the temperature
 STRENGTHS = tuple(step / 10 for step in range(11))  # of the shift of priors, 0 to 1
@@ -161,9 +161,10 @@ def shift_priors(probabilities: np.ndarray, priors: np.ndarray, strength: float)
 
     0 changes nothing; with 1 the rare labels are answered as if all were equally frequent (Menon et al. 2021).
     """
+    from scipy.special import softmax
+
     logits = np.log(np.clip(probabilities, _LEAST, None)) - strength * np.log(np.clip(priors, _LEAST, None))
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(logits, axis=1)
 
 
 def price_of_recall(frame: pd.DataFrame, scenario: str, strengths: Sequence[float] = STRENGTHS) -> pd.DataFrame:
@@ -181,10 +182,12 @@ def price_of_recall(frame: pd.DataFrame, scenario: str, strengths: Sequence[floa
     rows = []
     for strength in strengths:
         answered = shift_priors(probabilities, priors, strength).argmax(axis=1)
-        right = answered == labels
-        f1 = [2 * (right & (labels == k)).sum() / max(1, (labels == k).sum() + (answered == k).sum()) for k in range(3)]
-        recall = {f"recall {label}": right[labels == k].mean() for k, label in enumerate(LABELS) if (labels == k).any()}
-        rows.append({"strength": strength, "accuracy": right.mean(), "macro_f1": float(np.mean(f1)), **recall})
+        confusion = np.zeros((len(LABELS), len(LABELS)))
+        np.add.at(confusion, (labels, answered), 1)
+        scores = {name: float(METRICS[name].compute(confusion)) for name in ("accuracy", "macro_f1")}
+        found = dict(zip(LABELS, recall_of(confusion), strict=True))
+        recall = {f"recall {label}": share for label, share in found.items() if not np.isnan(share)}
+        rows.append({"strength": strength, **scores, **recall})
     return pd.DataFrame(rows)
 
 

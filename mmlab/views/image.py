@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmlab.encoders import ImageEncoder
-from mmlab.views.view import View, source_of
+from mmlab.views.view import View
 
 
 class MirroredImage(View, name="mirrored"):
@@ -20,15 +20,12 @@ class MirroredImage(View, name="mirrored"):
     summary = "the pooled vectors of the picture and of its mirror image, averaged"
 
     @property
-    def source(self) -> str:
-        return source_of(self.image)
-
-    def prepare(self) -> None:
-        self.image.prepare()
+    def encoder(self) -> ImageEncoder:
+        return self.image
 
     def measure(self, sources: list[Any]) -> np.ndarray:
-        pixels = [self.image.read(one) for one in sources]
-        seen = self.image.encode([*pixels, *(np.ascontiguousarray(one[:, ::-1]) for one in pixels)])
+        pixels = [self.encoder.read(one) for one in sources]
+        seen = self.encoder.encode([*pixels, *(np.ascontiguousarray(one[:, ::-1]) for one in pixels)])
         pooled = np.stack([one[0] for one in seen]).astype(np.float32)
         return (pooled[: len(sources)] + pooled[len(sources) :]) / 2
 
@@ -40,15 +37,8 @@ class ImageStyle(View, name="style"):
     summary = "mean and deviation of each channel after each stage of the image encoder"
 
     @cached_property
-    def _network(self) -> ImageEncoder:
+    def encoder(self) -> ImageEncoder:
         return replace(self.image, readout="style")
 
-    @property
-    def source(self) -> str:
-        return source_of(self._network)
-
-    def prepare(self) -> None:
-        self._network.prepare()
-
     def measure(self, sources: list[Any]) -> np.ndarray:
-        return np.concatenate(self._network.encode(sources))
+        return np.concatenate(self.encoder.encode(sources))

@@ -6,7 +6,8 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from mmlab.views.view import View, source_of
+from mmlab.encoders import TextEncoder
+from mmlab.views.view import View
 
 _LINK = re.compile(r"\bhttps?\S*|\bpic\.twitter\.com/\S*")
 _RETWEET = re.compile(r"^\W*\bRT\s*(?=@)", re.IGNORECASE)
@@ -39,14 +40,11 @@ class CleanedText(View, name="cleaned"):
     packages = ("wordninja",)
 
     @property
-    def source(self) -> str:
-        return source_of(self.text)
-
-    def prepare(self) -> None:
-        self.text.prepare()
+    def encoder(self) -> TextEncoder:
+        return self.text
 
     def measure(self, sources: list[str]) -> np.ndarray:
-        tokens = self.text.encode([clean(text) or "." for text in sources])  # "." where nothing is left
+        tokens = self.encoder.encode([clean(text) or "." for text in sources])  # "." where nothing is left
         return np.stack([one.astype(np.float32).mean(axis=0) for one in tokens])
 
 

@@ -42,15 +42,18 @@ class View:
     def fingerprint(self) -> str:
         """32 hex digits that name all that decides the numbers: code, packages, and the encoder that it uses."""
         versions = [f"{one} {importlib.metadata.version(one)}" for one in self.packages]
-        return digest_of(self.name, versions, self.source, code_digest(type(self)), length=32)
+        used = f"{self.encoder.identity} {find_precision(self.encoder.precision)}" if self.encoder else ""
+        return digest_of(self.name, versions, used, code_digest(type(self)), length=32)
 
     @property
-    def source(self) -> str:
-        """Names the weights and the arithmetic of the encoder that this view uses; "" if it uses none."""
-        return ""
+    def encoder(self) -> TextEncoder | ImageEncoder | None:
+        """The encoder that this view asks; None if it asks none."""
+        return None
 
     def prepare(self) -> None:
-        """Make all ready. Raises EncoderError when weights cannot be had, ConfigError when a package is missing."""
+        """Make all ready. Raises EncoderError when weights cannot be had."""
+        if self.encoder:
+            self.encoder.prepare()
 
     def measure(self, sources: list[Any]) -> np.ndarray:
         """float32 (n, width) of n texts or n pictures. A picture is what `read_rgb` takes."""
@@ -83,10 +86,6 @@ def find_views(config: RunConfig) -> dict[str, View]:
     text = find_text_encoder(config.text_encoder, config.precision)
     image = find_image_encoder(config.image_encoder, config.precision)
     return {name: VIEWS[name](text, image) for name in names}
-
-
-def source_of(encoder: TextEncoder | ImageEncoder) -> str:
-    return f"{encoder.identity} {find_precision(encoder.precision)}"
 
 
 def _check_installed(kind: type[View]) -> None:
