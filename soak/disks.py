@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from soak import states
-from soak.calls import CALLS, Call, Stage, begin, finish, open_stage, start, wait_for_orphans
-from soak.kills import Reference, Trial, refer, summarise
+from soak.calls import CALLS, Call, Stage, begin, finish, open_stage, start
+from soak.kills import Reference, Trial, call_again, refer, summarise
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHARES = {"train": 10, "report": 10, "encode": 20, "grade": 30, "start": 30}
@@ -49,13 +49,7 @@ def refuse_once(call: Call, stage: Stage, reference: Reference, place: Path, at:
     elif len(said) != 1 or "cannot be written" not in said[0] or not any(fix in said[0] for fix in FIXES):
         trial.faults.append(f"not one message with a file and a fix: {said or ended.said[-300:]}")
     trial.faults += [f"after the refusal: {fault}" for fault in states.find_damage(place)]
-    again = finish(start(call, stage, place), place)
-    if again.status:
-        trial.faults.append(f"the next call fails: {again.said[-300:]}")
-    else:
-        wait_for_orphans(place)
-        trial.faults += states.compare(states.snapshot(place), reference.files, reference.varies)
-        trial.faults += [f"{name} is left over" for name in states.find_leftovers(place)]
+    call_again(trial, call, stage, reference, place)
     return trial
 
 

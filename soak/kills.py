@@ -140,15 +140,23 @@ def kill_once(
     if alive := wait_for_orphans(place):
         trial.faults.append(f"{len(alive)} processes outlive the call")
     trial.faults += [f"after the kill: {fault}" for fault in states.find_damage(place)]
-    again = finish(start(call, stage, place, change=spoil), place)
+    again = call_again(trial, call, stage, reference, place, spoil)
+    trial.seconds, trial.mib = max(trial.seconds, again.seconds), max(trial.mib, again.mib)
+    return trial
+
+
+def call_again(
+    trial: Trial, call: Call, stage: Stage, reference: Reference, place: Path, change: Callable = lambda: None
+) -> Ended:
+    """The next call, undisturbed: note as faults in what its end differs from that of an undisturbed call."""
+    again = finish(start(call, stage, place, change=change), place)
     if again.status:
         trial.faults.append(f"the next call fails: {_last_line(again)}")
     else:
         wait_for_orphans(place)
         trial.faults += states.compare(states.snapshot(place), reference.files, reference.varies)
         trial.faults += [f"{name} is left over" for name in states.find_leftovers(place)]
-    trial.seconds, trial.mib = max(trial.seconds, again.seconds), max(trial.mib, again.mib)
-    return trial
+    return again
 
 
 def summarise(trials: list[Trial], seed: int, seconds: float) -> dict[str, Any]:
