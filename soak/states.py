@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 KEPT = ("results", "out", "work", "cache")  # what a call leaves for others, in the folder of its trial
-VARIES = {"seconds", "timeline", "seal", "packages", "commit"}  # keys and columns that two equal calls do not share
+# Keys and columns that two equal calls do not share. model.xml: the digest of a converted network, see `snapshot`.
+VARIES = {"seconds", "timeline", "seal", "packages", "commit", "model.xml"}
+RACED = "results/grid/records/"  # names the setting that ended last, of those that were trained at once
 _LEFT = re.compile(r"\.[0-9a-f]{8}-\d+\.|^mmlab[.-]|^kernel-")  # of a name of a file that is being written
 
 
@@ -56,18 +58,22 @@ def snapshot(place: Path) -> dict[str, str]:
     """Each final file by its path, as a digest of what two equal calls share."""
     found = {}
     for path in list_files(place):
-        if path.parent.name == "digests":  # named after the time of a file's last change
+        name = str(path.relative_to(place))
+        if path.parent.name == "digests" or name.startswith(RACED):  # digests: named after the time of a file's change
             continue
         raw = path.read_bytes().replace(str(place).encode(), b"@")
         if path.suffix == ".json":
-            raw = json.dumps(_constant(json.loads(raw))).encode()
+            read = json.loads(raw)
+            if isinstance(read, dict):
+                read.pop("digest", None)  # of a sealed file: also of its seconds
+            raw = json.dumps(_constant(read)).encode()
         elif path.suffix == ".csv":
             raw = _constant_table(raw)
         elif path.suffix == ".safetensors":  # the order of what is in its head differs from call to call
             raw = _digest_tensors(path)
         elif path.suffix == ".xml":  # a converted network: OpenVINO's names of inner nodes differ from call to call
             raw = b""
-        found[str(path.relative_to(place))] = hashlib.sha256(raw).hexdigest()[:16]
+        found[name] = hashlib.sha256(raw).hexdigest()[:16]
     return found
 
 

@@ -210,6 +210,18 @@ def test_completed_settings_are_skipped(executed, tmp_path):
     assert tried(executed) == [(1e-3, 0.1)]
 
 
+def test_a_complete_run_without_its_notebook_gets_it_from_the_next_call(executed, tmp_path):
+    first = make(tmp_path).run()
+    executed.clear()
+    (first[2].run.folder / "notebook.ipynb").unlink()  # killed between the end of the training and that of the notebook
+    again = make(tmp_path).run()
+    assert tried(executed) == [(1e-3, 0.1)] and not any(one.new for one in again)
+    assert (first[2].run.folder / "notebook.ipynb").is_file()
+    executed.clear()
+    make(tmp_path).run()
+    assert executed == []
+
+
 def test_a_larger_grid_trains_only_what_is_new(executed, tmp_path):
     make(tmp_path, {"lr": [1e-2], "dropout": [0.1, 0.3]}).run()
     executed.clear()

@@ -15,6 +15,7 @@ from mmlab.course import Course, split_folds
 from mmlab.errors import ConfigError, RunError
 from mmlab.features import Batch, Features, Sequences
 from mmlab.models import FUSIONS
+from mmlab.runs import train_run
 from mmlab.training import (
     apply_control,
     class_weights,
@@ -542,15 +543,26 @@ def test_a_test_pair_without_a_side_is_answered_from_the_other(data):
     assert joint[0].argmax() == found.test_predictions[probability_columns("text_only")].to_numpy()[0].argmax()
 
 
-def test_a_class_with_too_few_pairs_means_fewer_folds_and_it_is_said(capsys):
+def test_a_class_with_too_few_pairs_means_fewer_folds_and_it_is_noted():
     course, features = make_data(60, "text")
     rarest = np.bincount(course.labels).min()
     fitted = cross_fit(QUICK.replace(folds=40, epochs=1), course, features)
     assert fitted.predictions["fold"].nunique() <= rarest < 40
     told = "folds are used"
-    assert f"so {len(fitted.best_epochs)} {told}" in capsys.readouterr().out
-    cross_fit(QUICK.replace(folds=2, epochs=1), course, features)
-    assert told not in capsys.readouterr().out
+    assert f"so {len(fitted.best_epochs)} {told}" in fitted.notes[0]
+    assert not any(told in note for note in cross_fit(QUICK.replace(folds=2, epochs=1), course, features).notes)
+
+
+def test_a_run_says_its_notes_whether_it_was_trained_or_found(tmp_path, capsys):
+    course, features = make_data(60, "text")
+    few = QUICK.replace(folds=40, epochs=1)
+    said = []
+    for _ in range(2):
+        run = train_run(few, course, features, tmp_path)
+        said.append(capsys.readouterr().out.splitlines())
+    assert said[0] == said[1] == list(run.notes) and any("folds are used" in note for note in run.notes)
+    train_run(QUICK.replace(folds=2, epochs=1, batch_size=8), course, features, tmp_path)
+    assert not any("folds are used" in line for line in capsys.readouterr().out.splitlines())
 
 
 def test_a_label_of_a_single_pair_is_never_kept_from_the_training_alone():

@@ -45,6 +45,7 @@ class Run:
     seconds: float
     seal: dict[str, str]  # the digest of each of its files but metrics.json, which holds these and one of itself
     members: dict[str, str] = field(default_factory=dict)  # of an ensemble: the id of each member's run, by preset
+    notes: tuple[str, ...] = ()  # what the reader should know of how it was trained, in sentences
 
     @property
     def id(self) -> str:
@@ -213,7 +214,8 @@ def load_run(folder: Path | str) -> Run:
         scenarios, n = tuple(metrics["scores"]), int(next(iter(metrics["scores"].values()))["n"])
         name, seconds = str(metrics["name"]), float(metrics["seconds"])
         members = {str(preset): str(id) for preset, id in dict(record.get("members", {})).items()}
-        run = Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, metrics["seal"], members)
+        rest = metrics["seal"], members, tuple(map(str, record.get("notes", ())))
+        run = Run(folder, config, name, dict(record["provenance"]), scenarios, n, seconds, *rest)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, MmlabError) as error:
         raise _damaged(path, getattr(error, "strerror", None) or error) from error
     _ = run.member_runs  # a damaged member damages the ensemble

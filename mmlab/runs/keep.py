@@ -48,8 +48,24 @@ def train_run(
     features: those of `prepare_pairs`. minutes: of an ensemble, after which members that are not ready are left out;
     then the run is that of the others. on_model: called with (models done, models in all) while it trains; watch:
     on_epoch and on_batch of `fit`. A fine-tuning leaves a checkpoint after each epoch, from which the next call goes on
-    unless `resume` is False. Raises RunError as `write_test_results` does.
+    unless `resume` is False. Prints the run's notes. Raises RunError as `write_test_results` does.
     """
+    run = _find_or_train(config, course, features, results, on_model, resume, minutes, watch)
+    for note in run.notes:  # also of one that was found: the reader of a notebook sees the same, whoever trained it
+        print(note)
+    return run
+
+
+def _find_or_train(
+    config: RunConfig,
+    course: Course,
+    features: Pairs,
+    results: Path | str,
+    on_model,
+    resume: bool,
+    minutes,
+    watch: dict,
+) -> Run:
     folder, ensemble = run_folder(config, course, features, results), config.model == "ensemble"
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes and not ensemble else None
     if run := _find_sound(folder, checkpoints):
@@ -83,7 +99,7 @@ def _train(
         seconds = max(seconds, float(fitted.history["seconds"].sum()))
     with draft_folder(folder, is_complete) as draft:
         origin = provenance(course, features, training_code(config), resolved(config))
-        _write_json(draft / files.CONFIG, {"config": config.to_dict(), "provenance": origin})
+        _write_json(draft / files.CONFIG, {"config": config.to_dict(), "notes": fitted.notes, "provenance": origin})
         _write_frame(draft / files.HISTORY, fitted.history)
         _write_frame(draft / files.BEST_EPOCHS, fitted.best_epochs)
         _write_frame(draft / files.TEST_PREDICTIONS, fitted.test_predictions)
@@ -110,7 +126,7 @@ def _train_ensemble(
     def train(one: RunConfig, tick: Callable[[int, int], None]) -> Run:
         from mmlab.training import needed
 
-        return train_run(one, course, needed(one, pairs), results, tick, resume, **(watch if one.tunes else {}))
+        return _find_or_train(one, course, needed(one, pairs), results, tick, resume, None, watch if one.tunes else {})
 
     runs = train_members(config, train, on_model, minutes)
     config = config.replace(members=", ".join(runs))
@@ -122,8 +138,9 @@ def _train_ensemble(
     seconds = sum(run.seconds for run in runs.values()) + time.perf_counter() - started
     with draft_folder(folder, is_complete) as draft:
         origin = provenance(course, pairs, training_code(config), resolved(config))
-        members = {name: run.id for name, run in runs.items()}
-        _write_json(draft / files.CONFIG, {"config": config.to_dict(), "members": members, "provenance": origin})
+        said = {"members": {name: run.id for name, run in runs.items()}}
+        said["notes"] = list(dict.fromkeys(note for run in runs.values() for note in run.notes))
+        _write_json(draft / files.CONFIG, {"config": config.to_dict(), **said, "provenance": origin})
         for file, part in ((files.HISTORY, "history"), (files.BEST_EPOCHS, "best_epochs")):
             frames = [getattr(run, part).assign(member=name) for name, run in runs.items()]
             _write_frame(draft / file, pd.concat(frames, ignore_index=True))

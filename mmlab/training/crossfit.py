@@ -33,6 +33,7 @@ class CrossFit:
     history: pd.DataFrame  # fold, seed and the columns of a Fit's history
     best_epochs: pd.DataFrame  # fold, seed, best_epoch
     models: list[nn.Module]
+    notes: list[str]  # of `note_few`
 
 
 def apply_control(control: str, course: Course, features: Pairs, seed: int):
@@ -76,7 +77,8 @@ def cross_fit(
     frame, labels, features = apply_control(config.control, course, features, config.seed)
     fold_of = deal_folds(config, frame, labels)
     labels = labels if relabelled is None else relabelled
-    parts = list(plan_parts(config, labels, frame[TWIN].to_numpy(), fold_of))
+    twins = frame[TWIN].to_numpy()
+    parts = list(plan_parts(config, labels, twins, fold_of))
     workers = count_workers(config, features, len(parts))
     if workers > 1 and on_epoch is on_batch is None:
         fitted = fit_in_processes(config, features, labels, parts, workers)
@@ -102,21 +104,30 @@ def cross_fit(
         pd.concat(histories, ignore_index=True),
         pd.DataFrame(best_epochs),
         models,
+        note_few(config, labels, twins, fold_of),
     )
 
 
 def plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> Iterator[Part]:
-    folds = sorted(set(fold_of[fold_of >= 0].tolist()))
-    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in folds)
-    if inner < INNER_FOLDS:
-        few = f"1 in {inner} training pairs, not 1 in {INNER_FOLDS}, decides when to stop"
-        print(f"The rarest label has few independent pairs: {few}.")
-    for fold in folds:
+    for fold in np.unique(fold_of[fold_of >= 0]).tolist():
         held_out, others = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
         for number in range(config.seeds):
             seed = config.seed + 1000 * number
             stops = _choose_stoppers(labels[others], twins[others], seed)
             yield Part(fold, seed, others[~stops], others[stops], held_out)
+
+
+def note_few(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> list[str]:
+    """What few pairs of a label have changed: sentences for the reader. fold_of: (n,), as `deal_folds` gives it."""
+    notes, folds = [], np.unique(fold_of[fold_of >= 0])
+    if config.folds > len(folds):
+        few = f"the rarest label has {len(folds)} independent pairs, so {len(folds)} folds are used"
+        notes.append(f"folds={config.folds}: {few}.")
+    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in folds)
+    if inner < INNER_FOLDS and config.model == "neural":
+        few = f"1 in {inner} training pairs, not 1 in {INNER_FOLDS}, decides when to stop"
+        notes.append(f"The rarest label has few independent pairs: {few}.")
+    return notes
 
 
 def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.ndarray:
@@ -137,8 +148,6 @@ def _choose_stoppers(labels: np.ndarray, twins: np.ndarray, seed: int) -> np.nda
 def deal_folds(config: RunConfig, frame: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
     if config.folds:
         folds = fit_folds(labels, twins := frame[TWIN].to_numpy(), config.folds)
-        if folds < config.folds:
-            print(f"folds={config.folds}: the rarest label has {folds} independent pairs, so {folds} folds are used.")
         return split_folds(labels, twins, folds, config.seed, sparse=True)
     return np.where(frame["split"].to_numpy() == "dev", 0, -1)  # -1: only trained on
 

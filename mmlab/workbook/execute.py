@@ -282,8 +282,13 @@ def _to_text(notebook) -> str:
         if is_tagged(cell, "injected-parameters"):
             cell["id"] = f"papermill-{number}"  # papermill's is random
         if cell.cell_type == "code":
-            shown = [output.get("data", {}) for output in cell.outputs]
-            widgets = [WIDGET in data and data.pop(WIDGET) is not None for data in shown]
-            kept = ["text/html" in data or not widget for data, widget in zip(shown, widgets, strict=True)]
-            cell.outputs = [output for output, keep in zip(cell.outputs, kept, strict=True) if keep]
+            cell.outputs = [output for output in cell.outputs if _shows(output)]
     return nbformat.writes(notebook) + "\n"
+
+
+def _shows(output) -> bool:
+    """Whether there is something to see in an output of a cell; takes the widget out of it, if it has one."""
+    if "data" not in output:  # what was printed, or an error
+        return True
+    widget = output.data.pop(WIDGET, None)
+    return "text/html" in output.data or bool(output.data and not widget)  # a bar that is done leaves no data

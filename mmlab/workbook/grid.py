@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -24,11 +25,12 @@ from mmlab.errors import ConfigError, RunError, stoppable, writing
 from mmlab.evaluation import METRICS, Scores, adjust_holm, compare_frames, score_frame
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
-from mmlab.storage import one_at_a_time, write_atomic
+from mmlab.storage import one_at_a_time, tidy, write_atomic
 from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, check_length, check_parameters, resolve_folders
 from mmlab.workbook.slurm import check_cluster, run_array
 
+EXECUTED = "notebook.ipynb"  # in the folder of a run of a grid
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
 MOST_RUNS = 10_000  # of a grid: a week on a laptop
 FUSION_NOTEBOOK = NOTEBOOKS / "04_fusion.ipynb"
@@ -167,12 +169,15 @@ class Grid:
         # A nursery imports while this process looks for what is complete.
         opened = open_nursery() if on == "local" else nullcontext()
         with one_at_a_time(self.folder / ".lock", words), opened as nursery:
-            known = [replace(one, error="") for one in self.find_runs()]
-            for one in known:
+            tidy(Path(tempfile.gettempdir()))
+            known, missing = [replace(one, error="") for one in self.find_runs()], []
+            for number, one in enumerate(known):
                 if one.run:
                     _move_in(one.run.folder)  # a call may have been killed just before
+                if one.run and _has_notebook(one.run.folder):
                     on_run(one)
-            missing = [number for number, one in enumerate(known) if not one.run]
+                else:  # a complete run without its notebook takes seconds: it is read, not trained
+                    missing.append(number)
             write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
             with closing(self._train(missing, jobs, on, cluster, nursery)) as errors:
                 for number, error in errors:
@@ -182,8 +187,8 @@ class Grid:
                     elif not error:
                         error = f"The notebook ended, but there is no complete run {folder.name}."
                     _keep_error(folder, error)
-                    run = None if error else load_run(folder)
-                    known[number] = SettingRun(self.planned[number], run, error, new=True)
+                    run, new = None if error else load_run(folder), not known[number].run
+                    known[number] = SettingRun(self.planned[number], run, error, new)
                     write_atomic(table, tabulate_runs(known, self.names).to_csv(index=False))
                     on_run(known[number])
         write_atomic(table, self.table(known).to_csv(index=False))
@@ -250,7 +255,7 @@ class Grid:
 
 def run_job(job: Job, folder: Path) -> str:
     """Execute one setting and keep its notebook in its run folder; what went wrong, or "". For a job on a cluster."""
-    return "" if is_complete(folder) else _settle(dict(run_notebooks([job]))[0], folder)
+    return "" if _has_notebook(folder) else _settle(dict(run_notebooks([job]))[0], folder)
 
 
 def combine(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -358,7 +363,11 @@ def _move_in(folder: Path) -> None:
     kept = _kept(folder, ".ipynb")
     if folder.is_dir() and kept.is_file():
         with writing(folder):
-            shutil.move(kept, folder / "notebook.ipynb")
+            shutil.move(kept, folder / EXECUTED)
+
+
+def _has_notebook(folder: Path) -> bool:
+    return is_complete(folder) and (folder / EXECUTED).is_file()
 
 
 def _keep_error(folder: Path, error: str) -> None:
