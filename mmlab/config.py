@@ -6,6 +6,7 @@ The command line, the notebooks, the grid and the report's table of settings are
 import ast
 import dataclasses
 import difflib
+import math
 import shlex
 import sys
 import tomllib
@@ -24,7 +25,7 @@ MODELS = ("neural", "kernel", "ensemble")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ALL_LAYERS = -1
 # Knobs that the members of an ensemble share: what they see, and how they are trained and scored.
-SHARED = ("text_encoder", "image_encoder", "scenario", "folds", "seed", "control", "precision", "views")
+SHARED = ("text_encoder", "image_encoder", "scenario", "folds", "seed", "control", "precision", "views", "prior_shift")
 EXERCISE_TAG = "exercise"  # of the cells of a notebook that ask the student something
 
 # Columns of every frame and file that the lab writes.
@@ -99,9 +100,8 @@ class Knob:
         ]
         for holds, words in bounds:
             if not holds:
-                raise ConfigError(
-                    f"{name}={value} is out of range: it must be {words if value == value else 'a number'}."
-                )
+                must = words if value == value else "a number"
+                raise ConfigError(f"{name}={_write(value)} is out of range: it must be {must}.")
 
     def read(self, text: str) -> Any:
         """The value that a text means, `"1e-3"` or `"true"`, checked. Raises ConfigError."""
@@ -118,6 +118,12 @@ class Knob:
                 raise ConfigError(f"{self.name}={text!r} is not {what}.") from None
         self.check(value)
         return value
+
+
+def _write(value: Any) -> str:
+    """A value for a message. Python refuses to write a whole number of more than 4,300 digits."""
+    huge = isinstance(value, int) and abs(value) > 10**40
+    return f"{'-' if value < 0 else ''}10^{math.log10(abs(value)):.0f}" if huge else str(value)
 
 
 def knob(default: Any, help: str, **limits: Any) -> Any:

@@ -230,3 +230,9 @@ def test_fusions_are_known_without_torch_and_are_those_of_the_module():
 def test_only_what_differs_from_the_defaults():
     assert RunConfig().changed() == {}
     assert RunConfig(lr=0.1, fusion="late").changed() == {"fusion": "late", "lr": 0.1}
+
+
+def test_a_number_too_long_to_write_is_out_of_range_like_any_other():
+    for name, value in {"hidden": 10**5000, "seed": -(10**5000), "lr": 10**5000}.items():
+        with pytest.raises(ConfigError, match=rf"^{name}=-?10\^5000 is out of range"):
+            RunConfig(**{name: value})

@@ -17,6 +17,7 @@ from mmlab.workbook.execute import Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import share_parameters
 from mmlab.workbook.pipeline import NEEDS
 
+GRID = "05_hyperparameter_grid"
 QUICK = {"folds": 2, "seeds": 1, "learning_rates": "0.001", "dropouts": "0.6", "jobs": 1, "draws": 2, "compared": ""}
 CUES = {
     "negative": ("awful terrible sad hate", (200, 20, 20)),
@@ -240,3 +241,19 @@ def test_what_cannot_be_learned_is_said_and_a_whole_course_has_nothing_to_say(so
     make_lonely(tmp_path / "lonely")
     said = " ".join(read_course(tmp_path / "lonely").health.notices)
     assert "neutral" in said and "negative (1)" in said and "usable" not in said
+
+
+def test_a_grid_compares_what_was_trained_and_says_so_when_nothing_was(tmp_path):
+    label_pairs(tmp_path / "course", ["negative", "neutral", "positive"] * 8)
+    wild = "weight_decay=1000 batch_size=1"  # a learning rate of 1 then ends in no number
+    given = {"data": str(tmp_path / "course"), "folds": 2, "seeds": 1, "dropouts": "0.2, 0.6", "knobs": wild}
+    jobs = [
+        Job(NOTEBOOKS / f"{GRID}.ipynb", tmp_path / name / "out.ipynb", {**given, "learning_rates": rates,
+            "results": str(tmp_path / name)}, skip=("exercise",))
+        for name, rates in (("some", "0.001, 1"), ("none", "1, 0.9"))
+    ]  # fmt: skip
+    outcomes = dict(run_notebooks(jobs, 2))
+    some, none = outcomes[0], outcomes[1]
+    assert isinstance(some, NotebookResult), some
+    assert len(some.record["grid"]) == 2
+    assert "no setting is trained" in str(none) and "lr=1.0 is too high" in str(none)
