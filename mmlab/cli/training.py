@@ -21,7 +21,7 @@ def run(
     results: Results,
     only: Annotated[str | None, typer.Option(help="One notebook alone, such as 02_text_only.")] = None,
     preset: Annotated[
-        str, typer.Option(help=f"The knobs to begin with: {', '.join(PRESETS)}. best also trains an ensemble.")
+        str, typer.Option(help=f"The knobs to begin with: {', '.join(PRESETS)}. best, kernel: train that model first.")
     ] = "laptop",
     minutes: Annotated[float, typer.Option(help="For --preset best: then it answers with what is ready.")] = 30.0,
     *,
@@ -51,14 +51,16 @@ def run(
     from mmlab.workbook.pipeline import run_workbook
 
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
-    if preset == "best":
-        shared = {name: value for name, value in knobs.items() if name in (*SHARED, "members")}
-        with model_bar("best: models of all members") as tick:
-            print_scores(train_best(data, results, shared, minutes, tick).scores)
-        knobs = {name: value for name, value in knobs.items() if name != "members"}
-    else:
-        check_choice("preset", preset, tuple(PRESETS))
+    check_choice("preset", preset, tuple(PRESETS))
+    model = knobs.pop("model", PRESETS[preset].get("model", "neural"))
+    if model == "neural":
         knobs = {**PRESETS[preset], **knobs}
+    else:  # the notebooks look into neural heads: the model that is asked for is trained beside theirs, and answers
+        shared = (*SHARED, "members") if model == "ensemble" else tuple(KNOBS)
+        own = {name: value for name, value in knobs.items() if name in shared}
+        with model_bar(f"{preset}: models in all") as tick:
+            print_scores(train_best(data, results, {**own, "model": model}, minutes, tick, preset).scores)
+        knobs.pop("members", None)
     line = LiveLine(f"{only or 'seven notebooks'} on {data}", find_cost(knobs.get("fusion", KNOBS["fusion"].default)))
     watch = {"on_done": line.on_done, "on_start": line.on_start, "on_wait": line.on_wait}
     reports: list = []

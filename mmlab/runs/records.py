@@ -13,7 +13,7 @@ from mmlab.storage import read_file, seal_json, unseal_json, write_atomic
 
 RECORDS = "records"
 MAIN, MAIN_NOTEBOOK = "main", "04_fusion"  # the run of the workbook, and the notebook whose record names it
-BEST = "best"  # the ensemble that answers in its place, where one was trained, and the record that names it
+BEST = "best"  # the model that answers in its place, where one was trained for that, and the record that names it
 # Names a file outside the results, so that two runs leave the same results byte for byte.
 RECEIPT = "MMLAB_NOTEBOOK_RECEIPT"
 
@@ -61,7 +61,7 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
 
 
 def find_main(results: Path | str) -> Path:
-    """The folder of the run that answers new pairs: the ensemble of `train_best`, else the run of notebook 04.
+    """The folder of the run that answers new pairs: the one of `train_best`, else the run of notebook 04.
 
     Without a record of either, the only training there is; of several trainings the only one of all scenarios. Raises
     RunError where there is none, where several could be meant, and where notebook 04 failed when it was last run.

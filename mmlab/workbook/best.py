@@ -1,4 +1,4 @@
-"""The most accurate model that fits into a time: an ensemble, kept beside the runs of the notebooks.
+"""The model that answers in place of notebook 04's: an ensemble or a kernel machine, beside the notebooks' runs.
 
 Explained in docs/scores.md.
 """
@@ -21,15 +21,17 @@ def train_best(
     knobs: dict[str, Any] | None = None,
     minutes: float | None = MINUTES,
     on_model: Callable[[int, int], None] | None = None,
+    preset: str = "best",
 ) -> Run:
-    """Train the ensemble of the preset `best`, or read it, and record it: `find_main` gives it from now on.
+    """Train the model of a preset, or read it, and record it: `find_main` gives it from now on.
 
-    knobs: those that all members share, and `members`. minutes: after which it answers with the members that are ready;
-    None: no limit. on_model: called with (models done, models in all). Raises as `run_workbook` does.
+    knobs: of an ensemble, those that all members share, and `members`. minutes: after which an ensemble answers with
+    the members that are ready; None: no limit. on_model: called with (models done, models in all). Raises as
+    `run_workbook` does.
     """
     from mmlab.training import prepare_pairs
 
-    config = RunConfig.from_params(resolve_folders(knobs or {}), "best")
+    config = RunConfig.from_params(resolve_folders(knobs or {}), preset)
     course = read_course(data, seed=config.seed)
     open_results(results, course.root)
     run = train_run(config, course, prepare_pairs(course, config), results, on_model, minutes=minutes)
