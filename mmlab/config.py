@@ -228,6 +228,11 @@ class RunConfig:
     def uses_views(self) -> bool:
         return any(one.model == "kernel" for one in self.list_members().values())
 
+    @property
+    def view_names(self) -> list[str]:
+        """The views that are turned on; none for a model that uses none."""
+        return [one.strip() for one in self.views.split(",") if one.strip()] if self.uses_views else []
+
     def list_members(self) -> dict[str, "RunConfig"]:
         """The configs of an ensemble's members by preset; of another model, the config itself under "".
 

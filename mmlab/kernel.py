@@ -79,7 +79,7 @@ class KernelModel(nn.Module):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):  # the same sums in the same order on every machine
-            vectors = {side: _list_views(pairs, side, rows) for side in self.views}
+            vectors = {side: _list_views(self.config, pairs, side, rows) for side in self.views}
             for side, (views, present) in vectors.items():
                 self.views[side] = {name: SeenSide.of(one, present) for name, one in views.items()}
             likeness = self._compare(vectors)
@@ -105,7 +105,7 @@ class KernelModel(nn.Module):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
-            likeness = self._compare({side: _list_views(pairs, side, rows) for side in self.views})
+            likeness = self._compare({side: _list_views(self.config, pairs, side, rows) for side in self.views})
         answers = {}
         for scenario in self.scenarios:
             said = sum(likeness[side] @ self.dual[scenario, side] for side in SIDES[scenario])
@@ -143,12 +143,18 @@ class KernelModel(nn.Module):
                 self.dual[scenario, side] = arrays[f"{scenario}.dual.{side}"]
 
 
-def _list_views(pairs: Features, side: str, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Every view of a side, float32 (n, width) with zeros where it is absent, and where it is there, bool (n,)."""
+def _list_views(
+    config: RunConfig, pairs: Features, side: str, rows: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The views of a side, float32 (n, width) with zeros where the side is absent, and where it is there, bool (n,).
+
+    The first is what the encoder makes of it, then each view that is turned on.
+    """
     own = getattr(pairs.summarised, side)
     present = (own.lengths > 0)[rows]
     found = {}
-    for name, sequences in {ENCODED: own, **pairs.views[side]}.items():
+    views = {name: one for name, one in pairs.views[side].items() if name in config.view_names}
+    for name, sequences in {ENCODED: own, **views}.items():
         chosen = sequences.take(rows)
         vectors = np.zeros((len(rows), chosen.width), np.float32)
         vectors[chosen.lengths > 0] = chosen.values

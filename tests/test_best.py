@@ -56,3 +56,21 @@ def test_without_its_record_the_main_run_answers(best, copied):
 def test_a_second_call_reads_the_ensemble(best, copied, demo_folder, monkeypatch):
     monkeypatch.setattr("mmlab.runs.keep.train_members", None)
     assert train_best(demo_folder, copied, KNOBS) == best
+
+
+def test_a_kernel_machine_answers_and_the_report_says_what_each_view_is_worth(copied, demo_folder):
+    asked = train_best(demo_folder, copied, {"folds": SMALL["folds"], "views": "lexicon"}, preset="kernel")
+    assert find_main(copied) == asked.folder and asked.config.model == "kernel"
+    evidence = Evidence.gather(copied)
+    worth = evidence.ablated_views
+    assert list(worth) == ["lexicon"] and worth["lexicon"].n == asked.n
+    built = rebuild_report(copied, pdf=False)
+    assert built.gaps == []
+    assert "What each view is worth" in text_of(copied / "report.html")
+    line = (copied / "tables" / "views.csv").read_text("utf-8-sig").splitlines()[1]
+    assert line.startswith("lexicon,") and f"{100 * worth['lexicon'].difference.value:+.1f}" in line.replace("−", "-")
+
+
+def test_no_view_is_ablated_once_the_time_is_up(copied, demo_folder):
+    train_best(demo_folder, copied, {"folds": SMALL["folds"], "views": "lexicon"}, minutes=0, preset="kernel")
+    assert Evidence.gather(copied).ablated_views == {}

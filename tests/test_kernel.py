@@ -7,7 +7,7 @@ from mmlab.config import RunConfig
 from mmlab.features import Features, Sequences
 from mmlab.kernel import KernelModel, SeenSide, _find_directions, _regress
 
-CONFIG = RunConfig.from_params({"folds": 3}, "kernel")
+CONFIG = RunConfig.from_params({"folds": 3, "views": "told"}, "kernel")
 N = 150
 
 
@@ -46,6 +46,14 @@ def test_it_learns_what_the_text_tells_and_nothing_from_noise():
     assert right["image_only"] < 0.55
     for one in answers.values():
         np.testing.assert_allclose(one.sum(axis=1), 1)
+
+
+def test_a_view_that_is_turned_off_is_not_looked_at():
+    pairs, labels = make_pairs()
+    for views, known in (("told", {"encoded", "told"}), ("", {"encoded"})):
+        model = KernelModel(CONFIG.replace(views=views))
+        model.fit(pairs, labels, TRAIN, TRAIN % 8 == 0)
+        assert set(model.views["text"]) == known and set(model.views["image"]) == {"encoded"}
 
 
 def test_shuffled_labels_teach_nothing():

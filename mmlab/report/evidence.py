@@ -345,6 +345,21 @@ class Evidence(Commands):
         same = all(run.provenance[key] == self.main.provenance[key] for key in ("data_fingerprint", "split_hash"))
         return run if same else None
 
+    @cached_property
+    def ablated_views(self) -> dict[str, Comparison]:
+        """By view, the kernel machine with all views compared with the one without it; {} where none was left out."""
+        if self.best is None:
+            return {}
+        try:
+            ids = dict(_read_fitting(self.results, BEST).get("ablated") or {})
+            runs = {name: load_run(self.results / RUNS / str(id)) for name, id in ids.items()}
+            whole = runs.pop("", None)
+            pairs = {name: (whole.predictions, whole.name, one.predictions, one.name) for name, one in runs.items()}
+            return {name: compare_frames(*pair) for name, pair in pairs.items()}
+        except (MmlabError, TypeError, ValueError, AttributeError) as error:
+            self.gaps.append(Gap("run", {"folder": self.results / RUNS}, detail=str(error)))
+            return {}
+
     @property
     def answering(self) -> Run | None:
         """The run whose answers are handed in."""

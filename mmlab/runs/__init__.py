@@ -5,6 +5,7 @@ history.csv, the weights of the models, the prediction files for the test pairs,
 last: a folder without it is unfinished.
 """
 
+from mmlab.runs.ablation import ablate_views
 from mmlab.runs.answers import (
     credit_answers,
     predict_course,

@@ -74,7 +74,7 @@ def find_views(config: RunConfig) -> dict[str, View]:
 
     Raises ConfigError for an unknown name and for a view whose package is missing.
     """
-    names = [one.strip() for one in config.views.split(",") if one.strip()] if config.uses_views else []
+    names = config.view_names
     for name in names:
         if name not in VIEWS:
             raise ConfigError(f"views={config.views!r}: there is no view {name!r}.{suggest(name, list(VIEWS))}")

@@ -3,13 +3,15 @@
 Explained in docs/scores.md.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmlab.config import RunConfig
 from mmlab.course import read_course
-from mmlab.runs import BEST, Run, open_results, train_run, write_record
+from mmlab.progress import model_bar
+from mmlab.runs import BEST, Run, ablate_views, open_results, train_run, write_record
 from mmlab.workbook.parameters import resolve_folders
 
 MINUTES = 30.0
@@ -34,6 +36,12 @@ def train_best(
     config = RunConfig.from_params(resolve_folders(knobs or {}), preset)
     course = read_course(data, seed=config.seed)
     open_results(results, course.root)
-    run = train_run(config, course, prepare_pairs(course, config), results, on_model, minutes=minutes)
-    write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes})
+    pairs, started = prepare_pairs(course, config), time.monotonic()
+    run = train_run(config, course, pairs, results, on_model, minutes=minutes)
+    ablated: dict[str, Run] = {}
+    if minutes is None or time.monotonic() - started < 60 * minutes:
+        with model_bar("what each view is worth") as tick:
+            ablated = ablate_views(config, course, getattr(pairs, "frozen", pairs), results, tick)
+    views = {"ablated": {name: one.id for name, one in ablated.items()}}
+    write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes, **views})
     return run

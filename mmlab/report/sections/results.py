@@ -110,14 +110,24 @@ def ensemble(evidence: Evidence, say: Say) -> list[Block]:
 
 
 def ablation(evidence: Evidence, say: Say) -> list[Block]:
-    rows = evidence.rows(*ABLATIONS)
+    rows, views = evidence.rows(*ABLATIONS), _show_views(evidence, say)
     if not rows:
-        return []
+        return views
     joint = [evidence.row(MAIN, JOINT)] if evidence.main is not None else []
     return [
         Table("ablation", score_table([*joint, *rows], say), say("ablation.table")),
         *_show_differences("ablation_differences", evidence.ablations, say("ablation.differences"), say),
+        *views,
     ]
+
+
+def _show_views(evidence: Evidence, say: Say) -> list[Block]:
+    """What the kernel machine loses without each of its views."""
+    lines = []
+    for name, one in evidence.ablated_views.items():
+        counts = {"only_a": one.b, "only_b": one.c, "p": f"{one.p_value:.2g}"}
+        lines.append({"view": name, "worth": say.interval(one.difference, "+.1f", 100), **counts})
+    return [Table("views", say.frame(lines), say("views.table"))] if lines else []
 
 
 def lines_high(lines: int) -> float:
