@@ -61,12 +61,16 @@ def snapshot(place: Path) -> dict[str, str]:
         name = str(path.relative_to(place))
         if path.parent.name == "digests" or name.startswith(RACED):  # digests: named after the time of a file's change
             continue
+        if path.suffix in (".md", ".tex") and path.with_suffix(".csv").exists():  # the same table, with its seconds
+            continue
         raw = path.read_bytes().replace(str(place).encode(), b"@")
         if path.suffix == ".json":
             read = json.loads(raw)
             if isinstance(read, dict):
                 read.pop("digest", None)  # of a sealed file: also of its seconds
             raw = json.dumps(_constant(read)).encode()
+        elif path.suffix == ".ipynb":
+            raw = _sort_printed(json.loads(raw))
         elif path.suffix == ".csv":
             raw = _constant_table(raw)
         elif path.suffix == ".safetensors":  # the order of what is in its head differs from call to call
@@ -89,6 +93,14 @@ def _constant(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _constant(one) for name, one in sorted(value.items()) if name not in VARIES}
     return [_constant(one) for one in value] if isinstance(value, list) else value
+
+
+def _sort_printed(notebook: dict[str, Any]) -> bytes:
+    """A notebook whose printed lines are sorted: settings that are trained at once end in any order."""
+    for output in [one for cell in notebook["cells"] for one in cell.get("outputs", [])]:
+        if "text" in output:
+            output["text"] = sorted("".join(output["text"]).splitlines())
+    return json.dumps(notebook).encode()
 
 
 def _constant_table(raw: bytes) -> bytes:

@@ -282,7 +282,7 @@ def _to_text(notebook) -> str:
         if is_tagged(cell, "injected-parameters"):
             cell["id"] = f"papermill-{number}"  # papermill's is random
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _shows(output)]
+            cell.outputs = _join([output for output in cell.outputs if _shows(output)])
     return nbformat.writes(notebook) + "\n"
 
 
@@ -292,3 +292,14 @@ def _shows(output) -> bool:
         return True
     widget = output.data.pop(WIDGET, None)
     return "text/html" in output.data or bool(output.data and not widget)  # a bar that is done leaves no data
+
+
+def _join(outputs: list) -> list:
+    """What was printed in pieces, to the same stream and with nothing between them, as one output each."""
+    joined: list = []
+    for one in outputs:
+        if joined and one.get("name") == joined[-1].get("name") and one.output_type == "stream":
+            joined[-1].text += one.text
+        else:
+            joined.append(one)
+    return joined
