@@ -236,3 +236,12 @@ def test_a_number_too_long_to_write_is_out_of_range_like_any_other():
     for name, value in {"hidden": 10**5000, "seed": -(10**5000), "lr": 10**5000}.items():
         with pytest.raises(ConfigError, match=rf"^{name}=-?10\^5000 is out of range"):
             RunConfig(**{name: value})
+
+
+@pytest.mark.parametrize("preset", ["hub", "hub_tuned", "gpu"])
+def test_the_image_encoder_that_a_preset_names_is_one_whose_weights_timm_knows(preset):
+    import timm
+
+    known = timm.list_pretrained()
+    name = RunConfig.from_params({}, preset).image_encoder
+    assert name in known and f"{name}.other" not in known

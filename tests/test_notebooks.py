@@ -527,3 +527,21 @@ def test_cells_for_a_reader_or_a_student_can_be_left_out(tmp_path):
 def test_every_error_of_the_package_is_known_by_name():
     """The runner looks an error up in `mmlab.errors` by its name."""
     assert all(getattr(errors, kind.__name__) is kind for kind in [MmlabError, *MmlabError.__subclasses__()])
+
+
+def test_an_executed_notebook_reads_the_same_whether_it_has_trained_or_only_found():
+    from nbformat import v4
+
+    def text(*outputs) -> str:
+        notebook = v4.new_notebook(cells=[v4.new_code_cell("1", id="a", outputs=list(outputs))])
+        notebook.cells[0].metadata["tags"] = []
+        return execute._to_text(notebook)
+
+    said, more = v4.new_output("stream", text="found\n"), v4.new_output("stream", text="done\n")
+    bar = v4.new_output("display_data", data={execute.WIDGET: {"model_id": "1"}, "text/plain": "0%"})
+    gone = v4.new_output("display_data", data={})
+    whole = v4.new_output("stream", text="found\ndone\n")
+    trained = text(said, bar, gone, more)
+    assert trained == text(whole)
+    warning = v4.new_output("stream", name="stderr", text="slow\n")
+    assert text(whole, warning) != text(warning, whole) != trained  # the twin: what was said is kept, in its order
