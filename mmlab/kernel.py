@@ -1,7 +1,7 @@
-"""A kernel machine over views: logistic regression on likeness to the training pairs. No epochs.
+"""A kernel machine over views: logistic regression on likeness to training pairs. No epochs.
 
 Two pairs are alike in a view if their vectors are near each other; the mean over the views of a side says how alike
-they are. An answer is a sum over the training pairs, each weighted by its likeness. Explained in docs/scores.md.
+they are. An answer is a sum over some training pairs, each weighted by its likeness. Explained in docs/scores.md.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,16 @@ SIDES = {"text_only": ("text",), "image_only": ("image",), "text_and_image": ("t
 ENCODED = "encoded"  # the name of the encoder's own vector among the views of a side
 CUT = 5.0  # deviations at which a standardised number is cut: one odd pair must not decide the distance
 SAMPLED = 1000  # training pairs whose distances give the median
+# Training pairs that others are compared with, at most, evenly spread. With all of 2,560 a fold takes twice as long and
+# scores the same out of fold (docs/what-was-tried.md).
+LANDMARKS = 1600
 RANK = 500  # directions in which a side's likeness varies most, at most: the features of the regression
 _SMALL = 1e-6  # a direction of a smaller eigenvalue is rounding
 
 
 @dataclass(frozen=True)
 class SeenSide:
-    """A view of the training pairs: float16 (m, width), standardised; which of them have this side; what did so."""
+    """A view of the landmarks, float16 (m, width), standardised; which of them have this side; what standardises."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -33,7 +36,8 @@ class SeenSide:
     present: np.ndarray
 
     @classmethod
-    def of(cls, vectors: np.ndarray, present: np.ndarray) -> "SeenSide":
+    def of(cls, vectors: np.ndarray, present: np.ndarray, landmarks: np.ndarray) -> "SeenSide":
+        """vectors: float32 (n, width) of all training pairs; landmarks: the rows that are kept."""
         there = vectors[present]
         mean = there.mean(axis=0) if len(there) else np.zeros(vectors.shape[1], np.float32)
         spread = there.std(axis=0) if len(there) else np.ones(vectors.shape[1], np.float32)
@@ -43,10 +47,10 @@ class SeenSide:
         some = kept[present][:: 1 + present.sum() // SAMPLED].astype(np.float32)
         apart = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
         width = float(np.median(apart[apart > 1e-6])) if (apart > 1e-6).any() else 1.0
-        return cls(mean.astype(np.float32), scale.astype(np.float32), width, kept, present)
+        return cls(mean.astype(np.float32), scale.astype(np.float32), width, kept[landmarks], present[landmarks])
 
     def kernel(self, vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """How alike n pairs are to the training pairs, float32 (n, m): 1 at distance 0, 1/e at the median, 0: absent.
+        """How alike n pairs are to the landmarks, float32 (n, m): 1 at distance 0, 1/e at the median, 0: absent.
 
         vectors: float32 (n, width); present: bool (n,).
         """
@@ -59,7 +63,8 @@ class KernelModel(nn.Module):
 
     The likenesses of a side are turned into features: the directions in which they vary most (kernel PCA; for other
     pairs the Nyström method, Williams and Seeger 2001). A logistic regression on the features of one side or of both
-    then is, for each training pair, one weight on the likeness to it (`dual`).
+    then is, for each landmark, one weight on the likeness to it (`dual`). The landmarks are some of the training pairs;
+    the regression learns from all of them.
     """
 
     def __init__(self, config: RunConfig):
@@ -80,10 +85,11 @@ class KernelModel(nn.Module):
 
         with threadpool_limits(1):  # the same sums in the same order on every machine
             vectors = {side: _list_views(self.config, pairs, side, rows) for side in self.views}
+            landmarks = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LANDMARKS)).astype(int))
             for side, (views, present) in vectors.items():
-                self.views[side] = {name: SeenSide.of(one, present) for name, one in views.items()}
+                self.views[side] = {name: SeenSide.of(one, present, landmarks) for name, one in views.items()}
             likeness = self._compare(vectors)
-            directions = {side: _find_directions(one) for side, one in likeness.items()}
+            directions = {side: _find_directions(one[landmarks]) for side, one in likeness.items()}
             features, truth, judged = {side: one @ directions[side] for side, one in likeness.items()}, labels[rows], {}
             log_shares = np.log(np.maximum(np.bincount(truth, minlength=len(LABELS)), 1) / len(truth))
             for scenario in self.scenarios:
@@ -113,7 +119,7 @@ class KernelModel(nn.Module):
         return answers
 
     def _compare(self, vectors: dict[str, tuple[dict[str, np.ndarray], np.ndarray]]) -> dict[str, np.ndarray]:
-        """The mean over its views of how alike n pairs are to the training pairs, by side, float64 (n, m)."""
+        """The mean over its views of how alike n pairs are to the landmarks, by side, float64 (n, m)."""
         kernels = {
             side: [self.views[side][name].kernel(one, present) for name, one in views.items()]
             for side, (views, present) in vectors.items()
@@ -175,7 +181,7 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _find_directions(likeness: np.ndarray) -> np.ndarray:
     """(m, r) that turns likeness (n, m) into features (n, r), whose products are again the likeness, nearly.
 
-    likeness: (m, m) of the training pairs. r: RANK at most, fewer for few pairs; 0 where no pair has the side.
+    likeness: (m, m) of the landmarks. r: RANK at most, fewer for few pairs; 0 where no pair has the side.
     """
     from scipy.linalg import eigh
 

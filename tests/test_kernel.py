@@ -65,7 +65,7 @@ def test_shuffled_labels_teach_nothing():
 
 def test_the_features_of_likeness_have_the_likeness_as_products():
     vectors = np.random.default_rng(0).standard_normal((60, 5)).astype(np.float32)
-    seen = SeenSide.of(vectors[:40], np.ones(40, bool))
+    seen = SeenSide.of(vectors[:40], np.ones(40, bool), np.arange(40))
     likeness = seen.kernel(vectors[:40], np.ones(40, bool)).astype(np.float64)
     directions = _find_directions(likeness)
     np.testing.assert_allclose((likeness @ directions) @ (likeness @ directions).T, likeness, atol=1e-3)
@@ -149,6 +149,6 @@ def test_a_label_without_training_pairs_is_not_answered():
 def test_likeness_is_one_at_home_and_one_over_e_at_the_median():
     vectors = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
     present = np.ones(200, bool)
-    kernel = SeenSide.of(vectors, present).kernel(vectors, present)
+    kernel = SeenSide.of(vectors, present, np.arange(200)).kernel(vectors, present)
     np.testing.assert_allclose(np.diagonal(kernel), 1, atol=2e-3)  # vectors are kept with 16 bits
     assert np.median(kernel[np.triu_indices(200, 1)]) == pytest.approx(np.exp(-1), abs=0.01)
