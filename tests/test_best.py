@@ -1,6 +1,7 @@
 """The ensemble of `train_best` in a results folder: recorded, in the report, and whose answers are handed in."""
 
 import json
+import shutil
 
 import pytest
 from reports import SMALL, text_of
@@ -9,7 +10,7 @@ from mmlab.course import read_course, verify_predictions
 from mmlab.lab import load
 from mmlab.report import Evidence
 from mmlab.report.build import predict_test, rebuild_report
-from mmlab.report.evidence import judge_predictions
+from mmlab.report.evidence import compare_views, judge_predictions
 from mmlab.runs import TEST_RESULT, find_main, result_name
 from mmlab.workbook.best import train_best
 
@@ -62,7 +63,7 @@ def test_a_kernel_machine_answers_and_the_report_says_what_each_view_is_worth(co
     asked = train_best(demo_folder, copied, {"folds": SMALL["folds"], "views": "lexicon"}, preset="kernel")
     assert find_main(copied) == asked.folder and asked.config.model == "kernel"
     evidence = Evidence.gather(copied)
-    worth = evidence.ablated_views
+    worth = compare_views(evidence)
     assert list(worth) == ["lexicon"] and worth["lexicon"].n == asked.n
     built = rebuild_report(copied, pdf=False)
     assert built.gaps == []
@@ -71,6 +72,19 @@ def test_a_kernel_machine_answers_and_the_report_says_what_each_view_is_worth(co
     assert line.startswith("lexicon,") and f"{100 * worth['lexicon'].difference.value:+.1f}" in line.replace("−", "-")
 
 
+def test_a_changed_ablation_is_named_and_left_out(copied, demo_folder):
+    train_best(demo_folder, copied, {"folds": SMALL["folds"], "views": "lexicon"}, preset="kernel")
+    changed = next(copied.glob("runs/kernel_without_lexicon-*/predictions.csv"))
+    changed.write_text(changed.read_text().replace("0.1", "0.2", 1))
+    built = rebuild_report(copied, pdf=False)
+    assert "What each view is worth" not in text_of(copied / "report.html")
+    assert len(built.gaps) == 1 and "predictions.csv" in built.gaps[0]
+    for run in copied.glob("runs/kernel_*"):
+        shutil.rmtree(run)
+    built = rebuild_report(copied, pdf=False)
+    assert len(built.gaps) == 1 and "no complete run" in built.gaps[0] and "--preset kernel" in built.gaps[0]
+
+
 def test_no_view_is_ablated_once_the_time_is_up(copied, demo_folder):
     train_best(demo_folder, copied, {"folds": SMALL["folds"], "views": "lexicon"}, minutes=0, preset="kernel")
-    assert Evidence.gather(copied).ablated_views == {}
+    assert compare_views(Evidence.gather(copied)) == {}

@@ -25,8 +25,9 @@ class Commands:
         return shlex.join(["mmlab", "train", "--preset", "laptop", *knobs, *places])
 
     def best_command(self) -> str:
-        """Train the ensemble again."""
-        return shlex.join(["mmlab", "run", "--preset", "best", *self.places])
+        """Train the model that answers in place of the main run again."""
+        preset = "best" if self.best is None or self.best.members else self.best.config.model
+        return shlex.join(["mmlab", "run", "--preset", preset, *self.places])
 
     def grid_command(self, preset: str) -> str:
         """Run a grid that has a name."""

@@ -345,21 +345,6 @@ class Evidence(Commands):
         same = all(run.provenance[key] == self.main.provenance[key] for key in ("data_fingerprint", "split_hash"))
         return run if same else None
 
-    @cached_property
-    def ablated_views(self) -> dict[str, Comparison]:
-        """By view, the kernel machine with all views compared with the one without it; {} where none was left out."""
-        if self.best is None:
-            return {}
-        try:
-            ids = dict(_read_fitting(self.results, BEST).get("ablated") or {})
-            runs = {name: load_run(self.results / RUNS / str(id)) for name, id in ids.items()}
-            whole = runs.pop("", None)
-            pairs = {name: (whole.predictions, whole.name, one.predictions, one.name) for name, one in runs.items()}
-            return {name: compare_frames(*pair) for name, pair in pairs.items()}
-        except (MmlabError, TypeError, ValueError, AttributeError) as error:
-            self.gaps.append(Gap("run", {"folder": self.results / RUNS}, detail=str(error)))
-            return {}
-
     @property
     def answering(self) -> Run | None:
         """The run whose answers are handed in."""
@@ -392,6 +377,23 @@ def _kind_of(run: Run) -> str:
     if run.config.model != "neural":
         return run.config.model
     return "tuned" if run.config.tunes else ""
+
+
+def compare_views(evidence: Evidence) -> dict[str, Comparison]:
+    """By view, the kernel machine with all views compared with the one without it; {} where none was left out."""
+    if evidence.best is None:
+        return {}
+    folder = evidence.results / RUNS
+    try:
+        ids = dict(_read_fitting(evidence.results, BEST).get("ablated") or {})
+        runs = {name: load_run(folder / str(id)) for name, id in ids.items()}
+        whole = runs.pop("", None)
+        pairs = {name: (whole.predictions, whole.name, one.predictions, one.name) for name, one in runs.items()}
+        return {name: compare_frames(*pair) for name, pair in pairs.items()}
+    except (MmlabError, TypeError, ValueError, AttributeError) as error:
+        if all(gap.detail != str(error) for gap in evidence.gaps):
+            evidence.gaps.append(Gap("run", {"folder": folder}, detail=str(error), command=evidence.best_command()))
+        return {}
 
 
 def name_setting(run: Run, among: list[Run]) -> str:

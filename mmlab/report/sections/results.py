@@ -14,6 +14,7 @@ from mmlab.report.evidence import (
     MAIN,
     Compared,
     Evidence,
+    compare_views,
     differing_answers,
     judge_predictions,
     name_setting,
@@ -124,7 +125,7 @@ def ablation(evidence: Evidence, say: Say) -> list[Block]:
 def _show_views(evidence: Evidence, say: Say) -> list[Block]:
     """What the kernel machine loses without each of its views."""
     lines = []
-    for name, one in evidence.ablated_views.items():
+    for name, one in compare_views(evidence).items():
         counts = {"only_a": one.b, "only_b": one.c, "p": f"{one.p_value:.2g}"}
         lines.append({"view": name, "worth": say.interval(one.difference, "+.1f", 100), **counts})
     return [Table("views", say.frame(lines), say("views.table"))] if lines else []
