@@ -7,6 +7,7 @@ import pytest
 from reports import SMALL, text_of
 
 from mmlab.course import read_course, verify_predictions
+from mmlab.errors import ConfigError
 from mmlab.lab import load
 from mmlab.report import Evidence
 from mmlab.report.build import predict_test, rebuild_report
@@ -88,3 +89,28 @@ def test_a_changed_ablation_is_named_and_left_out(copied, demo_folder):
 def test_no_view_is_ablated_once_the_time_is_up(copied, demo_folder):
     train_best(demo_folder, copied, {"folds": SMALL["folds"], "views": "lexicon"}, minutes=0, preset="kernel")
     assert compare_views(Evidence.gather(copied)) == {}
+
+
+def test_damaged_the_record_leaves_the_prediction_file_as_it_is(best, copied):
+    rebuild_report(copied, pdf=False)
+    handed_in, record = (copied / TEST_RESULT).read_bytes(), copied / "records" / "best.json"
+    record.write_text(record.read_text().replace("ensemble", "ensemblf"))
+    built = rebuild_report(copied, pdf=False)
+    assert len(built.gaps) == 1 and "prediction files stay as they are" in built.gaps[0]
+    assert (copied / TEST_RESULT).read_bytes() == handed_in
+    record.unlink()  # the twin: without a record the main run answers
+    rebuild_report(copied, pdf=False)
+    assert (copied / TEST_RESULT).read_bytes() != handed_in
+
+
+def test_members_that_were_left_out_are_named_in_the_report(copied, demo_folder):
+    asked = train_best(demo_folder, copied, KNOBS, minutes=0)
+    assert list(asked.members) == ["smoke"]
+    built = rebuild_report(copied, pdf=False)
+    assert built.gaps == [] and "left out: kernel machine" in text_of(copied / "report.html")
+
+
+@pytest.mark.parametrize("minutes", [float("nan"), -5.0])
+def test_minutes_that_are_no_time_are_refused(minutes, copied, demo_folder):
+    with pytest.raises(ConfigError, match=f"minutes={minutes:g} is out of range"):
+        train_best(demo_folder, copied, KNOBS, minutes=minutes)

@@ -168,7 +168,9 @@ def train(
 
     values = read_values(settings or [])
     for name, several in values.items():
-        if len(several) > 1:
+        if len(several) > 1 and name in ("views", "members"):  # one value that has commas of its own
+            values[name] = [", ".join(several)]
+        elif len(several) > 1:
             raise ConfigError(f"--set {name}: one training takes one value. `mmlab grid` tries several.")
     config = RunConfig.from_params(resolve_folders({name: one for name, (one,) in values.items()}), preset)
     if save is not None:

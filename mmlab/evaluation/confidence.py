@@ -129,10 +129,12 @@ class Abstention:
         if not self.answered.any():
             return f"No threshold reaches {self.target:.0%}: the model would answer nothing."
         first = min(self.kept, key=self.kept.get)
-        return (
-            f"It answers {self.coverage.value:.0%} of the tweets at {self.accuracy:.0%} (asked for {self.target:.0%}); "
-            f"{first} falls out first: {self.kept[first]:.0%} of its tweets are answered."
+        words = (
+            f"It answers {self.coverage.value:.0%} of the tweets at {self.accuracy:.0%} (asked for {self.target:.0%})"
         )
+        if self.answered.all():
+            return f"{words}; none falls out."
+        return f"{words}; {first} falls out first: {self.kept[first]:.0%} of its tweets are answered."
 
 
 def abstain(frame: pd.DataFrame, scenario: str, accuracy: float, draws: int = 2000, seed: int = 0) -> Abstention:

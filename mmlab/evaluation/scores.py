@@ -45,6 +45,9 @@ class Interval:
             return f"{self.value:{spec}} [no interval]"
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
+    def __neg__(self) -> "Interval":
+        return Interval(-self.value, -self.high, -self.low)
+
     def contains(self, value: float) -> bool:
         return self.low <= value <= self.high
 

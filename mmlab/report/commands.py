@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.config import RunConfig, write_value
+from mmlab.runs import Run
 
 
 class Commands:
@@ -24,9 +25,9 @@ class Commands:
         places = [*self.places[:-1], str(self.results / folder)]
         return shlex.join(["mmlab", "train", "--preset", "laptop", *knobs, *places])
 
-    def best_command(self) -> str:
+    def best_command(self, run: Run) -> str:
         """Train the model that answers in place of the main run again."""
-        preset = "best" if self.best is None or self.best.members else self.best.config.model
+        preset = "best" if run.members else run.config.model
         return shlex.join(["mmlab", "run", "--preset", preset, *self.places])
 
     def grid_command(self, preset: str) -> str:

@@ -209,8 +209,9 @@ class Evidence(Commands):
         """Raise RunError, naming the first, when a run of the workbook is missing, damaged or of other data."""
         if self.grid_alone:
             raise RunError(f"{self.results} holds a grid alone. `{self.notebook_command()}` runs the notebooks.")
-        for part in [part for part in PARTS if part not in self.runs]:
-            gap = next(gap for gap in self.gaps if gap.notebook == PARTS[part].notebook)
+        _ = self.best  # damaged, it is a gap as well: another model's answers must not be handed in
+        wanted = {PARTS[part].notebook for part in PARTS if part not in self.runs}
+        for gap in [gap for gap in self.gaps if gap.notebook in wanted or gap.kind == "best"]:
             raise RunError(gap.text(ENGLISH).replace("`", ""))
 
     def _miss(self, kind: str, notebook: str, error: Exception | str = "", **values: Any) -> None:
@@ -338,10 +339,10 @@ class Evidence(Commands):
         if self.main is None or not (self.results / RECORDS / f"{BEST}.json").is_file():
             return None
         try:
-            run = load_run(self.results / RUNS / _read_fitting(self.results, BEST)["runs"][BEST])
+            self.records[BEST] = _read_fitting(self.results, BEST)
+            run = load_run(self.results / RUNS / self.records[BEST]["runs"][BEST])
         except (MmlabError, KeyError, TypeError) as error:
-            self.gaps.append(Gap("run", {"folder": self.results / RUNS}, detail=str(error)))
-            return None
+            return self.gaps.append(Gap("best", {}, detail=str(error)))
         same = all(run.provenance[key] == self.main.provenance[key] for key in ("data_fingerprint", "split_hash"))
         return run if same else None
 
@@ -385,14 +386,16 @@ def compare_views(evidence: Evidence) -> dict[str, Comparison]:
         return {}
     folder = evidence.results / RUNS
     try:
-        ids = dict(_read_fitting(evidence.results, BEST).get("ablated") or {})
+        ids = dict(evidence.records[BEST].get("ablated") or {})
         runs = {name: load_run(folder / str(id)) for name, id in ids.items()}
         whole = runs.pop("", None)
         pairs = {name: (whole.predictions, whole.name, one.predictions, one.name) for name, one in runs.items()}
         return {name: compare_frames(*pair) for name, pair in pairs.items()}
     except (MmlabError, TypeError, ValueError, AttributeError) as error:
         if all(gap.detail != str(error) for gap in evidence.gaps):
-            evidence.gaps.append(Gap("run", {"folder": folder}, detail=str(error), command=evidence.best_command()))
+            evidence.gaps.append(
+                Gap("run", {"folder": folder}, detail=str(error), command=evidence.best_command(evidence.best))
+            )
         return {}
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from mmlab.config import GUID, IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
-from mmlab.errors import RunError, stoppable, writing
+from mmlab.errors import ConfigError, RunError, stoppable, writing
 from mmlab.evaluation import score_frame
 from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of, place_of
@@ -50,6 +50,8 @@ def train_run(
     on_epoch and on_batch of `fit`. A fine-tuning leaves a checkpoint after each epoch, from which the next call goes on
     unless `resume` is False. Prints the run's notes. Raises RunError as `write_test_results` does.
     """
+    if minutes is not None and not 0 <= minutes < float("inf"):
+        raise ConfigError(f"minutes={minutes:g} is out of range: it must be a number of at least 0.")
     run = _find_or_train(config, course, features, results, on_model, resume, minutes, watch)
     for note in run.notes:  # also of one that was found: the reader of a notebook sees the same, whoever trained it
         print(note)

@@ -54,10 +54,10 @@ def read_record(results: Path | str, name: str) -> dict[str, Any]:
     try:
         return unseal_json(read_file(path))
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: run notebook {name} on this results folder first.") from error
+        raise RunError(f"{path} is missing: run {_maker(name)} on this results folder first.") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise RunError(f"{path} cannot be read ({why}): run notebook {name} again.") from error
+        raise RunError(f"{path} cannot be read ({why}): run {_maker(name)} again.") from error
 
 
 def find_main(results: Path | str) -> Path:
@@ -92,8 +92,12 @@ def find_recorded(results: Path | str, name: str, part: str) -> Path:
     try:
         return Path(results) / RUNS / read_record(results, name)["runs"][part]
     except (KeyError, TypeError):
-        fix = "`mmlab run --preset best`" if name == BEST else f"notebook {name}"
-        raise RunError(f"{Path(results) / RECORDS / name}.json names no run: run {fix} again.") from None
+        raise RunError(f"{Path(results) / RECORDS / name}.json names no run: run {_maker(name)} again.") from None
+
+
+def _maker(name: str) -> str:
+    """What writes the record of this name."""
+    return "`mmlab run` with the preset best or kernel" if name == BEST else f"notebook {name}"
 
 
 def _to_plain(value: Any) -> Any:

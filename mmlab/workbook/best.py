@@ -42,6 +42,7 @@ def train_best(
     if minutes is None or time.monotonic() - started < 60 * minutes:
         with model_bar("what each view is worth") as tick:
             ablated = ablate_views(config, course, getattr(pairs, "frozen", pairs), results, tick)
-    views = {"ablated": {name: one.id for name, one in ablated.items()}}
+    left_out = [name for name in config.list_members() if name and name not in run.members]
+    views = {"left_out": left_out, "ablated": {name: one.id for name, one in ablated.items()}}
     write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes, **views})
     return run

@@ -90,7 +90,8 @@ def conclusions(evidence: Evidence, say: Say) -> list[Block]:
         if one.result is not None:
             a, b = (one.b, one.a) if one.better is one.b else (one.a, one.b)
             key = "conclude.open" if one.better is None else "conclude.real"
-            points = say.interval(one.result.difference, "+.1f", 100)
+            apart = one.result.difference if a is one.a else -one.result.difference
+            points = say.interval(apart, "+.1f", 100)
             items.append(say(key, a=say.row(a), b=say.row(b), difference=points))
     if evidence.main is not None:
         items.append(_weakest_recall(evidence, say))
@@ -133,7 +134,7 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
         names = [say.row(evidence.row(part, scenario)) for scenario in PARTS[part].scenarios]
         entries.append((", ".join(names), run, evidence.command_of(part)))
     for run in {row.run.id: row.run for row in evidence.further}.values():
-        command = evidence.best_command() if run == evidence.best else evidence.train_command(run.config)
+        command = evidence.best_command(run) if run == evidence.best else evidence.train_command(run.config)
         entries.append((say(f"provenance.{run.config.model}"), run, command))
     for run in evidence.grid:
         name = say("provenance.setting", name=name_setting(run, evidence.grid))

@@ -22,7 +22,7 @@ from mmlab.report.evidence import (
 from mmlab.report.sections.gallery import show_wrong
 from mmlab.report.tables import difference_table, score_cells, score_table
 from mmlab.report.words import Say
-from mmlab.runs import Run
+from mmlab.runs import BEST, Run
 
 MOST_SETTINGS = 12  # shown of a grid: a figure that fills a page leaves the one before it empty
 
@@ -93,21 +93,25 @@ def results(evidence: Evidence, say: Say) -> list[Block]:
 def ensemble(evidence: Evidence, say: Say) -> list[Block]:
     """The members of the ensemble that answers: each alone, its weight, and what is lost without it."""
     best = evidence.best
-    if best is None or len(best.members) < 2:
+    if best is None or not best.members:
         return []
     runs = best.member_runs
     weights = best.weights[(best.weights["scenario"] == JOINT) & (best.weights[FOLD] != NEW)]
     lines, columns = [], probability_columns(JOINT)
     for name, run in runs.items():
         others = {one: other.predictions for one, other in runs.items() if one != name}
-        rest = best.predictions.assign(**dict.fromkeys(columns, 0.0))
-        rest[columns] = weigh(others, JOINT, cross_choose(others, JOINT))
-        lost = compare_frames(best.predictions, JOINT, rest, JOINT).difference
+        worth = "—"  # alone, it has nobody to leave the answer to
+        if others:
+            rest = best.predictions.assign(**dict.fromkeys(columns, 0.0))
+            rest[columns] = weigh(others, JOINT, cross_choose(others, JOINT))
+            worth = say.interval(compare_frames(best.predictions, JOINT, rest, JOINT).difference, "+.1f", 100)
         shown = {"accuracy": say.interval(run.scores[JOINT].accuracy), "weight": f"{weights[name].mean():.2f}"}
-        worth = {"worth": say.interval(lost, "+.1f", 100), "seconds": f"{run.seconds:.0f}"}
-        lines.append({"model": say.name("member", name), **shown, **worth})
+        lines.append({"model": say.name("member", name), **shown, "worth": worth, "seconds": f"{run.seconds:.0f}"})
     facts = {"score": say.interval(best.scores[JOINT].accuracy), "members": len(runs), "seconds": best.seconds}
-    return [Paragraph(say("ensemble.text", **facts)), Table("ensemble", say.frame(lines), say("ensemble.table"))]
+    left_out = ", ".join(say.name("member", str(name)) for name in evidence.records[BEST].get("left_out") or [])
+    notice = [Paragraph(say("ensemble.left", names=left_out))] if left_out else []
+    table = Table("ensemble", say.frame(lines), say("ensemble.table"))
+    return [Paragraph(say("ensemble.text", **facts)), *notice, table]
 
 
 def ablation(evidence: Evidence, say: Say) -> list[Block]:
