@@ -64,8 +64,10 @@ troubleshooting: $(STAMP) ## write the list of messages in docs/troubleshooting.
 
 # Two files with the same versions. The short one is read by people, by `mmlab doctor`, and by conda, whose pip takes the
 # package itself in the same call, which hashes do not allow.
+# Not locked is `ocr`: with OpenCV it is 150 MB for a view that is off by default.
+LOCKED_EXTRAS = --extra test --extra pdf --extra slurm --extra install
 lock: $(STAMP) ## resolve requirements.lock and its hashes again after a change of pyproject.toml
-	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock $(LOCK_OPTIONS)
+	$(COMPILE) pyproject.toml $(LOCKED_EXTRAS) --output-file requirements.lock $(LOCK_OPTIONS)
 	$(COMPILE) requirements.lock --no-deps --generate-hashes --output-file requirements.hashes.lock
 
 audit: $(STAMP) ## look at the locked packages: known vulnerabilities, licences, files that are not those of the lock

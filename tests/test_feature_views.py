@@ -1,9 +1,12 @@
 """Views of a pair: what each measures, how it is cached, turned on and off, and refused."""
 
 import importlib.metadata
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmlab.config import RunConfig
 from mmlab.course import read_course
@@ -129,9 +132,44 @@ def test_the_fingerprint_of_a_view_follows_its_encoder():
 
 
 def test_the_demo_reads_with_all_views(demo_folder):
-    names = ", ".join(VIEWS)
-    views = find_views(KERNEL.replace(views=names))
-    assert list(views) == list(VIEWS)
+    installed = [name for name, view in VIEWS.items() if not view.extra]
+    views = find_views(KERNEL.replace(views=", ".join(installed)))
+    assert list(views) == installed
     assert {view.modality for view in views.values()} == {"text", "image"}
     assert all(view.summary for view in views.values())
     assert read_course(demo_folder).labelled is not None
+
+
+def test_the_words_in_an_image_are_read_where_the_reader_is_sure(monkeypatch):
+    """With a reader of our own in the place of the optional package."""
+    read = {"dark": (["HAPPY", "birthday"], [0.9, 0.8]), "light": (["1l|I"], [0.2])}
+
+    class Reader:
+        def __init__(self, params):
+            assert params["Det.limit_side_len"] == 320
+
+        def __call__(self, pixels):
+            assert pixels.shape == (8, 8, 3) and pixels.dtype == np.uint8
+            assert pixels[0, 0, 2] == pixels.max()  # red is last: BGR
+            lines, scores = read["dark" if pixels.max() < 100 else "light"]
+            return SimpleNamespace(txts=lines, scores=scores)
+
+    monkeypatch.setitem(sys.modules, "rapidocr", SimpleNamespace(RapidOCR=Reader))
+    text, image = find_text_encoder("minilm"), find_image_encoder("efficientnet_lite0")
+    pictures = [np.asarray(Image.new("RGB", (8, 8), (level, 0, 0))) for level in (50, 200)]
+    seen = VIEWS["words"](text, image).measure(pictures)
+    wanted = [one.astype(np.float32).mean(axis=0) for one in text.encode(["HAPPY birthday", "."])]
+    np.testing.assert_allclose(seen, np.stack(wanted), atol=1e-4)
+
+
+def test_without_the_package_that_reads_words_the_view_is_refused_with_the_install_line(monkeypatch):
+    version = importlib.metadata.version
+
+    def missing(name):
+        if name == "rapidocr":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(ConfigError, match=r"python -m pip install 'mmlab\[ocr\]'"):
+        find_views(KERNEL.replace(views="words"))

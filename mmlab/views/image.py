@@ -1,4 +1,4 @@
-"""Views of an image: together with its mirror image, and its style."""
+"""Views of an image: together with its mirror image, its style, and the words that can be read in it."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from mmlab.encoders import ImageEncoder
+from mmlab.encoders import ImageEncoder, TextEncoder
+from mmlab.images import read_rgb
+from mmlab.views.text import clean
 from mmlab.views.view import View
+
+SIDE = 320  # pixels of the longer side in which lines of text are looked for: a tenth of a second an image
+SURE = 0.6  # of a line, by the reader's own score; below, it sees letters in leaves
 
 
 class MirroredImage(View, name="mirrored"):
@@ -42,3 +47,38 @@ class ImageStyle(View, name="style"):
 
     def measure(self, sources: list[Any]) -> np.ndarray:
         return np.concatenate(self.encoder.encode(sources))
+
+
+class ImageWords(View, name="words"):
+    """The words that RapidOCR reads in the image, as the text encoder's mean over their tokens: (n, its width).
+
+    Not among the views by default: on the data it was tried on, it did not help (docs/what-was-tried.md). Its networks
+    come with its package.
+    """
+
+    modality = "image"
+    summary = "the words in the picture (RapidOCR), by the text encoder"
+    packages = ("rapidocr", "onnxruntime")
+    extra = "ocr"
+
+    @property
+    def encoder(self) -> TextEncoder:
+        return self.text
+
+    @cached_property
+    def _reader(self):
+        from rapidocr import RapidOCR
+
+        threads = dict.fromkeys(("intra_op_num_threads", "inter_op_num_threads"), 1)
+        settings = {f"EngineConfig.onnxruntime.{name}": count for name, count in threads.items()}
+        settings |= {"Global.log_level": "error", "Global.use_cls": False}
+        return RapidOCR(params={**settings, "Det.limit_side_len": SIDE, "Det.limit_type": "max"})
+
+    def measure(self, sources: list[Any]) -> np.ndarray:
+        tokens = self.encoder.encode([clean(self._read(one)) or "." for one in sources])  # "." where there are none
+        return np.stack([one.astype(np.float32).mean(axis=0) for one in tokens])
+
+    def _read(self, source: Any) -> str:
+        found = self._reader(np.ascontiguousarray(np.asarray(read_rgb(source))[:, :, ::-1]))  # it wants BGR
+        lines = zip(found.txts or (), found.scores or (), strict=True)
+        return " ".join(line for line, score in lines if score >= SURE)
