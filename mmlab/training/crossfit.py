@@ -119,11 +119,12 @@ def plan_parts(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of
 
 def note_few(config: RunConfig, labels: np.ndarray, twins: np.ndarray, fold_of: np.ndarray) -> list[str]:
     """What few pairs of a label have changed: sentences for the reader. fold_of: (n,), as `deal_folds` gives it."""
-    notes, folds = [], np.unique(fold_of[fold_of >= 0])
-    if config.folds > len(folds):
-        few = f"the rarest label has {len(folds)} independent pairs, so {len(folds)} folds are used"
+    notes, filled = [], np.unique(fold_of[fold_of >= 0])
+    folds = fit_folds(labels, twins, config.folds) if config.folds else 0
+    if folds < config.folds:
+        few = f"the rarest label has {folds} independent pairs, so {folds} folds are used"
         notes.append(f"folds={config.folds}: {few}.")
-    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in folds)
+    inner = min(fit_folds(labels[fold_of != one], twins[fold_of != one], INNER_FOLDS) for one in filled)
     if inner < INNER_FOLDS and config.model == "neural":
         few = f"1 in {inner} training pairs, not 1 in {INNER_FOLDS}, decides when to stop"
         notes.append(f"The rarest label has few independent pairs: {few}.")
