@@ -26,6 +26,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ALL_LAYERS = -1
 # Knobs that the members of an ensemble share: what they see, and how they are trained and scored.
 SHARED = ("text_encoder", "image_encoder", "scenario", "folds", "seed", "control", "precision", "views", "prior_shift")
+LISTS = ("views", "members")  # knobs that hold names, separated by commas
 EXERCISE_TAG = "exercise"  # of the cells of a notebook that ask the student something
 
 # Columns of every frame and file that the lab writes.
@@ -101,7 +102,7 @@ class Knob:
         for holds, words in bounds:
             if not holds:
                 must = words if value == value else "a number"
-                raise ConfigError(f"{name}={_write(value)} is out of range: it must be {must}.")
+                raise ConfigError(f"{name}={_shorten(value)} is out of range: it must be {must}.")
 
     def read(self, text: str) -> Any:
         """The value that a text means, `"1e-3"` or `"true"`, checked. Raises ConfigError."""
@@ -120,7 +121,11 @@ class Knob:
         return value
 
 
-def _write(value: Any) -> str:
+def _split(names: str) -> list[str]:
+    return [one.strip() for one in names.split(",") if one.strip()]
+
+
+def _shorten(value: Any) -> str:
     """A value for a message. Python refuses to write a whole number of more than 4,300 digits."""
     huge = isinstance(value, int) and abs(value) > 10**40
     return f"{'-' if value < 0 else ''}10^{math.log10(abs(value)):.0f}" if huge else str(value)
@@ -231,7 +236,7 @@ class RunConfig:
     @property
     def view_names(self) -> list[str]:
         """The views that are turned on; none for a model that uses none."""
-        return [one.strip() for one in self.views.split(",") if one.strip()] if self.uses_views else []
+        return _split(self.views) if self.uses_views else []
 
     def list_members(self) -> dict[str, "RunConfig"]:
         """The configs of an ensemble's members by preset; of another model, the config itself under "".
@@ -241,7 +246,7 @@ class RunConfig:
         if self.model != "ensemble":
             return {"": self}
         shared = {name: getattr(self, name) for name in SHARED}
-        names = [one.strip() for one in self.members.split(",") if one.strip()]
+        names = _split(self.members)
         for name in names:
             check_choice("members", name, tuple(one for one in PRESETS if PRESETS[one].get("model") != "ensemble"))
         if not names or len(set(names)) < len(names):

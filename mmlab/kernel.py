@@ -159,7 +159,8 @@ def _list_views(
     own = getattr(pairs.summarised, side)
     present = (own.lengths > 0)[rows]
     found = {}
-    views = {name: one for name, one in pairs.views[side].items() if name in config.view_names}
+    names = config.view_names
+    views = {name: one for name, one in pairs.views[side].items() if name in names}
     for name, sequences in {ENCODED: own, **views}.items():
         chosen = sequences.take(rows)
         vectors = np.zeros((len(rows), chosen.width), np.float32)

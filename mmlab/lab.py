@@ -25,7 +25,7 @@ from mmlab.explain import DRAWS, FEW_DRAWS, Explanation, explain
 from mmlab.export import EXPORT, read_export
 from mmlab.features import Features, Pairs, encode_pairs
 from mmlab.images import FORMATS, LARGEST_FILE, Picture, read_rgb
-from mmlab.runs import BEST, METRICS, Run, find_main, load_run, open_results, train_run, write_record
+from mmlab.runs import BEST, METRICS, Run, check_minutes, find_main, load_run, open_results, train_run, write_record
 from mmlab.storage import expand, read_file
 from mmlab.views import find_views
 
@@ -295,6 +295,7 @@ def fit(
     """
     from mmlab.training import prepare_pairs, show_training
 
+    check_minutes(minutes)
     config = RunConfig.from_params(knobs, preset)
     if not isinstance(course, Course):
         raise ConfigError("fit takes a course: mmlab.fit(mmlab.read_course(folder)).")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mmlab.storage import SEAL
+
 KEPT = ("results", "out", "work", "cache")  # what a call leaves for others, in the folder of its trial
 # Keys and columns that two equal calls do not share. model.xml: the digest of a converted network, see `snapshot`.
 VARIES = {"seconds", "timeline", "seal", "packages", "commit", "model.xml"}
@@ -67,7 +69,7 @@ def snapshot(place: Path) -> dict[str, str]:
         if path.suffix == ".json":
             read = json.loads(raw)
             if isinstance(read, dict):
-                read.pop("digest", None)  # of a sealed file: also of its seconds
+                read.pop(SEAL, None)  # of a sealed file: also of its seconds
             raw = json.dumps(_constant(read)).encode()
         elif path.suffix == ".ipynb":
             raw = _sort_printed(json.loads(raw))

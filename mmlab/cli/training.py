@@ -9,7 +9,7 @@ import typer
 
 from mmlab.cli.options import PATH, WHOLE, Data, Results, with_knobs
 from mmlab.cli.output import print_line, print_outcome, print_scores
-from mmlab.config import GRID_PRESETS, KNOBS, PRESETS, SHARED, RunConfig, check_choice, name_knobs
+from mmlab.config import GRID_PRESETS, KNOBS, LISTS, PRESETS, SHARED, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
 
 _KNOBS = f"Knobs, explained by `mmlab run --help`: {', '.join(KNOBS)}."
@@ -168,7 +168,7 @@ def train(
 
     values = read_values(settings or [])
     for name, several in values.items():
-        if len(several) > 1 and name in ("views", "members"):  # one value that has commas of its own
+        if len(several) > 1 and name in LISTS:  # one value that has commas of its own
             values[name] = [", ".join(several)]
         elif len(several) > 1:
             raise ConfigError(f"--set {name}: one training takes one value. `mmlab grid` tries several.")

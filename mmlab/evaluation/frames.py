@@ -50,6 +50,12 @@ def read_frame(frame: pd.DataFrame, scenario: str) -> tuple[np.ndarray, np.ndarr
     return class_numbers(frame[LABEL]), probabilities
 
 
+def rename_scenario(frame: pd.DataFrame, scenario: str, name: str) -> pd.DataFrame:
+    """A predictions frame with this one scenario, under another name."""
+    names = dict(zip(probability_columns(scenario), probability_columns(name), strict=True))
+    return frame[[GUID, FOLD, LABEL, TWIN, *names]].rename(columns=names)
+
+
 def list_answers(frame: pd.DataFrame, scenario: str) -> pd.DataFrame:
     """One row per pair of a predictions frame, in its order: guid, label, twin, predicted (a label), confidence, right.
 

@@ -177,7 +177,7 @@ class Evidence(Commands):
     results: Path
     data: Path | None = None  # the course folder, where it is not the one that was recorded
     runs: dict[str, Run] = field(default_factory=dict)  # by part
-    records: dict[str, dict] = field(default_factory=dict)  # by notebook
+    records: dict[str, dict] = field(default_factory=dict)  # by notebook; BEST: once `best` was asked for
     gaps: list[Gap] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)  # parts whose code has changed
     chosen: Run | None = None  # the best setting of notebook 05, trained as the main run is

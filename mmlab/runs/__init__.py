@@ -15,6 +15,7 @@ from mmlab.runs.answers import (
     predict_without,
 )
 from mmlab.runs.curve import learning_curve
+from mmlab.runs.ensemble import check_minutes
 from mmlab.runs.folder import JOINT, METRICS, RUNS, Run, is_complete, load_run, model_file, result_name, run_folder
 from mmlab.runs.keep import keep_predictions, train_run, write_test_results
 from mmlab.runs.records import (

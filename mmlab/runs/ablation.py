@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, TWIN, RunConfig, probability_columns
+from mmlab.config import RunConfig
 from mmlab.course import Course
+from mmlab.evaluation.frames import rename_scenario
 from mmlab.features import Pairs
 from mmlab.runs.folder import JOINT, Run
 from mmlab.runs.keep import keep_predictions
@@ -28,26 +29,24 @@ def ablate_views(
     config: one that uses views; the machine is the preset `kernel` with its encoders, views and seed. {} where it uses
     none, and where it is not about pairs. on_model: called with (machines done, machines in all).
     """
-    names = list(find_views(config))
-    if not names or config.scenario != JOINT:
+    views = find_views(config)
+    if not views or config.scenario != JOINT:
         return {}
     shared = {name: getattr(config, name) for name in ("text_encoder", "image_encoder", "precision", "seed")}
     machine = RunConfig.from_params({**shared, "folds": FOLDS}, "kernel")
     runs = {}
-    for number, left_out in enumerate(["", *names]):
-        rest = machine.replace(views=", ".join(name for name in names if name != left_out))
+    for number, left_out in enumerate(["", *views]):
+        kept = {name: view.fingerprint for name, view in views.items() if name != left_out}
+        rest = machine.replace(views=", ".join(kept))
         scenario = f"kernel_without_{left_out}" if left_out else "kernel_all_views"
         predict = partial(_predict, rest, course, features, scenario)
-        views = {name: view.fingerprint for name, view in find_views(rest).items()}
-        key = [rest.to_dict(), views, features.digest]
+        key = [rest.to_dict(), kept, features.digest]
         runs[left_out] = keep_predictions(scenario, predict, course, results, key=key)
-        on_model(number + 1, 1 + len(names))
+        on_model(number + 1, 1 + len(views))
     return runs
 
 
 def _predict(config: RunConfig, course: Course, features: Pairs, scenario: str) -> pd.DataFrame:
     from mmlab.training import cross_fit
 
-    frame = cross_fit(config, course, features).predictions
-    columns = dict(zip(probability_columns(JOINT), probability_columns(scenario), strict=True))
-    return frame[[GUID, FOLD, LABEL, TWIN, *columns]].rename(columns=columns)
+    return rename_scenario(cross_fit(config, course, features).predictions, JOINT, scenario)

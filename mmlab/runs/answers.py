@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from mmlab.config import FOLD, GUID, LABEL, LABELS, TWIN, RunConfig, probability_columns
+from mmlab.config import FOLD, GUID, LABELS, RunConfig, probability_columns
 from mmlab.course import Course
 from mmlab.errors import MmlabError
 from mmlab.evaluation import list_answers, share_credit
+from mmlab.evaluation.frames import rename_scenario
 from mmlab.features import Features
 from mmlab.runs.folder import JOINT, Run
 
@@ -39,8 +40,7 @@ def predict_without(run: Run, features: Features, modality: str) -> pd.DataFrame
     Explained in notebook 06, section 2.1.
     """
     frame = predict_out_of_fold(run, features.without(modality))
-    names = dict(zip(probability_columns(JOINT), probability_columns(f"joint_without_{modality}"), strict=True))
-    return frame[[GUID, FOLD, LABEL, TWIN, *names]].rename(columns=names)
+    return rename_scenario(frame, JOINT, f"joint_without_{modality}")
 
 
 def credit_answers(run: Run, features: Features) -> pd.DataFrame:

@@ -6,8 +6,15 @@ from collections.abc import Callable
 import pandas as pd
 
 from mmlab.config import FOLD, GUID, LABEL, TWIN, RunConfig, probability_columns
+from mmlab.errors import ConfigError
 from mmlab.evaluation.selection import NEW, cross_choose, weigh
 from mmlab.runs.folder import Run
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Raise ConfigError for what is no time to train in; None: no limit."""
+    if minutes is not None and not 0 <= minutes < float("inf"):
+        raise ConfigError(f"minutes={minutes:g} is out of range: it must be a number of at least 0.")
 
 
 class OutOfTime(Exception):

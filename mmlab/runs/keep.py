@@ -18,12 +18,12 @@ import pandas as pd
 from mmlab.config import GUID, IMAGE, LABELS, TEXT, RunConfig, probability_columns
 from mmlab.course import Course, write_predictions
 from mmlab.device import resolved
-from mmlab.errors import ConfigError, RunError, stoppable, writing
+from mmlab.errors import RunError, stoppable, writing
 from mmlab.evaluation import score_frame
 from mmlab.features import Features, Pairs
 from mmlab.freshness import code_digest, digest_of, place_of
 from mmlab.runs import folder as files
-from mmlab.runs.ensemble import combine, train_members
+from mmlab.runs.ensemble import check_minutes, combine, train_members
 from mmlab.runs.folder import Run, is_complete, load_run, run_folder, training_code
 from mmlab.storage import CHECKOUT, draft_folder, one_at_a_time, seal_json, write_atomic
 
@@ -50,8 +50,7 @@ def train_run(
     on_epoch and on_batch of `fit`. A fine-tuning leaves a checkpoint after each epoch, from which the next call goes on
     unless `resume` is False. Prints the run's notes. Raises RunError as `write_test_results` does.
     """
-    if minutes is not None and not 0 <= minutes < float("inf"):
-        raise ConfigError(f"minutes={minutes:g} is out of range: it must be a number of at least 0.")
+    check_minutes(minutes)
     run = _find_or_train(config, course, features, results, on_model, resume, minutes, watch)
     for note in run.notes:  # also of one that was found: the reader of a notebook sees the same, whoever trained it
         print(note)
@@ -63,10 +62,10 @@ def _find_or_train(
     course: Course,
     features: Pairs,
     results: Path | str,
-    on_model,
+    on_model: Callable[[int, int], None] | None,
     resume: bool,
-    minutes,
-    watch: dict,
+    minutes: float | None,
+    watch: dict[str, Callable | None],
 ) -> Run:
     folder, ensemble = run_folder(config, course, features, results), config.model == "ensemble"
     checkpoints = Path(results) / CHECKPOINTS / folder.name if config.tunes and not ensemble else None

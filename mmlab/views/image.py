@@ -8,7 +8,7 @@ import numpy as np
 
 from mmlab.encoders import ImageEncoder, TextEncoder
 from mmlab.images import read_rgb
-from mmlab.views.text import clean
+from mmlab.views.text import encode_means
 from mmlab.views.view import View
 
 SIDE = 320  # pixels of the longer side in which lines of text are looked for: a tenth of a second an image
@@ -75,8 +75,7 @@ class ImageWords(View, name="words"):
         return RapidOCR(params={**settings, "Det.limit_side_len": SIDE, "Det.limit_type": "max"})
 
     def measure(self, sources: list[Any]) -> np.ndarray:
-        tokens = self.encoder.encode([clean(self._read(one)) or "." for one in sources])  # "." where there are none
-        return np.stack([one.astype(np.float32).mean(axis=0) for one in tokens])
+        return encode_means(self.encoder, [self._read(one) for one in sources])
 
     def _read(self, source: Any) -> str:
         found = self._reader(np.ascontiguousarray(np.asarray(read_rgb(source))[:, :, ::-1]))  # it wants BGR

@@ -32,6 +32,12 @@ def clean(text: str) -> str:
     return " ".join(_HASHTAG.sub(lambda found: f" {split_hashtag(found[1])} ", plain).split())
 
 
+def encode_means(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
+    """The mean over the tokens of each text once it is cleaned: float32 (n, the encoder's width)."""
+    tokens = encoder.encode([clean(text) or "." for text in texts])  # "." where nothing is left
+    return np.stack([one.astype(np.float32).mean(axis=0) for one in tokens])
+
+
 class CleanedText(View, name="cleaned"):
     """The text encoder's mean over the tokens of the cleaned tweet: (n, its width)."""
 
@@ -44,8 +50,7 @@ class CleanedText(View, name="cleaned"):
         return self.text
 
     def measure(self, sources: list[str]) -> np.ndarray:
-        tokens = self.encoder.encode([clean(text) or "." for text in sources])  # "." where nothing is left
-        return np.stack([one.astype(np.float32).mean(axis=0) for one in tokens])
+        return encode_means(self.encoder, sources)
 
 
 class Lexicons(View, name="lexicon"):

@@ -11,7 +11,7 @@ from typing import Any
 from mmlab.config import RunConfig
 from mmlab.course import read_course
 from mmlab.progress import model_bar
-from mmlab.runs import BEST, Run, ablate_views, open_results, train_run, write_record
+from mmlab.runs import BEST, Run, ablate_views, check_minutes, open_results, train_run, write_record
 from mmlab.workbook.parameters import resolve_folders
 
 MINUTES = 30.0
@@ -33,6 +33,7 @@ def train_best(
     """
     from mmlab.training import prepare_pairs
 
+    check_minutes(minutes)  # before anything is encoded
     config = RunConfig.from_params(resolve_folders(knobs or {}), preset)
     course = read_course(data, seed=config.seed)
     open_results(results, course.root)
@@ -43,6 +44,6 @@ def train_best(
         with model_bar("what each view is worth") as tick:
             ablated = ablate_views(config, course, getattr(pairs, "frozen", pairs), results, tick)
     left_out = [name for name in config.list_members() if name and name not in run.members]
-    views = {"left_out": left_out, "ablated": {name: one.id for name, one in ablated.items()}}
-    write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes, **views})
+    views = {name: one.id for name, one in ablated.items()}
+    write_record(results, BEST, {"runs": {BEST: run.id}, "minutes": minutes, "left_out": left_out, "ablated": views})
     return run

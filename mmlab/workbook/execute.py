@@ -27,6 +27,7 @@ from mmlab.runs.records import RECEIPT
 from mmlab.storage import temporary_folder, unseal_json, write_atomic
 from mmlab.workbook.parameters import check_parameters, is_tagged, list_code_cells, read_notebook
 
+EXECUTED = "notebook.ipynb"  # the executed notebook in the folder of the run that it made
 READING_TAG = "reading"  # of a cell that only shows the reader something: a grid leaves it unexecuted
 SKIPPED = "mmlab-skipped"  # marks what is left out: nbclient looks for one tag only
 WIDGET = "application/vnd.jupyter.widget-view+json"

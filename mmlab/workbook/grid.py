@@ -26,11 +26,10 @@ from mmlab.evaluation import METRICS, Scores, adjust_holm, compare_frames, score
 from mmlab.processes import open_nursery
 from mmlab.runs import JOINT, RUNS, Run, is_complete, load_run, open_results, run_folder
 from mmlab.storage import one_at_a_time, tidy, write_atomic
-from mmlab.workbook.execute import READING_TAG, Job, NotebookResult, run_notebooks
+from mmlab.workbook.execute import EXECUTED, READING_TAG, Job, NotebookResult, run_notebooks
 from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, check_length, check_parameters, resolve_folders
 from mmlab.workbook.slurm import check_cluster, run_array
 
-EXECUTED = "notebook.ipynb"  # in the folder of a run of a grid
 GRID, TABLE = "grid", "grid.csv"  # a grid's runs are in <results>/grid/runs/, and its table in <results>/grid/
 MOST_RUNS = 10_000  # of a grid: a week on a laptop
 FUSION_NOTEBOOK = NOTEBOOKS / "04_fusion.ipynb"

@@ -18,7 +18,7 @@ from mmlab.runs import open_results
 from mmlab.runs.records import MAIN, MAIN_NOTEBOOK, find_recorded, write_record
 from mmlab.storage import one_at_a_time, temporary_folder, write_atomic
 from mmlab.workbook.estimate import are_trained, estimate_seconds
-from mmlab.workbook.execute import Job, Underway, run_notebooks
+from mmlab.workbook.execute import EXECUTED, Job, Underway, run_notebooks
 from mmlab.workbook.note import read_note
 from mmlab.workbook.parameters import NOTEBOOKS, check_knobs, resolve_folders, share_parameters
 from mmlab.workbook.timeline import ENCODING, IMPORTS, REPORT, Timeline
@@ -87,7 +87,7 @@ def run_workbook(
             on_done(names[number], one.seconds, len(seconds), len(jobs))
             if len(seconds) == len(jobs) - 1:  # 07 makes nothing that the report needs
                 executed = Path(jobs[names.index(MAIN_NOTEBOOK)].output).read_bytes()
-                write_atomic(find_recorded(results, MAIN_NOTEBOOK, MAIN) / "notebook.ipynb", executed)
+                write_atomic(find_recorded(results, MAIN_NOTEBOOK, MAIN) / EXECUTED, executed)
                 timeline.add(ENCODING, *encoding.ended.result())
                 with timeline.measure(REPORT, NEEDS["07_report"]):
                     timeline.write(results)
