@@ -10,6 +10,7 @@ import math
 import shlex
 import sys
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ALL_LAYERS = -1
 # Knobs that the members of an ensemble share: what they see, and how they are trained and scored.
 SHARED = ("text_encoder", "image_encoder", "scenario", "folds", "seed", "control", "precision", "views", "prior_shift")
+# The knobs that a model uses beside them; the neural heads use all but those of the other two.
+OWN = {"kernel": ("regularise", "seeds"), "ensemble": ("members",)}
 LISTS = ("views", "members")  # knobs that hold names, separated by commas
 EXERCISE_TAG = "exercise"  # of the cells of a notebook that ask the student something
 
@@ -205,6 +208,19 @@ class RunConfig:
         for name in params:
             find_knob(name)
         return cls(**{**PRESETS[preset], **params})
+
+    @property
+    def used_knobs(self) -> set[str]:
+        """The knobs that this config's model uses, and those that it would share with other members of an ensemble."""
+        if self.model in OWN:
+            return {"model", *SHARED, *OWN[self.model]}
+        return {*KNOBS} - {"regularise", "members"}
+
+    def check_used(self, names: Iterable[str]) -> "RunConfig":
+        """The config itself. Raises ConfigError for a knob among these names that its model does not use."""
+        if others := [name for name in names if name not in self.used_knobs]:
+            raise ConfigError(f"{others[0]} means nothing to model={self.model}. Leave it out, or take another model.")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -296,7 +296,7 @@ def fit(
     from mmlab.training import prepare_pairs, show_training
 
     check_minutes(minutes)
-    config = RunConfig.from_params(knobs, preset)
+    config = RunConfig.from_params(knobs, preset).check_used(knobs)
     if not isinstance(course, Course):
         raise ConfigError("fit takes a course: mmlab.fit(mmlab.read_course(folder)).")
     open_results(results, course.root)

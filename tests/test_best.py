@@ -32,6 +32,9 @@ def test_the_ensemble_answers_in_place_of_the_main_run(best, copied, demo_folder
     page = text_of(copied / "report.html")
     assert "The ensemble" in page and f"an ensemble of {len(best.members)} members" in page
     assert "kernel machine" in page
+    assert "handed in are those of the ensemble" in page and "model=ensemble" in page
+    assert f"the answers of the ensemble to {len(best.test_predictions)} pairs" in page
+    assert f"--preset best --minutes 30.0 --data {demo_folder}" in page and "--members 'smoke, kernel'" in page
     handed_in = (copied / TEST_RESULT).read_text()
     assert handed_in == best.read(result_name(best.config, "text_and_image")).decode()
     assert verify_predictions(copied / TEST_RESULT, read_course(demo_folder)).ok
@@ -53,6 +56,9 @@ def test_without_its_record_the_main_run_answers(best, copied):
     (copied / "records" / "best.json").unlink()
     assert find_main(copied) != best.folder
     assert Evidence.gather(copied).answering == Evidence.gather(copied).main
+    rebuild_report(copied, pdf=False)  # the twin of what the report says of the ensemble
+    page = text_of(copied / "report.html")
+    assert "handed in are those of" not in page and "the answers of the neural heads of notebook 04 to" in page
 
 
 def test_a_second_call_reads_the_ensemble(best, copied, demo_folder, monkeypatch):
@@ -68,8 +74,10 @@ def test_a_kernel_machine_answers_and_the_report_says_what_each_view_is_worth(co
     assert list(worth) == ["lexicon"] and worth["lexicon"].n == asked.n
     built = rebuild_report(copied, pdf=False)
     assert built.gaps == []
-    assert "What each view is worth" in text_of(copied / "report.html")
+    page = text_of(copied / "report.html")
+    assert "What each view is worth" in page
     line = (copied / "tables" / "views.csv").read_text("utf-8-sig").splitlines()[1]
+    assert "# kernel machine; kernel machine with all views, on half of the pairs; kernel machine without" in page
     assert line.startswith("lexicon,") and f"{100 * worth['lexicon'].difference.value:+.1f}" in line.replace("−", "-")
 
 
@@ -79,11 +87,11 @@ def test_a_changed_ablation_is_named_and_left_out(copied, demo_folder):
     changed.write_text(changed.read_text().replace("0.1", "0.2", 1))
     built = rebuild_report(copied, pdf=False)
     assert "What each view is worth" not in text_of(copied / "report.html")
-    assert len(built.gaps) == 1 and "predictions.csv" in built.gaps[0]
+    assert len(built.gaps) == 1 and str(changed) in built.gaps[0]
     for run in copied.glob("runs/kernel_*"):
         shutil.rmtree(run)
-    built = rebuild_report(copied, pdf=False)
-    assert len(built.gaps) == 1 and "no complete run" in built.gaps[0] and "--preset kernel" in built.gaps[0]
+    gaps = rebuild_report(copied, pdf=False).gaps
+    assert len(gaps) == 2 and all("no complete run" in gap and "--preset kernel" in gap for gap in gaps)
 
 
 def test_no_view_is_ablated_once_the_time_is_up(copied, demo_folder):

@@ -6,8 +6,9 @@ import pytest
 
 from mmlab.config import LABELS
 from mmlab.errors import MmlabError
-from mmlab.evaluation import predictions_frame
+from mmlab.evaluation import Interval, predictions_frame
 from mmlab.evaluation.confidence import (
+    Abstention,
     abstain,
     augrc,
     brier_score,
@@ -116,6 +117,12 @@ def test_where_nothing_is_sure_enough_it_says_so():
     frame = draw_frame(200).assign(fold=0, label="neutral", text_only_neutral=0.1, text_only_positive=0.9)
     frame["text_only_negative"] = 0.0
     assert str(abstain(frame, "text_only", 0.5)) == "No threshold reaches 50%: the model would answer nothing."
+
+
+@pytest.mark.parametrize("high, said", [(0.84, True), (0.86, False)])
+def test_an_accuracy_that_is_out_of_reach_is_told(high, said):
+    reached = Abstention(0.85, Interval(0.8, 0.7, high), Interval(0.1, 0.1, 0.1), {"positive": 0.1}, np.eye(2) > 0)
+    assert ("no confidence reaches that" in str(reached)) == said
 
 
 def test_priors_are_taken_out_of_the_logits():

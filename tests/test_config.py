@@ -138,6 +138,20 @@ def test_a_value_that_is_no_choice_is_refused_with_the_nearest_one(name, value, 
     assert f"Did you mean {near!r}" in refusal(**{name: value})
 
 
+@pytest.mark.parametrize(
+    "preset, name",
+    [("kernel", "fusion"), ("kernel", "members"), ("best", "lr"), ("best", "regularise"), ("laptop", "members")],
+)
+def test_a_knob_that_the_model_does_not_use_is_refused(preset, name):
+    with pytest.raises(ConfigError, match=f"{name} means nothing to model="):
+        RunConfig.from_params({}, preset).check_used([name])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_knobs_of_a_preset_are_used_by_its_model(preset):  # twin: a check that refuses everything
+    RunConfig.from_params({}, preset).check_used({"seed", "folds", "text_encoder", *PRESETS[preset]})
+
+
 def test_one_fold_is_refused():
     assert "folds=1" in refusal(folds=1)
 

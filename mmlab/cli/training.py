@@ -9,7 +9,7 @@ import typer
 
 from mmlab.cli.options import PATH, WHOLE, Data, Results, with_knobs
 from mmlab.cli.output import print_line, print_outcome, print_scores
-from mmlab.config import GRID_PRESETS, KNOBS, LISTS, PRESETS, SHARED, RunConfig, check_choice, name_knobs
+from mmlab.config import GRID_PRESETS, KNOBS, LISTS, PRESETS, RunConfig, check_choice, name_knobs
 from mmlab.errors import ConfigError
 
 _KNOBS = f"Knobs, explained by `mmlab run --help`: {', '.join(KNOBS)}."
@@ -53,11 +53,14 @@ def run(
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
     check_choice("preset", preset, tuple(PRESETS))
     model = knobs.pop("model", PRESETS[preset].get("model", "neural"))
+    config = RunConfig.from_params({"model": model}, preset)
+    config.check_used({"regularise", "members"} & set(knobs))  # the notebooks' heads use the others
     if model == "neural":
         knobs = {**PRESETS[preset], **knobs}
     else:  # the notebooks look into neural heads: the model that is asked for is trained beside theirs, and answers
-        shared = (*SHARED, "members") if model == "ensemble" else tuple(KNOBS)
-        own = {name: value for name, value in knobs.items() if name in shared}
+        own = {name: value for name, value in knobs.items() if name in config.used_knobs}
+        limit = f", for {minutes:g} minutes at most" if model == "ensemble" else ""
+        print_line(f"mmlab: the model that answers, {preset}, is trained first{limit}")
         with model_bar(f"{preset}: models in all") as tick:
             print_scores(train_best(data, results, {**own, "model": model}, minutes, tick, preset).scores)
         knobs.pop("members", None)
@@ -127,8 +130,8 @@ def grid(
         ranked, best = rank_settings(settings), find_best(settings)
         alike = ranked["name"][~ranked["apart"]]
         print_line(f"best: {best.name}, accuracy {best.score.accuracy}")
-        words = f"{len(alike)} of the {len(ranked)} others cannot be told apart from it (Holm)"
-        print_line(": ".join([words, *(["; ".join(alike)] if len(alike) else [])]))
+        named = f"cannot be told apart from it (Holm): {'; '.join(alike)}" if len(alike) else "is worse (Holm)"
+        print_line(f"{len(alike)} of {len(ranked)} others {named}" if len(alike) else f"each of the others {named}")
     print_line(f"{total - len(failed)} of {total} trainings complete; the table: {plan.folder / TABLE}")
     raise typer.Exit(1 if failed else 0)
 
@@ -168,11 +171,11 @@ def train(
 
     values = read_values(settings or [])
     for name, several in values.items():
-        if len(several) > 1 and name in LISTS:  # one value that has commas of its own
-            values[name] = [", ".join(several)]
-        elif len(several) > 1:
+        if len(several) > 1 and name not in LISTS:  # those are one value that has commas of its own
             raise ConfigError(f"--set {name}: one training takes one value. `mmlab grid` tries several.")
-    config = RunConfig.from_params(resolve_folders({name: one for name, (one,) in values.items()}), preset)
+    given = {name: ", ".join(several) if name in LISTS else several[0] for name, several in values.items()}
+    given = resolve_folders(given)
+    config = RunConfig.from_params(given, preset).check_used(given)
     if save is not None:
         check_new(save)
         if not config.tunes:

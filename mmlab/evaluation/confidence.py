@@ -132,6 +132,8 @@ class Abstention:
         words = (
             f"It answers {self.coverage.value:.0%} of the tweets at {self.accuracy:.0%} (asked for {self.target:.0%})"
         )
+        if self.accuracy.high < self.target:
+            words += ": no confidence reaches that"
         if self.answered.all():
             return f"{words}; none falls out."
         return f"{words}; {first} falls out first: {self.kept[first]:.0%} of its tweets are answered."

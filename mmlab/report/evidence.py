@@ -380,23 +380,37 @@ def _kind_of(run: Run) -> str:
     return "tuned" if run.config.tunes else ""
 
 
+def load_ablated(evidence: Evidence) -> dict[str, Run]:
+    """The kernel machines that show what a view is worth, by the view that each lacks, "" for none.
+
+    One that cannot be read is among the gaps.
+    """
+    runs, ids = {}, evidence.records[BEST].get("ablated") if evidence.best else None
+    for name, id in ids.items() if isinstance(ids, dict) else ():
+        folder = evidence.results / RUNS / str(id)
+        try:
+            runs[name] = load_run(folder)
+        except MmlabError as error:
+            _add_gap(evidence, folder, error)
+    return runs
+
+
+def _add_gap(evidence: Evidence, folder: Path, error: Exception) -> None:
+    if all(gap.detail != str(error) for gap in evidence.gaps):
+        command = evidence.best_command(evidence.best)
+        evidence.gaps.append(Gap("run", {"folder": folder}, detail=str(error), command=command))
+
+
 def compare_views(evidence: Evidence) -> dict[str, Comparison]:
     """By view, the kernel machine with all views compared with the one without it; {} where none was left out."""
-    if evidence.best is None:
-        return {}
-    folder = evidence.results / RUNS
-    try:
-        ids = dict(evidence.records[BEST].get("ablated") or {})
-        runs = {name: load_run(folder / str(id)) for name, id in ids.items()}
-        whole = runs.pop("", None)
-        pairs = {name: (whole.predictions, whole.name, one.predictions, one.name) for name, one in runs.items()}
-        return {name: compare_frames(*pair) for name, pair in pairs.items()}
-    except (MmlabError, TypeError, ValueError, AttributeError) as error:
-        if all(gap.detail != str(error) for gap in evidence.gaps):
-            evidence.gaps.append(
-                Gap("run", {"folder": folder}, detail=str(error), command=evidence.best_command(evidence.best))
-            )
-        return {}
+    runs = load_ablated(evidence)
+    whole, found = runs.pop("", None), {}
+    for name, one in runs.items() if whole else ():
+        try:
+            found[name] = compare_frames(whole.predictions, whole.name, one.predictions, one.name)
+        except MmlabError as error:  # of other pairs than the machine with all views
+            _add_gap(evidence, one.folder, error)
+    return found
 
 
 def name_setting(run: Run, among: list[Run]) -> str:

@@ -6,7 +6,16 @@ from mmlab import plots
 from mmlab.config import GRID_PRESETS, LABELS
 from mmlab.evaluation import MAJORITY, Interval
 from mmlab.report.document import WIDE, Block, Code, Figure, Items, Notice, Paragraph, Table
-from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, MAIN, PARTS, Evidence, differing_answers, name_setting
+from mmlab.report.evidence import (
+    DATA_NOTEBOOK,
+    JOINT,
+    MAIN,
+    PARTS,
+    Evidence,
+    differing_answers,
+    load_ablated,
+    name_setting,
+)
 from mmlab.report.sections.results import panels_high
 from mmlab.report.words import Say
 from mmlab.runs import Run
@@ -136,6 +145,9 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
     for run in {row.run.id: row.run for row in evidence.further}.values():
         command = evidence.best_command(run) if run == evidence.best else evidence.train_command(run.config)
         entries.append((say(f"provenance.{run.config.model}"), run, command))
+    for left_out, run in load_ablated(evidence).items():
+        name = say("provenance.view", name=left_out) if left_out else say("provenance.views")
+        entries.append((name, run, evidence.best_command(evidence.best)))
     for run in evidence.grid:
         name = say("provenance.setting", name=name_setting(run, evidence.grid))
         entries.append((name, run, evidence.train_command(run.config, GRID)))
@@ -143,11 +155,13 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
     for name, run, _ in entries:
         seeds = {"seed": _knob(run, "seed"), "models": _knob(run, "seeds")}
         lines.append({"rows": name, "run": run.id, **seeds, "commit": run.provenance["commit"] or "—"})
-    commands = dict.fromkeys(f"# {name}\n{command}" for name, _, command in entries)
+    named: dict[str, list[str]] = {}
+    for name, _, command in entries:
+        named.setdefault(command, []).append(name)
     return [
         Paragraph(say("provenance.text", seed=_knob(first, "seed"), **origin)),
         Table("provenance", say.frame(lines), say("provenance.caption")),
-        Code("\n".join(commands)),
+        Code("\n".join(f"# {'; '.join(dict.fromkeys(names))}\n{command}" for command, names in named.items())),
     ]
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from mmlab import plots
-from mmlab.config import FOLD
+from mmlab.config import FOLD, write_knobs
 from mmlab.report.document import Block, Figure, Formula, Paragraph, Table
 from mmlab.report.evidence import DATA_NOTEBOOK, JOINT, Evidence, predicted_labels
 from mmlab.report.tables import knob_table
@@ -53,7 +53,8 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     main = evidence.main
     if main is None:
         return []
-    config = main.config
+    config, answers = main.config, evidence.answering
+    beside = {"model": say(f"answers.{answers.config.model}"), "knobs": write_knobs(answers.config.changed())}
     used = main.best_epochs[FOLD].nunique()  # fewer than asked for, where a label has few pairs
     folds = say("method.folds", n=used) if config.folds else say("method.split")
     names = {"text": config.text_encoder, "image": config.image_encoder, "fusion": config.fusion}
@@ -61,6 +62,7 @@ def method(evidence: Evidence, say: Say) -> list[Block]:
     axes = plots.plot_architecture(_list_parts(main))
     across, down = axes.figure.get_size_inches()
     return [
+        *([] if answers is main else [Paragraph(say("method.beside", **beside))]),
         Paragraph(say("method.text", **names, folds=folds, seeds=config.seeds)),
         Figure("architecture", axes, say("method.figure"), drawn=across, height=0.78 * down),  # with shorter arrows
         *([Formula(formula)] if formula else []),

@@ -172,7 +172,8 @@ def prediction(evidence: Evidence, say: Say) -> list[Block]:
         return [Paragraph(say("prediction.none"))]
     differ = differing_answers(main)
     text, image = f"{differ['text_only']:.1%}", f"{differ['image_only']:.1%}"
-    facts = {"n": len(main.test_predictions), "text": text, "image": image}
+    model = say(f"answers.{main.config.model}")
+    facts = {"n": len(main.test_predictions), "text": text, "image": image, "model": model}
     verdict = judge_predictions(evidence)
     if verdict is None:
         return [Paragraph(say("prediction.unjudged", **facts))]
