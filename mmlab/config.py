@@ -265,9 +265,12 @@ class RunConfig:
         names = _split(self.members)
         for name in names:
             check_choice("members", name, tuple(one for one in PRESETS if PRESETS[one].get("model") != "ensemble"))
+            if others := {"text_encoder", "image_encoder"} & {*PRESETS[name]}:
+                fix = f"members share theirs. Set {' and '.join(sorted(others))} for the whole ensemble instead."
+                raise ConfigError(f"members={self.members!r}: {name} has encoders of its own, and {fix}")
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"members={self.members!r}: name one preset or several, each once, separated by commas.")
-        return {name: RunConfig(**{**shared, **PRESETS[name]}) for name in names}
+        return {name: RunConfig(**{**PRESETS[name], **shared}) for name in names}
 
     def frozen(self) -> "RunConfig":
         """The same heads on frozen features, trained as the laptop does: where fine-tuning begins."""
@@ -300,7 +303,7 @@ def read_knobs(text: str) -> dict[str, Any]:
     knobs: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or not value:
+        if not equals or not (value or name in LISTS):
             raise ConfigError(f"knobs={text!r}: write name=value, such as hidden=64; {word!r} is not of this form.")
         if name in knobs:
             raise ConfigError(f"knobs={text!r}: {name} is set twice. Keep one of them.")

@@ -136,7 +136,7 @@ class Lab:
             for scenario, one in predict(head, paired[key], np.arange(len(rows[0]))).items():
                 if shares[scenario]:
                     sums[scenario] = sums.get(scenario, 0) + shares[scenario] * one
-        return sums
+        return {scenario: sums[scenario] for scenario in self.scenarios}  # a first model may have a share of 0
 
     def read_picture(self, image: Picture) -> np.ndarray:
         """The pixels that the image encoder sees, uint8 (height, width, 3). Raises OSError for what is no picture."""

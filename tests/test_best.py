@@ -43,6 +43,16 @@ def test_the_ensemble_answers_in_place_of_the_main_run(best, copied, demo_folder
     assert path.read_text() == handed_in and f"of {rows} answered" in words
 
 
+def test_the_joint_answer_comes_last_also_where_a_first_member_has_no_share(best, copied):
+    lab = load(copied)
+    shares = [
+        {**shares, "text_only": shares["text_only"] * bool(number)} for number, (shares, _) in enumerate(lab._models)
+    ]
+    vars(lab)["_models"] = [(one, model) for one, (_, model) in zip(shares, lab._models, strict=True)]
+    answer = lab.predict("so sad")
+    assert answer.scenario == "text_and_image" and list(answer.probabilities) == ["text_only", "text_and_image"]
+
+
 def test_another_file_than_the_ensembles_is_noticed(best, copied):
     rebuild_report(copied, pdf=False)
     evidence = Evidence.gather(copied)
@@ -118,7 +128,7 @@ def test_members_that_were_left_out_are_named_in_the_report(copied, demo_folder)
     assert built.gaps == [] and "left out: kernel machine" in text_of(copied / "report.html")
 
 
-@pytest.mark.parametrize("minutes", [float("nan"), -5.0])
+@pytest.mark.parametrize("minutes", [float("nan"), -5.0, "x"])
 def test_minutes_that_are_no_time_are_refused(minutes, copied, demo_folder):
-    with pytest.raises(ConfigError, match=f"minutes={minutes:g} is out of range"):
+    with pytest.raises(ConfigError, match=f"minutes={minutes!r} is out of range"):
         train_best(demo_folder, copied, KNOBS, minutes=minutes)

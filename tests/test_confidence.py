@@ -122,7 +122,7 @@ def test_where_nothing_is_sure_enough_it_says_so():
 @pytest.mark.parametrize("high, said", [(0.84, True), (0.86, False)])
 def test_an_accuracy_that_is_out_of_reach_is_told(high, said):
     reached = Abstention(0.85, Interval(0.8, 0.7, high), Interval(0.1, 0.1, 0.1), {"positive": 0.1}, np.eye(2) > 0)
-    assert ("no confidence reaches that" in str(reached)) == said
+    assert ("which no confidence reaches" in str(reached)) == said
 
 
 def test_priors_are_taken_out_of_the_logits():

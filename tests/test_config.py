@@ -152,6 +152,20 @@ def test_the_knobs_of_a_preset_are_used_by_its_model(preset):  # twin: a check t
     RunConfig.from_params({}, preset).check_used({"seed", "folds", "text_encoder", *PRESETS[preset]})
 
 
+def test_a_member_with_encoders_of_its_own_is_refused():
+    assert "hub has encoders of its own" in refusal(model="ensemble", members="laptop, hub")
+    assert (
+        RunConfig(model="ensemble", text_encoder="other", members="laptop").list_members()["laptop"].text_encoder
+        == "other"
+    )
+
+
+def test_a_list_may_be_empty():
+    assert read_knobs("views=") == {"views": ""} == read_knobs(write_knobs({"views": ""}))
+    with pytest.raises(ConfigError, match="is not of this form"):  # twin: another knob may not
+        read_knobs("fusion=")
+
+
 def test_one_fold_is_refused():
     assert "folds=1" in refusal(folds=1)
 

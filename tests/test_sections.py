@@ -100,7 +100,8 @@ def test_the_weakest_recall_is_a_conclusion(copied, language):
 
     def stated() -> tuple[str, str]:
         build(copied, language=language)
-        sentence = read_words(language)["conclude.weakest"].format(label="@", recall="@", n="@")
+        words = read_words(language)
+        sentence = words["conclude.weakest"].format(label="@", model=words["answers.neural"], recall="@", n="@")
         pattern = (
             re.escape(sentence).replace("@", "(.+?)", 1).replace("@", r"(\d\.\d+) \[.+?\]", 1).replace("@", r"\d+")
         )

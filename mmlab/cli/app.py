@@ -171,7 +171,8 @@ def predict(
     out: Annotated[Path, typer.Option(help="The prediction file to write.")] = Path("test_result.txt"),
     scenario: Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")] = "text_and_image",
     abstain: Annotated[
-        float | None, typer.Option(help="Also tell which answers together are right as often as this, such as 0.85.")
+        float | None,
+        typer.Option(help="Also tell which answers together are right as often as this, such as 0.85.", min=0, max=1),
     ] = None,
 ) -> None:
     """Answer the test pairs of a course folder with the models of a finished run.

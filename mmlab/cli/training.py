@@ -59,8 +59,6 @@ def run(
         knobs = {**PRESETS[preset], **knobs}
     else:  # the notebooks look into neural heads: the model that is asked for is trained beside theirs, and answers
         own = {name: value for name, value in knobs.items() if name in config.used_knobs}
-        limit = f", for {minutes:g} minutes at most" if model == "ensemble" else ""
-        print_line(f"mmlab: the model that answers, {preset}, is trained first{limit}")
         with model_bar(f"{preset}: models in all") as tick:
             print_scores(train_best(data, results, {**own, "model": model}, minutes, tick, preset).scores)
         knobs.pop("members", None)

@@ -16,6 +16,7 @@ from mmlab.evaluation.scores import METRICS, Interval, draw_groups, group_sums, 
 
 BOUNDS = (0.05, 20.0)  # of the temperature
 STRENGTHS = tuple(step / 10 for step in range(11))  # of the shift of priors, 0 to 1
+FEW = 0.05  # of the pairs: if fewer are answered, an interval of their accuracy says little
 _LEAST = 1e-12  # a probability of 0 would cost an infinite loss
 
 
@@ -127,15 +128,14 @@ class Abstention:
 
     def __str__(self) -> str:
         if not self.answered.any():
-            return f"No threshold reaches {self.target:.0%}: the model would answer nothing."
+            return f"No threshold reaches {100 * self.target:.3g}%: the model would answer nothing."
         first = min(self.kept, key=self.kept.get)
-        words = (
-            f"It answers {self.coverage.value:.0%} of the tweets at {self.accuracy:.0%} (asked for {self.target:.0%})"
-        )
-        if self.accuracy.high < self.target:
-            words += ": no confidence reaches that"
-        if self.answered.all():
-            return f"{words}; none falls out."
+        asked = f"asked for {100 * self.target:.3g}%"
+        if self.accuracy.high < self.target or (self.coverage.value < FEW and self.accuracy.value < self.target):
+            asked += ", which no confidence reaches"
+        words = f"It answers {self.coverage.value:.0%} of the tweets at {self.accuracy:.0%} ({asked})"
+        if self.kept[first] > 0.995:
+            return f"{words}; {'none' if self.answered.all() else 'hardly one'} falls out."
         return f"{words}; {first} falls out first: {self.kept[first]:.0%} of its tweets are answered."
 
 

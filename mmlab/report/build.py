@@ -254,4 +254,5 @@ def _write_confidence(run, scenario, accuracy, guids, labels, probabilities, out
     answered = np.where(confidence >= find_threshold(heated, right, accuracy), "yes", "no")
     frame = pd.DataFrame({"guid": guids, "label": labels, "confidence": confidence.round(4), "answered": answered})
     path = write_atomic(f"{out}.confidence.csv", frame.to_csv(index=False, lineterminator="\n"))
-    return f"{path}: {(answered == 'yes').sum()} of {len(guids)} answered. Out of fold: {worth}"
+    words = str(worth)
+    return f"{path}: {(answered == 'yes').sum()} of {len(guids)} answered. Out of fold: {words[0].lower()}{words[1:]}"

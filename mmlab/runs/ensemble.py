@@ -1,5 +1,6 @@
 """An ensemble as a run: its members are runs of their own, and it holds their weights. Explained in docs/scores.md."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -13,8 +14,8 @@ from mmlab.runs.folder import Run
 
 def check_minutes(minutes: float | None) -> None:
     """Raise ConfigError for what is no time to train in; None: no limit."""
-    if minutes is not None and not 0 <= minutes < float("inf"):
-        raise ConfigError(f"minutes={minutes:g} is out of range: it must be a number of at least 0.")
+    if minutes is not None and not (isinstance(minutes, int | float) and 0 <= minutes < float("inf")):
+        raise ConfigError(f"minutes={minutes!r} is out of range: it must be a number of at least 0.")
 
 
 class OutOfTime(Exception):
@@ -42,17 +43,19 @@ def train_members(
             if on_model is not None:
                 on_model(before + done, sum(totals.values()))
             now = time.monotonic()
-            left = (now - begun) / done * (total - done)
-            if minutes is not None and not first and done < total and now - started + left > 60 * minutes:
-                raise OutOfTime
+            ready = now - started + (now - begun) / done * (total - done)
+            if minutes is not None and not first and done < total and ready > 60 * minutes:
+                raise OutOfTime(f"about {math.ceil(ready / 60)} minutes in all would do; what it has trained is kept")
 
         if minutes is not None and number and time.monotonic() - started > 60 * minutes:
             print(f"{name}: no time is left of {minutes:g} minutes. The ensemble answers without it.")
             continue
         try:
             runs[name] = train(one, tick)
-        except OutOfTime:
-            print(f"{name}: would not be ready within {minutes:g} minutes. The ensemble answers without it.")
+            print(f"{name}: ready after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+        except OutOfTime as reason:
+            late = f"would not be ready within {minutes:g} minutes ({reason})"
+            print(f"{name}: {late}. The ensemble answers without it.", flush=True)
     return runs
 
 

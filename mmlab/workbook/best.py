@@ -12,6 +12,7 @@ from mmlab.config import RunConfig
 from mmlab.course import read_course
 from mmlab.progress import model_bar
 from mmlab.runs import BEST, Run, ablate_views, check_minutes, open_results, train_run, write_record
+from mmlab.views import find_views
 from mmlab.workbook.parameters import resolve_folders
 
 MINUTES = 30.0
@@ -35,8 +36,11 @@ def train_best(
 
     check_minutes(minutes)  # before anything is encoded
     config = RunConfig.from_params(resolve_folders(knobs or {}), preset)
+    find_views(config)
     course = read_course(data, seed=config.seed)
     open_results(results, course.root)
+    limit = f", for {minutes:g} minutes at most" if minutes is not None and config.model == "ensemble" else ""
+    print(f"mmlab: the model that answers, {preset}, is trained first{limit}", flush=True)
     pairs, started = prepare_pairs(course, config), time.monotonic()
     run = train_run(config, course, pairs, results, on_model, minutes=minutes)
     ablated: dict[str, Run] = {}

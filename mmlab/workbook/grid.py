@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmlab.config import EXERCISE_TAG, GUID, RunConfig, check_choice, find_knob, name_knobs
+from mmlab.config import EXERCISE_TAG, GUID, LISTS, RunConfig, check_choice, find_knob, name_knobs
 from mmlab.course import read_course
 from mmlab.errors import ConfigError, RunError, stoppable, writing
 from mmlab.evaluation import METRICS, Scores, adjust_holm, compare_frames, score_frame
@@ -271,7 +271,7 @@ def read_values(settings: list[str]) -> dict[str, list[Any]]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         name = name.strip()
-        if not equals or not text.strip():
+        if not equals or not (text.strip() or name in LISTS):
             raise ConfigError(f"--set {setting}: write a name and its values, such as lr=1e-2,1e-3.")
         if name in values:
             raise ConfigError(f"--set {setting}: {name} is set twice. Give all its values at once.")

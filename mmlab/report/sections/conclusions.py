@@ -114,11 +114,12 @@ def conclusions(evidence: Evidence, say: Say) -> list[Block]:
 
 
 def _weakest_recall(evidence: Evidence, say: Say) -> str:
-    """The label that the joint model finds least often, in words."""
-    recall = {label: one for label, one in evidence.main.scores[JOINT].recall.items() if not math.isnan(one.value)}
+    """The label that the model that answers finds least often, in words."""
+    scores, model = evidence.answering.scores[JOINT], say(f"answers.{evidence.answering.config.model}")
+    recall = {label: one for label, one in scores.recall.items() if not math.isnan(one.value)}
     label = min(recall, key=lambda name: recall[name].value)
-    n = int(evidence.main.scores[JOINT].confusion[LABELS.index(label)].sum())
-    return say("conclude.weakest", label=label, recall=say.interval(recall[label]), n=n)
+    n = int(scores.confusion[LABELS.index(label)].sum())
+    return say("conclude.weakest", label=label, model=model, recall=say.interval(recall[label]), n=n)
 
 
 def limits(evidence: Evidence, say: Say) -> list[Block]:
@@ -145,6 +146,10 @@ def provenance(evidence: Evidence, say: Say) -> list[Block]:
     for run in {row.run.id: row.run for row in evidence.further}.values():
         command = evidence.best_command(run) if run == evidence.best else evidence.train_command(run.config)
         entries.append((say(f"provenance.{run.config.model}"), run, command))
+    known = {run.id for _, run, _ in entries}
+    for name, run in evidence.best.member_runs.items() if evidence.best else ():
+        if run.id not in known:
+            entries.append((say("provenance.member", name=name), run, evidence.train_command(run.config)))
     for left_out, run in load_ablated(evidence).items():
         name = say("provenance.view", name=left_out) if left_out else say("provenance.views")
         entries.append((name, run, evidence.best_command(evidence.best)))

@@ -84,9 +84,11 @@ def results(evidence: Evidence, say: Say) -> list[Block]:
         blocks.append(Figure("scores", axes, say("results.figure"), height=lines_high(len(scores))))
     blocks.append(Table("results", score_table(rows, say), say("results.table")))
     blocks += _show_differences("differences", evidence.comparisons, say("results.differences"), say)
-    if evidence.main is not None:
-        axes = plots.plot_confusion(evidence.main.scores[JOINT], title="")
-        blocks.append(Figure("confusion", axes, say("results.confusion"), HALF, height=3.0))
+    answering = evidence.answering
+    if answering is not None:
+        axes = plots.plot_confusion(answering.scores[JOINT], title="")
+        caption = say("results.confusion", model=say(f"answers.{answering.config.model}"))
+        blocks.append(Figure("confusion", axes, caption, HALF, height=3.0))
     return blocks
 
 
@@ -156,7 +158,8 @@ def errors(evidence: Evidence, say: Say) -> list[Block]:
     main = evidence.main
     if main is None:
         return []
-    recall = [(row, row.scores.recall) for row in evidence.rows(MAIN)]
+    answering = [row for row in evidence.further if row.run == evidence.best and row.scenario == JOINT]
+    recall = [(row, row.scores.recall) for row in [*answering, *evidence.rows(MAIN)]]
     lines = [{"model": say.row(row), **{label: say.interval(one[label]) for label in LABELS}} for row, one in recall]
     blocks: list[Block] = [Table("recall", say.frame(lines), say("errors.recall"))]
     if evidence.course is None:
