@@ -217,8 +217,8 @@ class RunConfig:
         return {*KNOBS} - {"regularise", "members"}
 
     def check_used(self, names: Iterable[str]) -> "RunConfig":
-        """The config itself. Raises ConfigError for a knob among these names that its model does not use."""
-        if others := [name for name in names if name not in self.used_knobs]:
+        """The config itself. Raises ConfigError for one of these knobs that was changed and its model does not use."""
+        if others := [name for name in names if name in self.changed() and name not in self.used_knobs]:
             raise ConfigError(f"{others[0]} means nothing to model={self.model}. Leave it out, or take another model.")
         return self
 

@@ -53,8 +53,8 @@ def run(
     ReportOptions.read(results / OPTIONS)  # a fault in it is reported before hours of training
     check_choice("preset", preset, tuple(PRESETS))
     model = knobs.pop("model", PRESETS[preset].get("model", "neural"))
-    config = RunConfig.from_params({"model": model}, preset)
-    config.check_used({"regularise", "members"} & set(knobs))  # the notebooks' heads use the others
+    given = {name: knobs[name] for name in ("regularise", "members") if name in knobs}
+    config = RunConfig.from_params({**given, "model": model}, preset).check_used(given)  # notebooks use the others
     if model == "neural":
         knobs = {**PRESETS[preset], **knobs}
     else:  # the notebooks look into neural heads: the model that is asked for is trained beside theirs, and answers
