@@ -185,7 +185,7 @@ def train(
     with show_training(config, len(course.labels)) as watch:
         trained = train_run(config, course, pairs, results, resume=resume, **watch)
     print_scores(trained.scores)
-    if config.tunes:
+    if config.tunes and config.model != "ensemble":
         frozen = train_run(config.frozen(), course, pairs.frozen, results)
         for name in trained.scores:
             gain = compare_frames(trained.predictions, name, frozen.predictions, name)
